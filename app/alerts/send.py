@@ -45,13 +45,14 @@ def send_to_channel(channel_id: int) -> None:
     """
     for _ in range(TEXTS_A_VISIT):
         at = clock.now()
-        url = committed(partial(channels.claim, channel_id=channel_id, at=at, until=at + clock.passed(CLAIM_SECONDS)))
+        until = at + clock.passed(CLAIM_SECONDS)
+        url = committed(partial(channels.claim, channel_id=channel_id, at=at, until=until))
         if url is None:
             return
         try:
             is_delivered = _send_one(channel_id, url, at)
         finally:
-            committed(partial(channels.release, channel_id=channel_id))
+            committed(partial(channels.release, channel_id=channel_id, until=until))
         if not is_delivered:
             return
 

@@ -1,9 +1,10 @@
 """Claims of accounts: one worker at a time reconciles an account, and learns of decisions that come meanwhile."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
@@ -16,8 +17,14 @@ from db.repository.platforms.connections import StoredConnection
 from runtime import clock
 from runtime.settings import settings
 
+Result = TypeVar("Result")
+
 SPARE_SECONDS: Final = 5
 """Time of a claim beyond that of its requests."""
+
+
+class ClaimLost(Exception):
+    """Another worker has claimed the account meanwhile, so that what this visit read may be old."""
 
 
 @dataclass(slots=True)
@@ -58,6 +65,23 @@ def prolong(connection: Connection, visit: Visit, at: datetime) -> bool:
     if is_wanted is not None:
         visit.claimed_until = until
     return is_wanted is not None
+
+
+def committed_by(visit: Visit, work: Callable[[Connection], Result]) -> Result:
+    """Commits `work` and prolongs the visit's claim in the same transaction.
+
+    Raises ClaimLost, and commits nothing, if another worker has claimed the account.
+    """
+    claimed = visit.claimed_until
+
+    def claimed_work(connection: Connection) -> Result:
+        visit.claimed_until = claimed
+        result = work(connection)
+        if not prolong(connection, visit, clock.now()):
+            raise ClaimLost
+        return result
+
+    return committed(claimed_work)
 
 
 def released(visit: Visit) -> bool:

@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from app.platforms import claims, quota, steps, visits
 from app.platforms.claims import Visit
 from app.platforms.protocol import Change, Changed, Limited, PlatformError
-from db.engine import committed
 from db.repository.platforms import statuses as rows
 from db.repository.platforms.statuses import StoredStatus
 from domain.errors import InvalidValue
@@ -69,7 +68,7 @@ def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequ
         since = min(row.enabled_at for row in some if row.enabled_at is not None) - EARLIER
         told = who_changed(visit, changes, since, at)
         moments = {row.campaign_id: told[row.external_id].at if row.external_id in told else None for row in some}
-        cleared |= committed(partial(_clear_up, visit=visit, moments=moments))
+        cleared |= claims.committed_by(visit, partial(_clear_up, visit=visit, moments=moments))
     return [cleared.get(row.campaign_id, row) for row in page]
 
 
@@ -90,7 +89,7 @@ def name_overriders(visit: Visit, alerts: Sequence[StoredStatus], at: datetime) 
         log.error("platform.overridden", by=names.get(row.external_id), **named)
     told = {row.campaign_id: names[row.external_id] for row in alerts if row.external_id in names}
     if told:
-        committed(partial(_note_overriders, account=visit.stored.id, names=told))
+        claims.committed_by(visit, partial(_note_overriders, account=visit.stored.id, names=told))
 
 
 def _note_overriders(connection: Connection, account: int, names: Mapping[int, str]) -> None:

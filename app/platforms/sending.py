@@ -13,7 +13,6 @@ from app.platforms import claims, quota, steps, visits
 from app.platforms.claims import Visit
 from app.platforms.kept_steps import keep_steps
 from app.platforms.protocol import Change, Limited, Outcomes, PlatformError, Unanswered
-from db.engine import committed
 from db.repository.platforms import statuses as rows
 from db.repository.platforms.statuses import StoredStatus
 from domain.errors import InvalidValue
@@ -49,7 +48,7 @@ class _QuotaUsedUp(PlatformError):
 
 
 def send_changes(visit: Visit, *, may_enable: bool) -> None:
-    """Sends due changes until none is left, a request fails or the claim is lost.
+    """Sends due changes until none is left or a request fails. Raises ClaimLost if another worker has the account.
 
     `may_enable`: the platform was read. Looks for pauses before each request, so that a pause that is decided while
     releases are sent goes next.
@@ -73,7 +72,7 @@ def _marked(visit: Visit, action: Action, refusals: Refusals, *, is_unread: bool
         visit.stored.platform, visit.platform.changes_a_request, for_pauses=action is Action.PAUSE
     )
     mark = partial(_mark, visit=visit, action=action, refusals=refusals, most=max(most, 1), at=at)
-    before = committed(partial(mark, is_unread=is_unread))
+    before = claims.committed_by(visit, partial(mark, is_unread=is_unread))
     return Batch(action, before) if before else None
 
 
@@ -98,8 +97,6 @@ def _mark(
         and reconcile(steps.facts_of(row, visit.stored.mode, at, is_unread=is_unread)) is action
     )
     before = list(islice(due, most))
-    if not before or not claims.prolong(connection, visit, at):
-        return []
     rows.keep(connection, visit.stored.id, [steps.sending(row, action, _unread_since(visit, at), at) for row in before])
     return before
 
@@ -119,13 +116,13 @@ def _sent(visit: Visit, batch: Batch, refusals: Refusals) -> bool:
         outcomes = visit.platform.set_status(visit.account, changes)
         quota.note_usage(visit.stored)
     except (PlatformError, InvalidValue) as error:
-        committed(partial(_note_failed, visit=visit, before=batch.before, error=error))
         visits.note_failure(visit.stored, error, for_pauses=True)
+        claims.committed_by(visit, partial(_note_failed, visit=visit, before=batch.before, error=error))
         return False
-    refusals.update(committed(partial(_note_outcomes, visit=visit, batch=batch, outcomes=outcomes)))
     limits = [error for error in outcomes.values() if isinstance(error, Limited)]
     for limited in limits[:1]:
         visits.note_failure(visit.stored, limited, for_pauses=True)
+    refusals.update(claims.committed_by(visit, partial(_note_outcomes, visit=visit, batch=batch, outcomes=outcomes)))
     return not limits
 
 

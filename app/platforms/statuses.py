@@ -12,11 +12,11 @@ from sqlalchemy import Connection
 from app.decisions import announce
 from app.enforcement import enforce
 from app.platforms import claims, people, quota, sending, steps, visits
-from app.platforms.claims import Visit
+from app.platforms.claims import ClaimLost, Visit
 from app.platforms.kept_steps import keep_steps
 from app.platforms.protocol import Change
 from app.platforms.registry import account_of, adapter_of
-from db.engine import committed, transaction
+from db.engine import transaction
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.enforcement.facts import lock_brands
 from db.repository.platforms import connections
@@ -66,10 +66,12 @@ def reconcile_account(account_id: int) -> None:
     for _ in range(VISITS_A_MESSAGE):
         stored = visits.stored_connection(account_id)
         visit = None if stored is None else claims.claimed(stored)
-        if visit is None:
+        if stored is None or visit is None:
             return
         try:
             _run(visit)
+        except ClaimLost:
+            log.info("platform.claim_lost", platform=stored.platform, platform_account_id=account_id)
         finally:
             is_wanted = claims.released(visit)
         if not is_wanted:
@@ -107,7 +109,7 @@ def _run(visit: Visit) -> None:
             _respect_people(visit, people.cleared_up(visit, page.rows, at), at)
         people.name_overriders(visit, page.alerts, at)
     if read is not None:
-        committed(partial(connections.note_statuses_read, account=visit.stored.id, at=at))
+        claims.committed_by(visit, partial(connections.note_statuses_read, account=visit.stored.id, at=at))
     sending.send_changes(visit, may_enable=read is not None)
 
 
@@ -132,7 +134,7 @@ def _compared_pages(visit: Visit, read: Mapping[str, Confirmed] | None, at: date
     """The account's campaigns as compared with the answer, a page in each transaction; stores those that differ."""
     after = rows.FIRST
     while True:
-        page = committed(partial(_compare, visit=visit, read=read, after=after, at=at))
+        page = claims.committed_by(visit, partial(_compare, visit=visit, read=read, after=after, at=at))
         if page.rows:
             yield page
             after = page.rows[-1].key
@@ -170,7 +172,7 @@ def _respect_people(visit: Visit, page: Sequence[StoredStatus], at: datetime) ->
     for wanted in chunked(_holds_to_change(visit, page, at), HOLDS_A_TRANSACTION):
         asked = [Change(row.external_id, Confirmed.PAUSED if is_held else Confirmed.ENABLED) for row, is_held in wanted]
         names = people.names_in(people.who_changed(visit, asked, visit.stored.statuses_read_at, at))
-        changes = committed(partial(_change_holds, visit=visit, wanted=wanted, names=names, at=at))
+        changes = claims.committed_by(visit, partial(_change_holds, visit=visit, wanted=wanted, names=names, at=at))
         announce(changes, Cause.PLATFORM)
 
 
@@ -191,11 +193,17 @@ def _change_holds(
 ) -> list[DecidedChange]:
     """Changes the holds under the brands' locks and enforces the campaigns in the same transaction.
 
-    `names`: who changed campaigns there, by the platform's id.
+    Leaves out campaigns that have another external id now. `names`: who changed campaigns there, by the platform's id.
     """
     brand_ids = sorted({row.brand_id for row, _ in wanted})
     lock_brands(connection, brand_ids)
-    for row, is_held in sorted(wanted, key=lambda one: one[0].campaign_id):
+    present = rows.of_campaigns(connection, visit.stored.id, [row.campaign_id for row, _ in wanted])
+    same = [
+        (row, is_held)
+        for row, is_held in wanted
+        if row.campaign_id in present and present[row.campaign_id].external_id == row.external_id
+    ]
+    for row, is_held in sorted(same, key=lambda one: one[0].campaign_id):
         by = ":".join(filter(None, ("platform", visit.stored.platform, names.get(row.external_id))))
         if rows.set_hold(connection, row.campaign_id, by, at, is_held=is_held):
             named = {"platform": visit.stored.platform, "brand_id": row.brand_id, "campaign_id": row.campaign_id}

@@ -30,7 +30,8 @@ CLAIM = text("""
     RETURNING encrypted_url
 """)
 
-RELEASE = text("UPDATE alert_channels SET claimed_until = NULL WHERE id = :id")
+# Ends a claim, which its value identifies: after it passed, another worker may have claimed the channel.
+RELEASE = text("UPDATE alert_channels SET claimed_until = NULL WHERE id = :id AND claimed_until = :until")
 
 NOTE_ATTEMPT = text("""
     WITH changed AS (
@@ -86,9 +87,9 @@ def claim(connection: Connection, channel_id: int, at: datetime, until: datetime
     return found
 
 
-def release(connection: Connection, channel_id: int) -> None:
-    """Ends this worker's claim of the channel."""
-    connection.execute(RELEASE, {"id": channel_id})
+def release(connection: Connection, channel_id: int, until: datetime) -> None:
+    """Ends this worker's claim of the channel until `until`; does nothing if another worker has claimed it since."""
+    connection.execute(RELEASE, {"id": channel_id, "until": until})
 
 
 def note_attempt(
