@@ -40,18 +40,25 @@ def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None,
 
     Empty if the quota allows no request or the platform does not answer, which is logged and not raised.
     """
-    if not changes or not quota.reserve(visit.stored.platform, 1):
-        return {}
+    return (_told(visit, changes, since, at) or {}) if changes else {}
+
+
+def _told(
+    visit: Visit, changes: Sequence[Change], since: datetime | None, at: datetime
+) -> Mapping[str, Changed] | None:
+    """The answer to the question of `who_changed`; None without an answer."""
+    if not quota.reserve(visit.stored.platform, 1):
+        return None
     earliest = max(since or at - LONGEST_HISTORY, at - LONGEST_HISTORY)
     try:
         found = visit.platform.who_changed(visit.account, changes, earliest)
     except Limited as error:
         visits.note_failure(visit.stored, error)
-        return {}
+        return None
     except (PlatformError, InvalidValue) as error:
         named = {"platform": visit.stored.platform, "platform_account_id": visit.stored.id}
         log.warning("platform.failed", error=str(error), **named)
-        return {}
+        return None
     return {external_id: Changed(_printable(one.by), one.at) for external_id, one in found.items()}
 
 
@@ -66,16 +73,22 @@ def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequ
     for some in chunked(doubtful, QUESTIONS_A_REQUEST):
         changes = [Change(row.external_id, Confirmed.PAUSED) for row in some]
         since = min(row.enabled_at for row in some if row.enabled_at is not None) - EARLIER
-        told = who_changed(visit, changes, since, at)
+        answer = _told(visit, changes, since, at)
+        told = answer or {}
         moments = {row.campaign_id: told[row.external_id].at if row.external_id in told else None for row in some}
-        cleared |= claims.committed_by(visit, partial(_clear_up, visit=visit, moments=moments))
+        clear_up = partial(_clear_up, visit=visit, moments=moments, is_answered=answer is not None)
+        cleared |= claims.committed_by(visit, clear_up)
     return [cleared.get(row.campaign_id, row) for row in page]
 
 
-def _clear_up(connection: Connection, visit: Visit, moments: Mapping[int, datetime | None]) -> dict[int, StoredStatus]:
+def _clear_up(
+    connection: Connection, visit: Visit, moments: Mapping[int, datetime | None], *, is_answered: bool
+) -> dict[int, StoredStatus]:
     current = rows.of_campaigns(connection, visit.stored.id, list(moments))
     within = clock.passed(claims.request_seconds())
-    cleared = {name: steps.cleared_up(row, moments[name], within) for name, row in current.items()}
+    cleared = {
+        name: steps.cleared_up(row, moments[name], within, is_answered=is_answered) for name, row in current.items()
+    }
     rows.keep(connection, visit.stored.id, [row for name, row in cleared.items() if row != current[name]])
     return cleared
 

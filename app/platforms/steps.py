@@ -70,10 +70,21 @@ def seen(row: StoredStatus, status: Confirmed, at: datetime) -> StoredStatus:
             confirmed_at=row.confirmed_at if status == row.confirmed else at,
             paused_by_us=paused_by_us_after(status, paused_by_us=row.paused_by_us),
             may_be_applied=False,
-            enabled_at=None if status is Confirmed.ENABLED else row.enabled_at,
+            enabled_at=_doubtful_since(row, status),
         ),
         at,
     )
+
+
+def _doubtful_since(row: StoredStatus, status: Confirmed) -> datetime | None:
+    """Since when a person may have paused the campaign, after a read of `status`; None: no doubt.
+
+    A release without an answer may have been applied, and a person may have paused the campaign after it.
+    """
+    if status is Confirmed.ENABLED:
+        return None
+    is_lost_release = row.may_be_applied and row.sent == Confirmed.ENABLED and status is Confirmed.PAUSED
+    return row.sent_at if is_lost_release and row.paused_by_us else row.enabled_at
 
 
 def is_newly_confirmed(before: StoredStatus, row: StoredStatus, at: datetime) -> bool:
@@ -115,12 +126,20 @@ def is_to_be_cleared_up(row: StoredStatus) -> bool:
     return row.enabled_at is not None and row.confirmed == Confirmed.PAUSED and not row.may_be_applied
 
 
-def cleared_up(row: StoredStatus, paused_at: datetime | None, answered_within: timedelta) -> StoredStatus:
+def cleared_up(
+    row: StoredStatus, paused_at: datetime | None, answered_within: timedelta, *, is_answered: bool = True
+) -> StoredStatus:
     """The row after the platform told that the campaign was paused there at `paused_at`; None: it did not tell.
+
+    After a release without an answer the pause is Spendgate's earlier one, unless the platform's answer tells of one
+    since. `is_answered`: there was an answer.
 
     A pause of a paused campaign leaves no trace there. So the pause is Spendgate's if it happened while Spendgate's
     request was on its way, `answered_within` from its start at most.
     """
+    if row.sent == Confirmed.ENABLED and row.sent_at is not None and is_answered:
+        is_ours = paused_at is None or paused_at < row.sent_at - CLOCKS_DIFFER
+        return row._replace(enabled_at=None, paused_by_us=row.paused_by_us and is_ours)
     if paused_at is None or row.sent_at is None:
         return row._replace(last_error=row.last_error if _is_reached(row) else DOUBTFUL)
     is_ours = row.sent_at - CLOCKS_DIFFER <= paused_at <= row.sent_at + answered_within + CLOCKS_DIFFER

@@ -143,6 +143,41 @@ def test_platform_is_read_after_a_pause_without_an_answer_from_what_is_kept_for_
     assert len(connected.fake.requests("mutate")) == 1
 
 
+def lost_release(connected: Connected, fault: str) -> None:
+    """Pauses both campaigns at 12:05 and releases them at 12:06, without an answer."""
+    connected.world.execute("UPDATE platform_connections SET wait_until = NULL")
+    paused_without_a_read(connected)
+    connected.world.limit(1_000, brand=connected.brand)
+    connected.world.set_clock(AT + 6 * MINUTE)
+    connected.fake.fail("mutate", fault)
+    connected.reconcile()
+
+
+@pytest.mark.parametrize("fault", ["apply_then_hang", "apply_then_500"])
+def test_pause_after_a_release_whose_answer_was_lost_is_a_persons(connected: Connected, fault: str) -> None:
+    lost_release(connected, fault)
+    assert {connected.there("11"), connected.there("12")} == {"enabled"}
+    connected.fake.change("11", "paused", "anna@example.com", AT + 7 * MINUTE)
+    for minutes in (8, 13):
+        connected.world.set_clock(AT + minutes * MINUTE)
+        connected.reconcile()
+    assert (connected.there("11"), connected.there("12")) == ("paused", "enabled")
+    theirs = connected.world.one("SELECT id FROM campaigns WHERE external_id = '11'")["id"]
+    assert connected.world.holds(theirs) == {"platform_paused"}
+    connected.world.verify()
+
+
+def test_release_that_was_never_applied_is_sent_again_once_the_history_tells_of_no_pause(connected: Connected) -> None:
+    lost_release(connected, "500")
+    assert {connected.there("11"), connected.there("12")} == {"paused"}
+    connected.world.set_clock(AT + 8 * MINUTE)
+    connected.reconcile()
+    assert {connected.there("11"), connected.there("12")} == {"paused"}
+    connected.world.set_clock(AT + 13 * MINUTE)
+    connected.reconcile()
+    assert {connected.there("11"), connected.there("12")} == {"enabled"}
+
+
 @dataclass
 class Story:
     """One campaign on a platform that tells its history, and Spendgate's row about it."""
@@ -194,6 +229,7 @@ VISITS = {
     "unread": {"is_read": False},
     "lost": {"is_read": False, "is_lost": True},
     "unanswered": {"is_read": False, "is_answered": False},
+    "read, lost": {"is_read": True, "is_lost": True},
     "read, unanswered": {"is_read": True, "is_answered": False},
 }
 STEPS = st.lists(st.sampled_from(["pause", "enable", "want", "stop", *VISITS]), max_size=40)
