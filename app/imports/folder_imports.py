@@ -1,6 +1,5 @@
 """Imports the new and complete files of the spend folder; those that cannot be imported go on a list."""
 
-import csv
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from app.imports import spend_folder
 from app.imports.answers import Changed, Question, Reading
@@ -30,9 +28,6 @@ from runtime import clock
 from runtime.settings import settings
 
 log = structlog.get_logger()
-
-UNREADABLE: Final = (InvalidValue, OSError, csv.Error, ArithmeticError, ValueError)
-"""Exceptions of a bad file. Their words may quote it, so the log has only a reason."""
 
 IMPORTED_BY: Final = "spend folder"
 AGAIN_AFTER: Final = timedelta(hours=1)
@@ -62,7 +57,7 @@ def import_folder(folder: Path) -> None:
             passing.append(error)
         except Changed:
             log.info("export.waiting", file=shown)
-        except (*UNREADABLE, DBAPIError) as error:
+        except Exception as error:  # noqa: BLE001 - its words may quote the file, so the log has only a reason
             version = _version(file, options)
             _note_problem((file.platform, file.name), shown, version, _words(error), _reason(error), seen)
     if passing:

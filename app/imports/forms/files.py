@@ -1,6 +1,7 @@
 """A file's bytes as tables: text, workbook or JSON, packed or not."""
 
 import gzip
+import lzma
 import tempfile
 import zipfile
 import zlib
@@ -14,10 +15,12 @@ from app.imports.forms.delimited import delimited_tables
 from app.imports.forms.json_tables import json_table, unwrapped
 from app.imports.forms.workbooks import workbook_tables
 from app.imports.tables import Table
+from domain.errors import InvalidValue
 
 MAX_UNPACKED: Final = 4 * 1024**3
 IN_MEMORY: Final = 8 * 1024 * 1024
 
+_DAMAGED: Final = ("the archive is cut off or damaged", "download it again")
 _REFUSED: Final = (
     (b"%PDF", "a PDF"),
     (b"PAR1", "a Parquet file"),
@@ -28,6 +31,9 @@ _REFUSED: Final = (
     (b"SQLite", "a database"),
 )
 _PAGES: Final = (b"<!doctype", b"<html", b"<table", b"<?xml", b"<meta", b"<head", b"<body", b"<!--")
+_PANIC: Final = "PanicException"
+"""The name of the exception of a panic in a library written in Rust. It is no Exception and cannot be imported."""
+
 _JUNK: Final = ("__MACOSX", ".DS_Store")
 
 
@@ -35,10 +41,19 @@ _JUNK: Final = ("__MACOSX", ".DS_Store")
 def tables_of(stream: BinaryIO, options: ReadOptions) -> Iterator[list[Table]]:
     """The tables that the bytes can be read as, to be read within the block.
 
-    Raises Refused if there are none; its text names the kind of file and what to do.
+    Raises Refused if there are none; its text names the kind of file and what to do. Any other fault that the file
+    causes within the block becomes Refused too, so that one odd file stops nothing else.
     """
-    with unpacked(stream) as plain:
-        yield _tables(plain, options)
+    try:
+        with unpacked(stream) as plain:
+            yield _tables(plain, options)
+    except (InvalidValue, OSError, MemoryError):
+        raise
+    except BaseException as error:
+        name = type(error).__name__
+        if not isinstance(error, Exception) and name != _PANIC:
+            raise
+        raise Refused(f"cannot be read: {name}", "export it again, or as CSV") from error
 
 
 def _tables(stream: BinaryIO, options: ReadOptions) -> list[Table]:
@@ -92,6 +107,8 @@ def _archive(stream: BinaryIO) -> Iterator[zipfile.ZipFile]:
             yield archive
     except zipfile.BadZipFile:
         raise Refused("is a damaged or half-written zip archive", "download it again") from None
+    except NotImplementedError as error:
+        raise Refused(f"the zip archive cannot be unpacked: {error}", "unpack it first") from None
 
 
 def _member(archive: zipfile.ZipFile) -> str | None:
@@ -118,7 +135,11 @@ def _copied(packed: IO[bytes]) -> Iterator[BinaryIO]:
                 copy.write(chunk)
                 if copy.tell() > MAX_UNPACKED:
                     raise Refused("unpacks to over 4 GB", "split it")
-        except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile):
-            raise Refused("the archive is cut off or damaged", "download it again") from None
+        except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile):
+            raise Refused(*_DAMAGED) from None
+        except OSError as error:
+            if error.errno is None:  # bz2 raises it for bad data
+                raise Refused(*_DAMAGED) from None
+            raise
         copy.seek(0)
         yield copy  # type: ignore[misc]

@@ -29,7 +29,7 @@ def _is_of_lines(stream: BinaryIO) -> bool:
     first = next((line for line in stream if line.strip()), b"")
     try:
         value = json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         return first.strip() != b"{"
     return isinstance(value, dict) and _only_list(value) is None
 

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
+import python_calamine
 import xlsxwriter
 
 from app.imports.answers import Question
@@ -92,6 +93,37 @@ def test_names_that_lost_letters_are_no_ids() -> None:
 )
 def test_an_archive_of_one_file_is_unpacked(content: bytes) -> None:
     assert units(read(content)) == TOTALS
+
+
+def by_method(method: int) -> bytes:
+    """An archive whose one member says that it is packed by this method."""
+    content = bytearray(packed(**{"a.csv": ROWS}))
+    for place in (8, content.index(b"PK\x01\x02") + 10):
+        content[place : place + 2] = method.to_bytes(2, "little")
+    return bytes(content)
+
+
+@pytest.mark.parametrize("method", [9, 12, 14, 93, 95, 98], ids=str)
+def test_archive_packed_by_an_odd_method_is_refused(method: int) -> None:
+    assert "archive" in refusal(by_method(method))
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000, '[{"a":' + "[" * 900 + "]" * 900 + "}]"])
+def test_deeply_nested_json_is_refused(content: str) -> None:
+    refusal(content)
+
+
+class PanicException(BaseException):
+    """The exception of a panic in a Rust library."""
+
+
+@pytest.mark.parametrize("fault", [KeyError("a"), IndexError("a"), RuntimeError("a"), TypeError("a"), PanicException()])
+def test_fault_of_the_workbook_reader_is_a_refusal(fault: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_content: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(python_calamine, "load_workbook", fail)
+    assert type(fault).__name__ in refusal(book(("Day", "Cost"), ("2026-11-01", 1)))
 
 
 @pytest.mark.parametrize(

@@ -542,3 +542,20 @@ def test_a_file_that_changes_between_passes_books_no_figure_that_no_version_had(
     folder.look(1)
     assert spent(world, campaign) == number
     world.verify()
+
+
+def test_fault_of_one_file_does_not_stop_the_others(
+    world: World, folder: Folder, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write("meta/odd.csv", "7,2026-06-01,1\n", LONG_AGO - timedelta(days=1))
+    folder.write("meta/good.csv", "7,2026-06-01,1\n")
+
+    def fail_for_one(stream: Any, name: str, *others: Any) -> Reading:
+        if name == "odd.csv":
+            raise KeyError(name)
+        return read_file(stream, name, *others)
+
+    monkeypatch.setattr(folder_imports, "read_file", fail_for_one)
+    logged = [*folder.look(), *folder.look(120)]
+    assert [line["reason"] for line in lines(logged, "export.unreadable")] == ["KeyError"]
+    assert len(lines(logged, "export.imported")) == 1
