@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -11,7 +12,16 @@ from db.repository.platforms.spend import AccountCampaign
 from db.repository.shared.zones import readable_zones
 from domain.periods import day_starts_at
 from domain.reads import LimitPace, time_left
+from runtime import clock
 from runtime.settings import settings
+
+REQUESTS_A_READ: Final = 12
+"""Deadlines of one request within which a read of spend ends: a login and the pages of an answer."""
+
+
+def reading_time() -> timedelta:
+    """The time on this clock in which one read of spend ends."""
+    return clock.passed(REQUESTS_A_READ * settings().platform_deadline_seconds)
 
 
 def longest_interval() -> timedelta:

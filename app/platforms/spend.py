@@ -42,19 +42,50 @@ DESCRIBED_FOR: Final = timedelta(days=1)
 
 
 def pull(account_id: int) -> None:
-    """Reads the spend of the account if it is due, and counts it. A failure is stored, logged and not raised.
+    """Reads the spend of the account, if it is due and no other worker reads it, and counts it.
 
-    Raises BrandsTimedOut if a brand stays locked; the message is then delivered again.
+    A failure is stored, logged and not raised. Raises BrandsTimedOut if a brand stays locked; the message is then
+    delivered again.
     """
     stored = visits.stored_connection(account_id)
-    at = clock.now()
-    if stored is None or any(moment and moment > at for moment in (stored.next_read_at, stored.wait_until)):
+    claim = None if stored is None else _Claim.made(stored, clock.now())
+    if stored is None or claim is None:
         return
+    try:
+        _pull(stored, claim)
+    except BaseException:
+        claim.prolong(clock.now())
+        raise
+
+
+@dataclass(slots=True)
+class _Claim:
+    """The claim of one worker to read an account's spend, which ends at `until`."""
+
+    account: int
+    until: datetime
+
+    @classmethod
+    def made(cls, stored: StoredConnection, at: datetime) -> "_Claim | None":
+        """A claim from `at` on; None if the account is not due or may not be read, or another worker reads it."""
+        until = at + pace.reading_time()
+        is_made = committed(partial(reads.claim, account=stored.id, at=at, until=until))
+        return cls(stored.id, until) if is_made else None
+
+    def prolong(self, until: datetime) -> bool:
+        """Moves the end of the claim; returns False if it is lost. An `until` that has passed gives the read back."""
+        is_kept = committed(partial(reads.prolong, account=self.account, claimed=self.until, until=until))
+        if is_kept:
+            self.until = until
+        return is_kept
+
+
+def _pull(stored: StoredConnection, claim: _Claim) -> None:
     opened = visits.attempted(stored, lambda: (adapter_of(stored.platform), account_of(stored)), is_of_spend=True)
     if opened is None:
         return
-    described = _described(stored, *opened, at)
-    if described is not None and _pull_days(described, *opened):
+    described = _described(stored, *opened, clock.now())
+    if described is not None and _pull_days(described, *opened, claim):
         bounds.measure(described, clock.now())
 
 
@@ -91,7 +122,7 @@ class _Tally:
     campaigns: set[str] = field(default_factory=set)
 
 
-def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -> bool:
+def _pull_days(stored: StoredConnection, platform: Platform, account: Account, claim: _Claim) -> bool:
     """Reads the due days and counts them as of the time before the requests; returns whether it read HISTORY_DAYS."""
     zone = readable_zones({stored.time_zone or ""}).get(stored.time_zone or "")
     if zone is None:
@@ -110,7 +141,7 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
     tally = _Tally()
     reads_left = deque(_reads(plan, platform, account, zone, days, as_of))
     while reads_left:
-        if not _reserved(stored):
+        if not claim.prolong(clock.now() + pace.reading_time()) or not _reserved(stored):
             return False
         answer = visits.attempted(stored, partial(_answer, reads_left.popleft()), is_of_spend=True)
         if answer is None:
@@ -120,7 +151,7 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account) -
     next_read_at, limit_at = _next_read(stored, owners, before, as_of)
     noted = partial(reads.note_spend_read, account=stored.id, at=as_of, is_history=is_history)
     problem = "; ".join(plan.problems) or None
-    committed(partial(noted, next_read_at=next_read_at, limit_at=limit_at, problem=problem))
+    committed(partial(noted, claimed=claim.until, next_read_at=next_read_at, limit_at=limit_at, problem=problem))
     if plan.problems:
         log.warning("platform.brand_refused", platform_account_id=stored.id, reasons=list(plan.problems))
     log.info(

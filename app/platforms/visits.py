@@ -45,9 +45,13 @@ def enqueue_due(platforms: Iterable[str], at: datetime) -> None:
 
 
 def _hasten(connection: Connection, platform: str, at: datetime) -> None:
-    """Makes accounts due, SHORTEST after a campaign was released or a limit was changed, if no read came since."""
-    limit_at, retry_at = at + READS_AHEAD * SHORTEST, at + RETRY
-    reads.hasten(connection, platform, at, changed_before=at - SHORTEST, soon=at, retry_at=retry_at, limit_at=limit_at)
+    """Makes accounts due, SHORTEST after a campaign was released or a limit was changed, if no read came since.
+
+    Leaves out accounts that are due before a claim of a read would end, since these may be claimed.
+    """
+    limit_at, retry_at, soon = at + READS_AHEAD * SHORTEST, at + RETRY, at + pace.reading_time()
+    hasten = partial(reads.hasten, connection, platform, at, changed_before=at - SHORTEST, soon=soon)
+    hasten(retry_at=retry_at, limit_at=limit_at)
 
 
 def _waits(waiting: Iterable[WaitingAccount], changing: Set[int], at: datetime) -> Iterator[Wait]:

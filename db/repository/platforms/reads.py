@@ -4,9 +4,23 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+# The end of a claim is the account's next read: then it is due again if its worker died.
+CLAIM = text("""
+    UPDATE platform_connections SET next_read_at = :until
+    WHERE platform_account_id = :id AND mode <> 'off'
+        AND COALESCE(next_read_at, '-infinity') <= :at AND COALESCE(wait_until, '-infinity') <= :at
+    RETURNING platform_account_id
+""")
+
+PROLONG = text("""
+    UPDATE platform_connections SET next_read_at = :until WHERE platform_account_id = :id AND next_read_at = :claimed
+    RETURNING platform_account_id
+""")
+
 NOTE_SPEND_READ = text("""
     UPDATE platform_connections
-    SET last_read_at = CAST(:at AS timestamptz), next_read_at = :next_read_at, limit_at = :limit_at,
+    SET last_read_at = CAST(:at AS timestamptz), limit_at = :limit_at,
+        next_read_at = CASE WHEN next_read_at = :claimed THEN CAST(:next_read_at AS timestamptz) ELSE next_read_at END,
         last_error = CAST(:problem AS text), failures = 0, failing_since = NULL, retry_at = NULL,
         problem_since = CASE
             WHEN CAST(:problem AS text) IS NOT NULL THEN COALESCE(problem_since, CAST(:at AS timestamptz))
@@ -44,10 +58,24 @@ HASTEN = text("""
 """)
 
 
+def claim(connection: Connection, account: int, at: datetime, until: datetime) -> bool:
+    """Claims the read of an account that is due and may be read at `at`; returns whether it was.
+
+    Until `until` it is not due again, so that no other worker reads it.
+    """
+    return connection.execute(CLAIM, {"id": account, "at": at, "until": until}).first() is not None
+
+
+def prolong(connection: Connection, account: int, claimed: datetime, until: datetime) -> bool:
+    """Moves the end of this worker's claim from `claimed` to `until`; returns False if the claim is lost."""
+    return connection.execute(PROLONG, {"id": account, "claimed": claimed, "until": until}).first() is not None
+
+
 def note_spend_read(
     connection: Connection,
     account: int,
     at: datetime,
+    claimed: datetime,
     next_read_at: datetime,
     limit_at: datetime | None,
     problem: str | None,
@@ -56,9 +84,17 @@ def note_spend_read(
 ) -> None:
     """Stores a successful read of spend. `problem`: a sentence for people about what was left out; None: nothing.
 
-    `limit_at`: when spend reaches the nearest limit; None: not in sight.
+    `claimed`: the end of this worker's claim; the next read is not set if the claim is lost. `limit_at`: when spend
+    reaches the nearest limit; None: not in sight.
     """
-    values = {"id": account, "at": at, "next_read_at": next_read_at, "limit_at": limit_at, "problem": problem}
+    values = {
+        "claimed": claimed,
+        "id": account,
+        "at": at,
+        "next_read_at": next_read_at,
+        "limit_at": limit_at,
+        "problem": problem,
+    }
     connection.execute(NOTE_SPEND_READ, values | {"is_history": is_history})
 
 

@@ -1,16 +1,18 @@
 """When spend is read after releases, edits of limits and failures, by the ticks of each minute."""
 
 import json
+import threading
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from app.platforms import visits
+from app.platforms import spend, visits
 from runtime import clock
 from tests.app.platforms.kit import Connected
 from tests.queues import queues
-from tests.world import World, moment
+from tests.world import World, eventually, moment
 
 TODAY, TOMORROW = date(2026, 6, 17), date(2026, 6, 18)
 MINUTE = timedelta(minutes=1)
@@ -120,3 +122,43 @@ def test_failure_of_a_change_or_of_statuses_delays_no_read_of_spend(
     connected.reconcile()
     assert connected.connection()["failures"] in (1, 10)
     assert connected.connection()["next_read_at"] == moment("2026-06-17T12:01")
+
+
+def test_account_that_is_being_read_is_read_by_no_other_worker(connected: Connected, world: World) -> None:
+    connected.campaign("11")
+    connected.pull()
+    connected.fake.latency_seconds = 1.0
+    world.set_clock(moment("2026-06-17T13:01"))
+    reads = len(connected.fake.requests("search"))
+    slow = threading.Thread(target=lambda: connected.pull(is_due=False))
+    slow.start()
+    eventually(lambda: connected.connection()["next_read_at"] > clock.now())
+    assert not sends_read(connected)
+    connected.pull(is_due=False)
+    slow.join()
+    assert len(connected.fake.requests("search")) == reads + 1
+    assert connected.connection()["next_read_at"] == moment("2026-06-17T14:01")
+
+
+def test_read_that_a_locked_brand_ended_is_due_again(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected.campaign("11")
+    connected.fake.spend("11", TODAY, 5)
+
+    def locked(*_: object) -> None:
+        raise OperationalError(None, None, Exception("the brand is locked"))
+
+    monkeypatch.setattr(spend, "count_totals", locked)
+    with pytest.raises(OperationalError, match="locked"):
+        connected.pull()
+    assert connected.connection()["next_read_at"] == clock.now()
+
+
+def test_connection_that_is_changed_during_a_read_is_read_again(connected: Connected, world: World) -> None:
+    connected.campaign("11")
+    connected.fake.latency_seconds = 1.0
+    slow = threading.Thread(target=connected.pull)
+    slow.start()
+    eventually(lambda: connected.connection()["described_at"] is not None)
+    world.execute("UPDATE platform_connections SET next_read_at = NULL")
+    slow.join()
+    assert connected.connection()["next_read_at"] is None
