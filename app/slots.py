@@ -1,20 +1,12 @@
-"""How many endpoints one process sends to at once, so that hanging ones leave worker threads to all other work."""
+"""Places for requests to other systems at once, so that hanging ones leave worker threads to all other work."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Final
-
-from runtime.once import Once
-from runtime.settings import settings
-
-SHARE: Final = 4
-FAILING_SHARE: Final = 16
-"""One of so many worker threads may send to endpoints; of those that fail, one of FAILING_SHARE, at least one each."""
 
 
 class Slots:
-    """Places for some endpoints at once, and those that wait for one, each once, in the order in which they came."""
+    """Places for some targets at once, and those that wait for one, each once, in the order in which they came."""
 
     def __init__(self, places: int) -> None:
         self._free = places
@@ -22,9 +14,9 @@ class Slots:
         self._lock = Lock()
 
     @contextmanager
-    def one(self, endpoint_id: int) -> Iterator[bool]:
-        """A place for the block; False, without waiting, if all are taken: `next_waiting` names the endpoint later."""
-        has_slot = self._take(endpoint_id)
+    def one(self, target_id: int) -> Iterator[bool]:
+        """A place for the block; False, without waiting, if all are taken: `next_waiting` names the target later."""
+        has_slot = self._take(target_id)
         try:
             yield has_slot
         finally:
@@ -33,7 +25,7 @@ class Slots:
                     self._free += 1
 
     def next_waiting(self) -> int | None:
-        """The endpoint that has waited longest, which no longer waits; None if no place is free or none waits."""
+        """The target that has waited longest, which no longer waits; None if no place is free or none waits."""
         with self._lock:
             if not self._free or not self._waiting:
                 return None
@@ -42,28 +34,16 @@ class Slots:
             return first
 
     def all_waiting(self) -> list[int]:
-        """All endpoints that wait; none of them waits any more."""
+        """All targets that wait; none of them waits any more."""
         with self._lock:
             waiting, self._waiting = list(self._waiting), {}
             return waiting
 
-    def _take(self, endpoint_id: int) -> bool:
+    def _take(self, target_id: int) -> bool:
         with self._lock:
             if self._free:
                 self._free -= 1
-                self._waiting.pop(endpoint_id, None)
+                self._waiting.pop(target_id, None)
                 return True
-            self._waiting[endpoint_id] = None
+            self._waiting[target_id] = None
             return False
-
-
-@Once
-def healthy_slots() -> Slots:
-    """The places of this process for endpoints that answered last."""
-    return Slots(max(1, settings().worker_threads // SHARE))
-
-
-@Once
-def failing_slots() -> Slots:
-    """The places of this process for endpoints that fail."""
-    return Slots(max(1, settings().worker_threads // FAILING_SHARE))

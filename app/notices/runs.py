@@ -18,7 +18,8 @@ from sqlalchemy import Connection
 from app.notices import outcomes, requests, sources
 from app.notices.lookups import LOOKUP_SECONDS
 from app.notices.requests import DEADLINE_SECONDS, Outcome, Target
-from app.notices.slots import Slots, failing_slots, healthy_slots
+from app.notices.slots import failing_slots, healthy_slots
+from app.slots import Slots
 from db.engine import committed, transaction
 from db.repository.notices import deliveries, endpoints
 from db.repository.notices.deliveries import Taken

@@ -3,7 +3,7 @@
 import dramatiq
 from periodiq import cron
 
-from app.platforms import spend, statuses, visits
+from app.platforms import turns, visits
 from app.platforms.registry import ADAPTERS
 from delivery.broker import get_broker
 from delivery.queues import QUEUE_OF
@@ -25,10 +25,10 @@ def wake_platforms(brand_ids: list[int]) -> None:
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["pull_spend"])
 def pull_spend(account: int) -> None:
     """Reads the account's spend, if it is due, and counts it."""
-    spend.pull(account)
+    turns.reads().take(account)
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["reconcile_account"])
 def reconcile_account(account: int) -> None:
     """Reads the account's statuses and brings its campaigns to the desired ones, as far as its mode allows."""
-    statuses.reconcile_account(account)
+    turns.changes().take(account)

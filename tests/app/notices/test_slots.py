@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.notices import runs, slots
-from app.notices.slots import Slots
+from app.slots import Slots
 from tests.app.notices.kit import deliver, endpoint
 from tests.queues import queues
 from tests.receivers.server import Answer, Receiver

@@ -1,0 +1,63 @@
+"""How many accounts one process reads and changes at once, so that a slow platform leaves threads to all other work."""
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from app.platforms import spend, statuses, visits
+from app.slots import Slots
+from delivery.outgoing import send
+from runtime.once import Once
+from runtime.settings import settings
+
+SHARE: Final = 8
+FAILING_SHARE: Final = 16
+"""One of so many worker threads may read spend, and as many may change statuses: a quarter together. For accounts that
+fail, one of FAILING_SHARE each. At least one each."""
+
+RUN_SECONDS: Final = 8.0
+"""After this time a message goes on with no other account that waits; messages of their own do."""
+
+
+class Turns:
+    """The places of this process for one kind of work, by accounts that answered last and accounts that fail."""
+
+    def __init__(self, actor: str, work: Callable[[int], None]) -> None:
+        """`actor`: the name of the actor that does `work` for one account."""
+        self._actor, self._work = actor, work
+        self.healthy = Slots(max(1, settings().worker_threads // SHARE))
+        self.failing = Slots(max(1, settings().worker_threads // FAILING_SHARE))
+
+    def take(self, account: int) -> None:
+        """Works for the account, then for those that waited meanwhile. Without a free place, the account waits, once.
+
+        After RUN_SECONDS it enqueues a message for each account that still waits.
+        """
+        ends_at = monotonic() + RUN_SECONDS
+        slots, next_account = self._done(account)
+        while next_account is not None and monotonic() < ends_at:
+            slots, next_account = self._done(next_account)
+        if next_account is not None:
+            for waiting in (next_account, *slots.all_waiting()):
+                send(self._actor, waiting)
+
+    def _done(self, account: int) -> tuple[Slots, int | None]:
+        """Works for one account if a place is free. Returns the places of its kind, and the account that waits."""
+        stored = visits.stored_connection(account)
+        slots = self.failing if stored is not None and stored.failures else self.healthy
+        with slots.one(account) as has_slot:
+            if has_slot:
+                self._work(account)
+        return slots, slots.next_waiting() if has_slot else None
+
+
+@Once
+def reads() -> Turns:
+    """The places for reads of spend."""
+    return Turns("pull_spend", spend.pull)
+
+
+@Once
+def changes() -> Turns:
+    """The places for reads and changes of statuses."""
+    return Turns("reconcile_account", statuses.reconcile_account)
