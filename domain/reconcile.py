@@ -14,6 +14,14 @@ REPAUSES_AN_HOUR: Final = 3
 
 REPAUSE_WINDOW: Final = timedelta(hours=1)
 
+TRIES: Final = 3
+"""Changes sent for one decision without a wait between them, but for that of the account; then `refused_wait`."""
+
+FIRST_WAIT: Final = timedelta(minutes=5)
+"""Time until a change that was refused TRIES times is sent again; it doubles with each refusal to LONGEST_WAIT."""
+
+LONGEST_WAIT: Final = timedelta(hours=6)
+
 OVERRIDDEN: Final = "another program or a person keeps enabling it on the platform"
 """The error stored for a campaign after `Action.ALERT`; if the platform names who enabled it, the name follows."""
 
@@ -151,6 +159,11 @@ def hand(facts: StatusFacts) -> Hand:
 def paused_by_us_after(read: Confirmed, *, paused_by_us: bool) -> bool:
     """Whether the pause in force is Spendgate's, after the platform was read: an enabled campaign has none."""
     return paused_by_us and read is not Confirmed.ENABLED
+
+
+def refused_wait(attempts: int) -> timedelta:
+    """The time after which a change that was sent `attempts` times for one decision may be sent again."""
+    return min(FIRST_WAIT * 2 ** min(attempts - TRIES, 16), LONGEST_WAIT) if attempts >= TRIES else timedelta(0)
 
 
 def recent_repauses(moments: Iterable[datetime], at: datetime) -> list[datetime]:

@@ -34,6 +34,12 @@ def reserve_changes(platform: str, count: int, *, for_pauses: bool) -> bool:
     return _reserve(platform, count, reads=0, for_pauses=for_pauses)
 
 
+def give_back(platform: str, count: int) -> None:
+    """Takes back the booking of changes that were booked just now and never reached the platform."""
+    if daily_limit(platform) is not None:
+        committed(partial(operations.give_back, pool=platform, operations=count, at=clock.now()))
+
+
 def _reserve(platform: str, count: int, *, reads: int, for_pauses: bool) -> bool:
     limit = daily_limit(platform)
     if limit is None:

@@ -1,9 +1,8 @@
 """Sends due changes of statuses to a platform and stores the outcomes: pauses first, many campaigns a request."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import islice
 from typing import Final, NamedTuple
 
 import structlog
@@ -12,11 +11,11 @@ from sqlalchemy import Connection
 from app.platforms import claims, quota, steps, visits
 from app.platforms.claims import Visit
 from app.platforms.kept_steps import keep_steps
-from app.platforms.protocol import Change, Limited, Outcomes, PlatformError, Unanswered
+from app.platforms.protocol import Change, Limited, LoginFailed, Outcomes, PlatformError, Refused, Unanswered
 from db.repository.platforms import statuses as rows
 from db.repository.platforms.statuses import StoredStatus
 from domain.errors import InvalidValue
-from domain.reconcile import Action, Confirmed, Desired, reconcile
+from domain.reconcile import TRIES, Action, Confirmed, Desired, reconcile
 from runtime import clock
 
 log = structlog.get_logger()
@@ -71,7 +70,8 @@ def _marked(visit: Visit, action: Action, refusals: Refusals, *, is_unread: bool
     most = quota.changes_left(
         visit.stored.platform, visit.platform.changes_a_request, for_pauses=action is Action.PAUSE
     )
-    mark = partial(_mark, visit=visit, action=action, refusals=refusals, most=max(most, 1), at=at)
+    retries = quota.changes_left(visit.stored.platform, most, for_pauses=False)
+    mark = partial(_mark, visit=visit, action=action, refusals=refusals, most=(max(most, 1), retries), at=at)
     before = claims.committed_by(visit, partial(mark, is_unread=is_unread))
     return Batch(action, before) if before else None
 
@@ -81,13 +81,14 @@ def _mark(
     visit: Visit,
     action: Action,
     refusals: Refusals,
-    most: int,
+    most: tuple[int, int],
     at: datetime,
     *,
     is_unread: bool,
 ) -> list[StoredStatus]:
-    """Stores that at most `most` campaigns are about to be sent; returns their rows as they were before.
+    """Stores which campaigns are about to be sent; returns their rows as they were before.
 
+    `most`: how many at most, and how many of them may be retries of refused changes, which use no reserve for pauses.
     `is_unread`: the platform was not read, so that outcomes of earlier changes stay unknown.
     """
     due = (
@@ -95,10 +96,24 @@ def _mark(
         for row in rows.opposed(connection, visit.stored.id, *OPPOSED[action], is_unread=is_unread)
         if (row.campaign_id, row.desired_change_id) not in refusals
         and reconcile(steps.facts_of(row, visit.stored.mode, at, is_unread=is_unread)) is action
+        and steps.may_be_sent(row, at)
     )
-    before = list(islice(due, most))
+    before = list(_some_of(due, *most))
     rows.keep(connection, visit.stored.id, [steps.sending(row, action, _unread_since(visit, at), at) for row in before])
     return before
+
+
+def _some_of(due: Iterable[StoredStatus], most: int, most_retries: int) -> Iterator[StoredStatus]:
+    """The first campaigns, `most` at most; those that were tried TRIES times are `most_retries` at most."""
+    for row in due:
+        if most == 0:
+            return
+        if row.attempts >= TRIES:
+            if most_retries == 0:
+                continue
+            most_retries -= 1
+        most -= 1
+        yield row
 
 
 def _unread_since(visit: Visit, at: datetime) -> datetime | None:
@@ -116,6 +131,8 @@ def _sent(visit: Visit, batch: Batch, refusals: Refusals) -> bool:
         outcomes = visit.platform.set_status(visit.account, changes)
         quota.note_usage(visit.stored)
     except (PlatformError, InvalidValue) as error:
+        if not _is_counted(error):
+            quota.give_back(visit.stored.platform, len(changes))
         visits.note_failure(visit.stored, error, for_pauses=True)
         claims.committed_by(visit, partial(_note_failed, visit=visit, before=batch.before, error=error))
         return False
@@ -124,6 +141,12 @@ def _sent(visit: Visit, batch: Batch, refusals: Refusals) -> bool:
         visits.note_failure(visit.stored, limited, for_pauses=True)
     refusals.update(claims.committed_by(visit, partial(_note_outcomes, visit=visit, batch=batch, outcomes=outcomes)))
     return not limits
+
+
+def _is_counted(error: Exception) -> bool:
+    """Whether the platform received the request, so that it counts it; or nothing was booked for it."""
+    is_unsent = isinstance(error, Unanswered) and not error.may_be_applied
+    return not (is_unsent or isinstance(error, LoginFailed | InvalidValue))
 
 
 def _note_failed(connection: Connection, visit: Visit, before: Sequence[StoredStatus], error: Exception) -> None:
@@ -135,7 +158,7 @@ def _note_failed(connection: Connection, visit: Visit, before: Sequence[StoredSt
 def _failed(now: StoredStatus, before: StoredStatus, error: Exception) -> StoredStatus:
     if isinstance(error, PlatformError) and error.may_be_applied:
         return steps.unanswered(now, str(error))
-    return steps.not_done(now, before, str(error))
+    return steps.not_done(now, before, str(error), is_refused=isinstance(error, Refused))
 
 
 def _current(connection: Connection, visit: Visit, before: Sequence[StoredStatus]) -> dict[int, StoredStatus]:

@@ -6,6 +6,7 @@ from typing import Final
 from db.repository.platforms.statuses import StoredStatus
 from domain.reconcile import (
     DOUBTFUL,
+    TRIES,
     Action,
     Confirmed,
     Desired,
@@ -13,6 +14,7 @@ from domain.reconcile import (
     StatusFacts,
     paused_by_us_after,
     recent_repauses,
+    refused_wait,
 )
 
 SENT: dict[Action, Confirmed] = {Action.PAUSE: Confirmed.PAUSED, Action.ENABLE: Confirmed.ENABLED}
@@ -146,10 +148,16 @@ def cleared_up(
     return row._replace(enabled_at=None, paused_by_us=row.paused_by_us and is_ours)
 
 
-def not_done(row: StoredStatus, before: StoredStatus, error: str) -> StoredStatus:
-    """The row after the platform refused the change, or never received it. `before`: the row before it was sent.
+def may_be_sent(row: StoredStatus, at: datetime) -> bool:
+    """Whether a change that was refused before may be sent again at `at`."""
+    return row.attempts < TRIES or row.sent_at is None or row.sent_at + refused_wait(row.attempts) <= at
 
-    The outcome of an earlier change without an answer stays unknown.
+
+def not_done(row: StoredStatus, before: StoredStatus, error: str, *, is_refused: bool) -> StoredStatus:
+    """The row after a change was not carried out. `before`: the row before it was sent.
+
+    `is_refused`: by the platform, for a reason that stays; else the request did not count as an attempt. The outcome of
+    an earlier change without an answer stays unknown.
     """
     is_unknown = before.may_be_applied
     return row._replace(
@@ -159,9 +167,13 @@ def not_done(row: StoredStatus, before: StoredStatus, error: str) -> StoredStatu
         paused_by_us=before.paused_by_us,
         enabled_at=before.enabled_at,
         last_error=error,
+        attempts=row.attempts if is_refused else before.attempts,
     )
 
 
 def unanswered(row: StoredStatus, error: str) -> StoredStatus:
-    """The row after a change whose outcome is unknown until the platform is read."""
-    return row._replace(last_error=error)
+    """The row after a change whose outcome is unknown until the platform is read.
+
+    Changes without an answer are tried again as often as the account allows, unlike refused ones.
+    """
+    return row._replace(last_error=error, attempts=min(row.attempts, TRIES))

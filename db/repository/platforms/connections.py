@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.platforms.wanted import FORMER_OWNER, WANTED
 from domain.errors import InvalidValue
-from domain.reconcile import REPAUSE_WINDOW, REPAUSES_AN_HOUR
+from domain.reconcile import LONGEST_WAIT, REPAUSE_WINDOW, REPAUSES_AN_HOUR, TRIES
 
 USAGE_WINDOW: Final = timedelta(hours=1)
 """How long a platform's word about the use of a quota counts: Meta's quotas are for an hour."""
@@ -47,9 +47,9 @@ WAITING = text("""
 """)
 
 # Accounts to reconcile at once: those with a campaign to pause or to enable by what was last confirmed, those whose
-# last answer is unknown, and those whose claim refused a wake. A campaign that was tried three times is tried again
-# only after :retry_before, so that one that is always refused does not use up the quota. One that is paused again no
-# more, because somebody keeps enabling it there, waits for the next poll.
+# last answer is unknown, and those whose claim refused a wake. A campaign that was tried three times for one
+# decision waits longer after each try, so that one that is always refused does not use up the quota. One that is paused
+# again no more, because somebody keeps enabling it there, waits for the next poll.
 DUE_FOR_CHANGES = text(f"""
     SELECT platform_account_id FROM platform_connections JOIN platform_accounts ON id = platform_account_id
     WHERE platform = :platform AND mode <> 'off' AND COALESCE(claimed_until, '-infinity') <= :at
@@ -59,7 +59,13 @@ DUE_FOR_CHANGES = text(f"""
             SELECT FROM platform_statuses AS status JOIN campaigns USING (brand_id) {FORMER_OWNER}
             WHERE status.platform_account_id = platform_connections.platform_account_id
                 AND campaigns.platform_account_id = status.platform_account_id AND external_id IS NOT NULL
-                AND campaigns.id = status.campaign_id AND (attempts < 3 OR sent_at <= :retry_before) AND (
+                AND campaigns.id = status.campaign_id AND (
+                    attempts < :tries OR desired <> {WANTED}
+                    OR sent_at <= CAST(:at AS timestamptz) - least(
+                        CAST(:first_wait AS interval) * power(2, least(attempts - :tries, 16)),
+                        CAST(:longest_wait AS interval)
+                    )
+                ) AND (
                     may_be_applied
                     OR {WANTED} = 'inactive' AND confirmed = 'enabled' AND NOT (
                         desired = 'inactive' AND paused_change_id = desired_change_id
@@ -205,9 +211,10 @@ def due_for_changes(connection: Connection, platform: str, at: datetime, retry_b
     """The accounts of the platform to reconcile at `at` without waiting for a poll.
 
     Leaves out accounts that another worker has claimed or that may send nothing yet. `retry_before`: campaigns
-    whose change keeps failing are tried again if the last try was before.
+    whose change keeps failing are tried again if the last try was before, and later with each further try.
     """
-    values = {"platform": platform, "at": at, "retry_before": retry_before}
+    values = {"platform": platform, "at": at, "tries": TRIES}
+    values |= {"first_wait": at - retry_before, "longest_wait": max(LONGEST_WAIT, at - retry_before)}
     values |= {"repaused_since": at - REPAUSE_WINDOW, "repauses": REPAUSES_AN_HOUR}
     return list(connection.scalars(DUE_FOR_CHANGES, values))
 

@@ -20,6 +20,12 @@ TAKE_BACK = text("""
     WHERE pool = :pool AND minute = date_trunc('minute', CAST(:at AS timestamptz))
 """)
 
+# Of a minute that has begun since the booking nothing is taken back, so that no booking of others is lost.
+GIVE_BACK = text("""
+    UPDATE platform_operations SET operations = operations - :operations
+    WHERE pool = :pool AND minute = date_trunc('minute', CAST(:at AS timestamptz)) AND operations - :operations >= reads
+""")
+
 USED = text("""
     SELECT COALESCE(sum(operations), 0)::bigint FROM platform_operations WHERE pool = :pool AND minute > :since
 """)
@@ -39,6 +45,11 @@ def used(connection: Connection, pool: str, at: datetime) -> int:
 def reads_in(connection: Connection, pool: str, at: datetime, span: timedelta) -> int:
     """The operations of the pool in the `span` before `at` that were reads."""
     return int(connection.execute(READS, {"pool": pool, "since": at - span}).scalar_one())
+
+
+def give_back(connection: Connection, pool: str, operations: int, at: datetime) -> None:
+    """Takes back operations that were added to the pool in the minute of `at`."""
+    connection.execute(GIVE_BACK, {"pool": pool, "at": at, "operations": operations})
 
 
 def reserve(connection: Connection, pool: str, operations: int, reads: int, limit: int, at: datetime) -> bool:

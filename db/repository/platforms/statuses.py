@@ -17,7 +17,8 @@ CAMPAIGNS = f"""
     SELECT campaign.brand_id, campaign.campaign_id, external_id, effective_status, is_held_there,
         change.id, change.changed_at,
         COALESCE(confirmed, 'unknown'), confirmed_at, COALESCE(paused_by_us, false),
-        paused_change_id, sent, sent_at, COALESCE(may_be_applied, false), unconfirmed_since, COALESCE(attempts, 0),
+        paused_change_id, sent, sent_at, COALESCE(may_be_applied, false), unconfirmed_since,
+        CASE WHEN desired_change_id IS NOT DISTINCT FROM change.id THEN COALESCE(attempts, 0) ELSE 0 END,
         COALESCE(repaused_at, '{{{{}}}}'), last_error, enabled_at,
         COALESCE(desired = effective_status AND platform_account_id = :account
             AND desired_change_id IS NOT DISTINCT FROM change.id, false) AS is_stored
