@@ -101,7 +101,7 @@ def test_account_is_told_when_all_its_requests_fail_for_a_quarter_of_an_hour(
 def test_account_whose_spend_cannot_be_counted_is_told_once_until_it_can(
     world: World, account: Account, noon: datetime
 ) -> None:
-    results = {"next_read_at": noon, "limit_at": None, "is_history": False}
+    results = {"claimed": noon, "next_read_at": noon, "limit_at": None, "is_history": False}
     for hours in range(3):
         at = noon + timedelta(hours=hours)
         note(reads.note_spend_read, account, at, problem="brand 1 has another currency", **results)
