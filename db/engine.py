@@ -10,12 +10,13 @@ from typing import Any, Final, TypeVar, cast
 import psycopg
 import psycopg.pq
 import structlog
-from sqlalchemy import Connection, Dialect, Engine, TextClause, event, text
+from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, TextClause, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from db import traced
 from db.connections import pool_size, this_process
+from db.errors import translated
 from db.pool import make_engine, ping_grace
 from db.pooler import unset_limits
 from runtime.clock import ClockIsOff
@@ -86,6 +87,17 @@ def _send_unsent(connection: Connection, *_: Any) -> None:
         query_pipelined(connection)
 
 
+def _as_error_of_postgres(failure: ExceptionContext) -> DBAPIError | None:
+    """The error that an error of Citus passes on; None for any other error, which SQLAlchemy then raises itself."""
+    error = failure.original_exception
+    known = translated(error) if isinstance(error, psycopg.Error) else error
+    return None if known is error else _of_sqlalchemy(known, failure.dialect)
+
+
+def _of_sqlalchemy(error: BaseException, dialect: Dialect) -> DBAPIError:
+    return DBAPIError.instance(None, None, error, psycopg.Error, dialect=dialect)
+
+
 @Once
 def engine() -> Engine:
     """The process's engine, created at first use so that each forked worker has its own. Connects on demand."""
@@ -94,6 +106,7 @@ def engine() -> Engine:
     made = make_engine(read.required_database_url(), pool_size=size)
     CONNECTIONS_ALLOWED.set(size)
     event.listen(made, "before_cursor_execute", _send_unsent)
+    event.listen(made, "handle_error", _as_error_of_postgres)
     traced.trace_statements(made)
     event.listen(made, "checkout", lambda *_: CONNECTIONS_IN_USE.inc())
     event.listen(made, "checkin", lambda *_: CONNECTIONS_IN_USE.dec())
@@ -190,7 +203,7 @@ def query_pipelined(connection: Connection, *queries: Query) -> list[list[tuple[
             cursors = [driver.execute(_for_driver(sql, connection.dialect), parameters) for sql, parameters in sent]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors[len(first) :]]
     except psycopg.Error as error:
-        raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=connection.dialect) from error
+        raise _of_sqlalchemy(translated(error), connection.dialect) from error
 
 
 @cache

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from db import traced
-from db.engine import driver_of, query_pipelined, sql_state
+from db.engine import driver_of, query_pipelined
+from db.errors import is_duplicate_in, translated
 from db.repository.enforcement.headroom import Headroom
 from db.repository.ledger import ledger_rows
 from db.repository.ledger.new_events import ClassifiedEvents
@@ -87,8 +88,7 @@ class LockTimeouts(NamedTuple):
 FEW_EVENTS: Final = 100
 """Up to this many events are inserted in the statement that counts them; more go by COPY, one round trip more."""
 
-UNIQUE_VIOLATION: Final = "23505"
-"""The SQLSTATE of a repeated key."""
+LEDGER: Final = "spend_events"
 
 
 class SomeAlreadyStored(Exception):
@@ -103,8 +103,11 @@ def _copy(connection: Connection, events: EventColumns, at: datetime) -> None:
         driver = driver_of(connection)
         with traced.round_trip([ledger_rows.COPY]), driver.cursor() as cursor, cursor.copy(ledger_rows.COPY) as copy:
             copy.write(ledger_rows.encoded(events, at))
-    except psycopg.errors.UniqueViolation as error:
-        raise SomeAlreadyStored from error
+    except psycopg.Error as error:
+        known = translated(error)
+        if is_duplicate_in(known, LEDGER):
+            raise SomeAlreadyStored from error
+        raise known from error
 
 
 def record(
@@ -127,7 +130,7 @@ def record(
     try:
         locked = _count_and_lock(connection, parameters, timeouts)
     except IntegrityError as error:
-        if _is_duplicate_event(error):
+        if isinstance(error.orig, psycopg.Error) and is_duplicate_in(error.orig, LEDGER):
             raise SomeAlreadyStored from error
         raise
     return {brand_id: Headroom(*rest) for brand_id, *rest in locked}
@@ -149,12 +152,6 @@ def _count_and_lock(
             (WAIT_FOR_OWN, waits),
         )
     return locked
-
-
-def _is_duplicate_event(error: IntegrityError) -> bool:
-    diagnosis = getattr(error.orig, "diag", None)
-    table = None if diagnosis is None else diagnosis.table_name
-    return sql_state(error) == UNIQUE_VIOLATION and str(table).startswith("spend_events")
 
 
 def _ledger(events: EventColumns) -> dict[str, str]:

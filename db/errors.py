@@ -1,0 +1,104 @@
+"""Reads errors of Citus as the errors of Postgres that they pass on, with the SQLSTATE and the table they belong to.
+
+On one Postgres server nothing is translated. Citus runs statements on shards, tables with names such as
+`spend_events_2026_06_102008`. An error of a shard has the shard's text, but often the SQLSTATE XX000 (internal error),
+and never a table. And an error of Citus's own copies of rows can have the SQLSTATE of a bad value.
+"""
+
+import re
+from typing import Final
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import DiagnosticField
+
+UNIQUE_VIOLATION: Final = "23505"
+"""The SQLSTATE of a repeated key."""
+
+INTERNAL_ERROR: Final = "XX000"
+
+INTEGRITY: Final = "23"
+"""The class of SQLSTATEs of violated constraints."""
+
+BAD_FORMAT_STATES: Final = frozenset({"22P02", "22P03", "22P04"})
+"""SQLSTATEs of a text, a binary value and COPY data that Postgres cannot read."""
+
+OF_COPIED_ROWS: Final = re.compile(r"PGCOPY|read_intermediate_result|\bCOPY (?:file|data)\b")
+"""The text of an error in rows that a server copied: never the fault of a value that was sent to it."""
+
+# The SQLSTATE of each text with which Postgres reports an error of a shard. Texts are those of `lc_messages = C`.
+STATES_OF_TEXTS: Final = (
+    (re.compile("^duplicate key value violates unique constraint"), UNIQUE_VIOLATION),
+    (re.compile("violates foreign key constraint"), "23503"),
+    (re.compile("violates not-null constraint"), "23502"),
+    (re.compile("violates check constraint|^no partition of relation .* found for row"), "23514"),
+    (re.compile("^canceling statement due to lock timeout|^could not obtain lock on"), "55P03"),
+    (re.compile("^canceling statement due to statement timeout"), "57014"),
+    (re.compile("^deadlock detected|involved in a distributed deadlock"), "40P01"),
+    (re.compile("^could not serialize access"), "40001"),
+    (re.compile("in a read-only transaction$"), "25006"),
+    (re.compile("^(?:bigint|integer|smallint) out of range"), "22003"),
+    (
+        re.compile(
+            "connection to the remote node|^failed to complete COPY|^server closed the connection"
+            "|^terminating connection due to|^the database system is "
+        ),
+        "08006",
+    ),
+)
+
+NAMED: Final = re.compile(r'(?:constraint|relation) "(.+?)"')
+SHARD_NUMBER: Final = re.compile(r"_\d{6,}$")
+"""The number of a shard at the end of the name of a table or constraint; the first shard of a server is 102008."""
+
+PARTITION: Final = re.compile(r"^(spend_events_\d{4}_\d{2})(?:_|$)")
+
+
+def translated(error: psycopg.Error) -> psycopg.Error:
+    """The error of Postgres that an error of Citus passes on, of its own class; any other error as it is.
+
+    The result has the SQLSTATE as `sqlstate` and, for a violated constraint, the table as `diag.table_name`.
+    """
+    state = _state_of(error)
+    table = error.diag.table_name
+    if state.startswith(INTEGRITY):
+        table = table or _table_in(_text_of(error))
+    if (state, table) == (error.sqlstate or "", error.diag.table_name):
+        return error
+    fields = {
+        DiagnosticField.SQLSTATE: state,
+        DiagnosticField.MESSAGE_PRIMARY: _text_of(error),
+        DiagnosticField.MESSAGE_DETAIL: error.diag.message_detail,
+        DiagnosticField.TABLE_NAME: table,
+    }
+    info = {field: value.encode() for field, value in fields.items() if value is not None}
+    made = errors.lookup(state)(*error.args, info=info)
+    return made.with_traceback(error.__traceback__)
+
+
+def is_duplicate_in(error: psycopg.Error, table: str) -> bool:
+    """Whether the error reports a repeated key of the table or of one of its partitions."""
+    return error.sqlstate == UNIQUE_VIOLATION and (error.diag.table_name or "").startswith(table)
+
+
+def _text_of(error: psycopg.Error) -> str:
+    return error.diag.message_primary or str(error)
+
+
+def _state_of(error: psycopg.Error) -> str:
+    state, words = error.sqlstate or "", _text_of(error)
+    if state in BAD_FORMAT_STATES and OF_COPIED_ROWS.search(f"{words} {error.diag.context or ''}"):
+        return INTERNAL_ERROR
+    if state != INTERNAL_ERROR:
+        return state
+    return next((known for pattern, known in STATES_OF_TEXTS if pattern.search(words)), state)
+
+
+def _table_in(words: str) -> str | None:
+    """The table whose constraint the text names, without the number of a shard; the constraint if it is not known."""
+    named = NAMED.search(words)
+    if named is None:
+        return None
+    name = SHARD_NUMBER.sub("", named[1])
+    partition = PARTITION.match(name)
+    return partition[1] if partition else name

@@ -1,0 +1,139 @@
+"""Errors that Citus passes on from its shards are read as the errors of Postgres that they are."""
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from psycopg import errors
+from psycopg.pq import DiagnosticField
+from sqlalchemy import text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+
+from app.ingest.ingest import count_events
+from db.engine import is_timeout, is_transient, query_pipelined, sql_state, transaction
+from db.errors import is_duplicate_in, translated
+from tests.world import World
+
+NODE = "connection to the remote node app@node-2:5432 failed with the following error"
+
+
+def error_of(state: str, words: str, **fields: str) -> psycopg.Error:
+    """The error that psycopg makes of a server's answer."""
+    info = {DiagnosticField.SQLSTATE: state, DiagnosticField.MESSAGE_PRIMARY: words}
+    info |= {DiagnosticField[name.upper()]: value for name, value in fields.items()}
+    return errors.lookup(state)(words, info={field: value.encode() for field, value in info.items()})
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        ('duplicate key value violates unique constraint "spend_events_2026_06_pkey_102008"', "23505"),
+        ('insert or update on table "campaign_days_102072" violates foreign key constraint "fk_102072"', "23503"),
+        ('null value in column "day" of relation "brand_days_102104" violates not-null constraint', "23502"),
+        ('new row for relation "campaigns_102040" violates check constraint "ck_campaigns_a_102040"', "23514"),
+        ('no partition of relation "spend_events_102008" found for row', "23514"),
+        ("canceling statement due to lock timeout", "55P03"),
+        ('could not obtain lock on row in relation "brands_102008"', "55P03"),
+        ("canceling statement due to statement timeout", "57014"),
+        ("deadlock detected", "40P01"),
+        ("canceling the transaction since it was involved in a distributed deadlock", "40P01"),
+        ("could not serialize access due to concurrent update", "40001"),
+        ("cannot execute INSERT in a read-only transaction", "25006"),
+        ("bigint out of range", "22003"),
+        (f"{NODE}: Connection refused", "08006"),
+        ("failed to complete COPY on node-2:5432", "08006"),
+        ("server closed the connection unexpectedly", "08006"),
+        ("terminating connection due to administrator command", "08006"),
+        ("the database system is starting up", "08006"),
+    ],
+)
+def test_text_of_a_shards_error_gives_its_state(words: str, state: str) -> None:
+    known = translated(error_of("XX000", words))
+    assert (known.sqlstate, known.diag.sqlstate, str(known)) == (state, state, words)
+    assert type(known) is errors.lookup(state)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        error_of("XX000", "tuple concurrently updated"),
+        error_of("22P02", 'invalid input syntax for type uuid: "PG"'),
+        error_of("23505", 'duplicate key value violates unique constraint "pk_locks"', table_name="locks"),
+        error_of("P0001", "deadlock detected"),
+        psycopg.OperationalError("the connection is closed"),
+    ],
+    ids=str,
+)
+def test_any_other_error_stays_as_it_is(error: psycopg.Error) -> None:
+    assert translated(error) is error
+
+
+def test_repeated_key_of_a_shard_of_the_ledger_is_a_duplicate_event() -> None:
+    words = 'duplicate key value violates unique constraint "{}"'
+    shard = translated(error_of("XX000", words.format("spend_events_2026_06_pkey_102008")))
+    with_state = translated(error_of("23505", words.format("spend_events_2026_06_pkey_102008")))
+    other = translated(error_of("XX000", words.format("pk_brand_days_102104")))
+    assert [one.diag.table_name for one in (shard, with_state)] == ["spend_events_2026_06"] * 2
+    assert [is_duplicate_in(one, "spend_events") for one in (shard, with_state, other)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        error_of("22P02", 'invalid input syntax for type bigint: "PGCOPY"'),
+        error_of("22P04", "COPY file signature not recognized"),
+        error_of("22P03", "incorrect binary data format", context="SQL function read_intermediate_result"),
+    ],
+    ids=str,
+)
+def test_error_in_rows_that_servers_copied_is_not_a_bad_value(error: psycopg.Error) -> None:
+    assert translated(error).sqlstate == "XX000"
+
+
+RAISED = "DO $$ BEGIN RAISE EXCEPTION '{}' USING ERRCODE = '{}'; END $$"
+
+
+@pytest.mark.parametrize("is_pipelined", [False, True])
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("canceling statement due to lock timeout", OperationalError),
+        ('duplicate key value violates unique constraint "pk_brands_102008"', IntegrityError),
+        ("bigint out of range", DataError),
+    ],
+)
+def test_error_of_a_shard_is_raised_with_the_class_of_the_error_it_passes_on(
+    database: str, words: str, kind: type[Exception], is_pipelined: bool
+) -> None:
+    statement = text(RAISED.format(words, "XX000"))
+    with pytest.raises(kind) as raised, transaction() as connection:
+        query_pipelined(connection, (statement, {})) if is_pipelined else connection.execute(statement)
+    assert is_transient(raised.value) == is_timeout(raised.value) == (kind is OperationalError)
+    assert sql_state(raised.value) in {"55P03", "23505", "22003"}
+
+
+@pytest.fixture
+def fail_ledger(world: World) -> Callable[[str, str], None]:
+    """Makes the ledger refuse new events with an error of the given text and SQLSTATE."""
+
+    def fail(words: str, state: str) -> None:
+        world.execute(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '{words}' USING ERRCODE = '{state}'; END $$"
+        )
+        world.execute("CREATE TRIGGER fail BEFORE INSERT ON spend_events FOR EACH ROW EXECUTE FUNCTION fail()")
+
+    return fail
+
+
+@pytest.mark.parametrize("events", [1, 101])
+def test_event_is_not_rejected_for_an_error_in_rows_that_servers_copied(
+    world: World, fail_ledger: Callable[[str, str], None], events: int
+) -> None:
+    campaign = world.campaign(world.brand())
+    fail_ledger('invalid input syntax for type bigint: "PGCOPY"', "22P02")
+    with pytest.raises((psycopg.Error, DBAPIError), match="PGCOPY"):
+        count_events([world.event(campaign, 1) for _ in range(events)])
+    assert world.rejected() == []
+    world.execute("DROP TRIGGER fail ON spend_events")
+    assert count_events([world.event(campaign, 1)]).taken == 1
