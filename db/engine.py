@@ -4,19 +4,20 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
 import psycopg.pq
 import structlog
-from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, TextClause, event, text
+from sqlalchemy import Connection, Dialect, Engine, TextClause, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from db import traced
 from db.connections import pool_size, this_process
-from db.errors import translated
+from db.errors import in_place_of, of_sqlalchemy, translated
+from db.local_settings import has_citus, local_setting
 from db.pool import make_engine, ping_grace
 from db.pooler import unset_limits
 from runtime.clock import ClockIsOff
@@ -51,10 +52,11 @@ TIMEOUT_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
 """SQLSTATEs of a lock timeout and a statement timeout."""
 
 
+STATEMENTS_KEPT: Final = 2_000
+"""Statements whose text for the driver a process keeps; more than the code has."""
+
 BEGIN = text("BEGIN")
 COMMIT = text("COMMIT")
-
-SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :milliseconds, true)")
 
 # For a transaction of few rows: a generic plan is good enough, and planning for its parameters would cost more.
 SET_FOR_SMALL = text("""
@@ -87,17 +89,6 @@ def _send_unsent(connection: Connection, *_: Any) -> None:
         query_pipelined(connection)
 
 
-def _as_error_of_postgres(failure: ExceptionContext) -> DBAPIError | None:
-    """The error that an error of Citus passes on; None for any other error, which SQLAlchemy then raises itself."""
-    error = failure.original_exception
-    known = translated(error) if isinstance(error, psycopg.Error) else error
-    return None if known is error else _of_sqlalchemy(known, failure.dialect)
-
-
-def _of_sqlalchemy(error: BaseException, dialect: Dialect) -> DBAPIError:
-    return DBAPIError.instance(None, None, error, psycopg.Error, dialect=dialect)
-
-
 @Once
 def engine() -> Engine:
     """The process's engine, created at first use so that each forked worker has its own. Connects on demand."""
@@ -106,7 +97,7 @@ def engine() -> Engine:
     made = make_engine(read.required_database_url(), pool_size=size)
     CONNECTIONS_ALLOWED.set(size)
     event.listen(made, "before_cursor_execute", _send_unsent)
-    event.listen(made, "handle_error", _as_error_of_postgres)
+    event.listen(made, "handle_error", in_place_of)
     traced.trace_statements(made)
     event.listen(made, "checkout", lambda *_: CONNECTIONS_IN_USE.inc())
     event.listen(made, "checkin", lambda *_: CONNECTIONS_IN_USE.dec())
@@ -203,10 +194,10 @@ def query_pipelined(connection: Connection, *queries: Query) -> list[list[tuple[
             cursors = [driver.execute(_for_driver(sql, connection.dialect), parameters) for sql, parameters in sent]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors[len(first) :]]
     except psycopg.Error as error:
-        raise _of_sqlalchemy(translated(error), connection.dialect) from error
+        raise of_sqlalchemy(translated(error), connection.dialect) from error
 
 
-@cache
+@lru_cache(STATEMENTS_KEPT)
 def _for_driver(statement: TextClause, dialect: Dialect) -> bytes:
     return str(statement.compile(dialect=dialect)).encode()
 
@@ -267,9 +258,15 @@ def run_dry(work: Callable[[Connection], Result]) -> Result:
 def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None, is_small: bool) -> Result:
     with ping_grace.allowed(), transaction() as connection:
         if lock_timeout_ms is not None:
-            setting = SET_FOR_SMALL if is_small else SET_LOCK_TIMEOUT
-            connection.get_execution_options()[BEGINNING].append((setting, {"milliseconds": str(lock_timeout_ms)}))
+            connection.get_execution_options()[BEGINNING].append(_lock_timeout(connection, lock_timeout_ms, is_small))
         return work(connection)
+
+
+def _lock_timeout(connection: Connection, milliseconds: int, is_small: bool) -> Query:
+    """The query that sets the lock timeout. Citus finds the shard of a statement by its values: no generic plans."""
+    if is_small and not has_citus(connection):
+        return SET_FOR_SMALL, {"milliseconds": str(milliseconds)}
+    return local_setting(connection, "lock_timeout", str(milliseconds))
 
 
 def _reconnect_if_read_only(error: DBAPIError | psycopg.Error | StaleRead) -> None:

@@ -11,6 +11,8 @@ from typing import Final
 import psycopg
 from psycopg import errors
 from psycopg.pq import DiagnosticField
+from sqlalchemy import Dialect, ExceptionContext
+from sqlalchemy.exc import DBAPIError
 
 UNIQUE_VIOLATION: Final = "23505"
 """The SQLSTATE of a repeated key."""
@@ -74,6 +76,18 @@ def translated(error: psycopg.Error) -> psycopg.Error:
     info = {field: value.encode() for field, value in fields.items() if value is not None}
     made = errors.lookup(state)(*error.args, info=info)
     return made.with_traceback(error.__traceback__)
+
+
+def in_place_of(failure: ExceptionContext) -> DBAPIError | None:
+    """The error to raise in place of one that SQLAlchemy met; None if it passes nothing on and so is raised itself."""
+    error = failure.original_exception
+    known = translated(error) if isinstance(error, psycopg.Error) else error
+    return None if known is error else of_sqlalchemy(known, failure.dialect)
+
+
+def of_sqlalchemy(error: BaseException, dialect: Dialect) -> DBAPIError:
+    """The error as SQLAlchemy raises it, of the class that goes with its SQLSTATE."""
+    return DBAPIError.instance(None, None, error, psycopg.Error, dialect=dialect)
 
 
 def is_duplicate_in(error: psycopg.Error, table: str) -> bool:

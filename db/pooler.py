@@ -2,13 +2,15 @@
 
 Postgres takes the limits once, as options of the connection's start. A pooler drops those options, and gives each
 transaction another connection to Postgres: then every transaction begins with the limits, and nothing is prepared.
+Citus does not pass the options on to its shards: there too every transaction begins with the limits.
 """
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from db.local_settings import HAS_CITUS, PROPAGATE, Setting, has_citus, local_settings
 from runtime.settings import settings
 
 KEEPS_HEADROOM: Final = "spendgate.keeps_headroom"
@@ -27,13 +29,7 @@ With its default of 4 it reads all of `brands` to find a few of 1,000 brands.
 BEHIND_POOLER: Final = "behind_pooler"
 """The key of a connection's info that is true if the options of its start were dropped."""
 
-# Bounds the current transaction.
-SET_LIMITS = text("""
-    SELECT set_config(name, value, true)
-    FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) AS limits(name, value)
-""")
-
-DECLARED: Final = "SELECT current_setting(%s, true)"
+DECLARED: Final = "SELECT current_setting(%s, true), EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 
 
 def limits() -> dict[str, str]:
@@ -56,21 +52,23 @@ def start_options() -> str:
 
 
 def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
-    """Finds out whether a new connection has the limits, in one round trip; else prepares no statement with it."""
+    """Finds out whether a new connection has the limits, and Citus, in one round trip.
+
+    Prepares no statement with a connection that has not the limits.
+    """
     driver.autocommit = True
-    declared = driver.execute(DECLARED, [KEEPS_HEADROOM]).fetchone()
+    declared, record.info[HAS_CITUS] = driver.execute(DECLARED, [KEEPS_HEADROOM]).fetchone()
     driver.autocommit = False
-    record.info[BEHIND_POOLER] = declared != ("on",)
+    record.info[BEHIND_POOLER] = declared != "on"
     if record.info[BEHIND_POOLER]:
         driver.prepare_threshold = None
 
 
-def unset_limits(connection: Connection) -> list[tuple[Any, dict[str, object]]]:
-    """The query that bounds a transaction of this connection; none if the connection itself has the limits."""
-    if not connection.info.get(BEHIND_POOLER):
-        return []
-    names, values = map(list, zip(*limits().items(), strict=True))
-    return [(SET_LIMITS, {"names": names, "values": values})]
+def unset_limits(connection: Connection) -> list[Setting]:
+    """The queries that bound a transaction of this connection; none if the connection itself has the limits."""
+    if has_citus(connection):
+        return [(PROPAGATE, {}), *local_settings(connection, limits())]
+    return local_settings(connection, limits()) if connection.info.get(BEHIND_POOLER) else []
 
 
 def set_limits(connection: Connection) -> None:

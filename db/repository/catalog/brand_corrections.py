@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
+from db.engine import deferred
+from db.local_settings import local_setting
 from db.repository.ledger.ledger import ensure_months, month_of
 from db.repository.ledger.totals import DIFFERENCES
 from db.repository.shared.arrays import array_of, text_array_of
@@ -29,10 +31,8 @@ LOCK_BRAND_DAYS = text("""
     SELECT count(*) FROM (SELECT FROM brand_days WHERE brand_id = :brand_id ORDER BY day FOR NO KEY UPDATE) AS locked
 """)
 
-# Allows the update of this brand's zone and currency, which a trigger refuses once the brand has spend.
-ALLOW = text("SELECT set_config('spendgate.corrects_brand', CAST(CAST(:brand_id AS bigint) AS text), true)")
-
-FORBID = text("SELECT set_config('spendgate.corrects_brand', '', true)")
+CORRECTS_BRAND: Final = "spendgate.corrects_brand"
+"""The setting with the id of the brand whose zone and currency may be updated, which a trigger else refuses."""
 
 CORRECT = text("""
     UPDATE brands SET time_zone = :time_zone, currency = :currency, headroom_micros = NULL, headroom_on = NULL,
@@ -246,9 +246,9 @@ def correct(connection: Connection, brand_id: int, zone: str, currency: str) -> 
 
     Does not recount its days.
     """
-    connection.execute(ALLOW, {"brand_id": brand_id})
+    deferred(connection, local_setting(connection, CORRECTS_BRAND, str(brand_id)))
     connection.execute(CORRECT, {"brand_id": brand_id, "time_zone": zone, "currency": currency})
-    connection.execute(FORBID)
+    deferred(connection, local_setting(connection, CORRECTS_BRAND, ""))
 
 
 def recount(connection: Connection, brand_id: int, events: dict[str, Any], kept: date, added: Sequence[str]) -> int:

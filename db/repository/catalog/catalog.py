@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, CursorResult, Row, TextClause, text
 from sqlalchemy.exc import IntegrityError
 
+from db.engine import deferred
+from db.local_settings import local_setting
 from db.repository.shared import locks
 from db.repository.shared.locks import Lock
 from domain.errors import InvalidValue
@@ -71,7 +73,7 @@ SET_BUDGET = text("""
 """)
 
 # Passes the time of the edit to the triggers that record removed limits and released external ids.
-SET_EDIT_TIME = text("SELECT set_config('spendgate.edited_at', CAST(CAST(:at AS timestamptz) AS text), true)")
+EDIT_TIME: Final = "spendgate.edited_at"
 
 REMOVE_BUDGET = text("DELETE FROM budgets WHERE id = :id")
 
@@ -125,7 +127,7 @@ def update_campaign(connection: Connection, new: Mapping[str, Any], at: datetime
     A released external id is recorded as released at `at`. Raises InvalidValue if another campaign of the account has
     the external id.
     """
-    connection.execute(SET_EDIT_TIME, {"at": at})
+    deferred(connection, local_setting(connection, EDIT_TIME, at.isoformat()))
     _unless_taken(connection, UPDATE_CAMPAIGN, new)
 
 
@@ -161,7 +163,7 @@ def write_limit(connection: Connection, new: Mapping[str, Any]) -> int:
 
 def delete_budget(connection: Connection, budget_id: int, at: datetime) -> None:
     """Deletes a budget, whose limit ends at `at`. Raises StaleRead if an edit by SQL has locked it."""
-    connection.execute(SET_EDIT_TIME, {"at": at})
+    deferred(connection, local_setting(connection, EDIT_TIME, at.isoformat()))
     locks.execute_or_yield(connection, REMOVE_BUDGET, {"id": budget_id})
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import IntegrityError
 
+from db.engine import deferred
+from db.local_settings import local_setting
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.shared.rows import plain
 from domain.errors import InvalidValue
@@ -53,8 +55,8 @@ ACCOUNTS = text("""
 
 LAST_COUNTED_DAY = text("SELECT max(day) FROM campaign_days WHERE brand_id = :brand_id AND campaign_id = :campaign_id")
 
-# Passes to the trigger on campaigns the first day on which the campaign no longer owns its external id.
-SET_RELEASE_DAY = text("SELECT set_config('spendgate.released_on', CAST(CAST(:day AS date) AS text), true)")
+RELEASE_DAY: Final = "spendgate.released_on"
+"""The setting that passes to the trigger on campaigns the first day without the external id."""
 
 RELEASE = text("""
     UPDATE campaigns SET external_id = NULL, configured_status = :configured_status, ends_on = :ends_on
@@ -182,7 +184,7 @@ def release(
 
     `campaign` holds its current fields, `changes` those to set along with it.
     """
-    connection.execute(SET_RELEASE_DAY, {"day": from_day})
+    deferred(connection, local_setting(connection, RELEASE_DAY, from_day.isoformat()))
     new = {**campaign, **changes, "external_id": None}
     connection.execute(RELEASE, new)
     note(connection, edit, "move", Subject("campaign", campaign["id"], campaign["brand_id"]), campaign, new)

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from db import traced
-from db.engine import driver_of, query_pipelined
+from db.engine import Query, driver_of, query_pipelined
 from db.errors import is_duplicate_in, translated
+from db.local_settings import has_citus, local_setting
 from db.repository.enforcement.headroom import Headroom
 from db.repository.ledger import ledger_rows
 from db.repository.ledger.new_events import ClassifiedEvents
@@ -68,8 +69,6 @@ WAIT_FOR_BRANDS = text("""
     SELECT set_config('lock_timeout', greatest(CAST(:least_brands_ms AS bigint), CAST(:brands_ms AS bigint)
         - CAST(1000 * extract(epoch FROM clock_timestamp() - transaction_timestamp()) AS bigint))::text, true)
 """)
-
-WAIT_FOR_OWN = text("SELECT set_config('lock_timeout', CAST(:own_ms AS text), true)")
 
 
 class LockTimeouts(NamedTuple):
@@ -143,15 +142,21 @@ def _count_and_lock(
     if timeouts is None:
         _, locked = query_pipelined(connection, (COUNT, parameters), (LESSEN_HEADROOM, parameters))
     else:
-        waits = timeouts._asdict()
         _, _, locked, _ = query_pipelined(
             connection,
             (COUNT, parameters),
-            (WAIT_FOR_BRANDS, waits),
+            _wait_for_brands(connection, timeouts),
             (LESSEN_HEADROOM, parameters),
-            (WAIT_FOR_OWN, waits),
+            local_setting(connection, "lock_timeout", str(timeouts.own_ms)),
         )
     return locked
+
+
+def _wait_for_brands(connection: Connection, timeouts: LockTimeouts) -> Query:
+    """The query that sets the timeout for locks on brands. Shards of Citus get the full timeout: it sends constants."""
+    if has_citus(connection):
+        return local_setting(connection, "lock_timeout", str(timeouts.brands_ms))
+    return WAIT_FOR_BRANDS, timeouts._asdict()
 
 
 def _ledger(events: EventColumns) -> dict[str, str]:

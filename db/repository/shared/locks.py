@@ -11,13 +11,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import OperationalError
 
-from db.engine import LOCK_NOT_AVAILABLE, StaleRead, sql_state
+from db.engine import LOCK_NOT_AVAILABLE, StaleRead, deferred, query_pipelined, sql_state
+from db.local_settings import local_setting
 
 LOCK = text("SELECT name FROM locks WHERE name = :name FOR NO KEY UPDATE")
 
 LOCK_IF_FREE = text("SELECT name FROM locks WHERE name = :name FOR NO KEY UPDATE SKIP LOCKED")
 
-SET_LOCK_TIMEOUT = text("SELECT current_setting('lock_timeout'), set_config('lock_timeout', :timeout, true)")
+LOCK_TIMEOUT = text("SELECT current_setting('lock_timeout')")
 
 YIELDS_AFTER: Final = "50ms"
 """The lock timeout of a statement after which its transaction rolls back and releases its own locks."""
@@ -64,12 +65,13 @@ def execute_or_yield(connection: Connection, statement: TextClause, parameters: 
     Raises StaleRead on timeout, so that `committed` rolls back and retries. This prevents a deadlock with an edit by
     SQL, which locks the budget first and then, in a trigger, the brand.
     """
-    (timeout_before, _) = connection.execute(SET_LOCK_TIMEOUT, {"timeout": YIELDS_AFTER}).one()
+    shorter = local_setting(connection, "lock_timeout", YIELDS_AFTER)
+    ((timeout_before,),), _ = query_pipelined(connection, (LOCK_TIMEOUT, {}), shorter)
     try:
         result = connection.execute(statement, parameters)
     except OperationalError as error:
         if sql_state(error) == LOCK_NOT_AVAILABLE:
             raise StaleRead("an edit by SQL has locked a budget") from error
         raise
-    connection.execute(SET_LOCK_TIMEOUT, {"timeout": timeout_before})
+    deferred(connection, local_setting(connection, "lock_timeout", timeout_before))
     return result

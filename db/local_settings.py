@@ -1,0 +1,53 @@
+"""Settings of Postgres for the rest of one transaction, which shards of Citus must have too.
+
+One Postgres server sets them by `set_config`, a statement that is prepared once for all values. Where Citus spreads the
+database, the function would set them on the server that runs it alone; each is then a SET LOCAL statement, which Citus
+sends to the shards that the transaction uses.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import Connection, TextClause, text
+
+HAS_CITUS: Final = "has_citus"
+"""The key of a connection's info that is true if its database has the extension Citus."""
+
+SET = text("SELECT set_config(:name, :value, true)")
+
+SET_ALL = text("""
+    SELECT set_config(name, value, true)
+    FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) AS settings(name, value)
+""")
+
+# Lets Citus send each later SET LOCAL of the transaction to its shards.
+PROPAGATE = text("SET LOCAL citus.propagate_set_commands = 'local'")
+
+TEXTS_KEPT: Final = 500
+"""SET LOCAL statements that a process keeps, at most: one for each setting and value."""
+
+Setting = tuple[TextClause, Mapping[str, Any]]
+
+
+def local_setting(connection: Connection, name: str, value: str) -> Setting:
+    """The query that sets `name` to `value` until the transaction ends."""
+    return (_set_local(name, value), {}) if has_citus(connection) else (SET, {"name": name, "value": value})
+
+
+def local_settings(connection: Connection, settings: Mapping[str, str]) -> list[Setting]:
+    """The queries that set all of `settings` until the transaction ends."""
+    if has_citus(connection):
+        return [(_set_local(name, value), {}) for name, value in settings.items()]
+    return [(SET_ALL, {"names": list(settings), "values": list(settings.values())})]
+
+
+def has_citus(connection: Connection) -> bool:
+    """Whether the connection's database has the extension Citus, by the answer at its start."""
+    return bool(connection.info.get(HAS_CITUS))
+
+
+@lru_cache(TEXTS_KEPT)
+def _set_local(name: str, value: str) -> TextClause:
+    quoted = value.replace("'", "''").replace(":", r"\:")
+    return text(f"SET LOCAL {name} = '{quoted}'")
