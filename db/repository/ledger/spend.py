@@ -1,12 +1,12 @@
 """Writes spend events to the ledger, each once, and adds them to the counters of campaigns and brands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from itertools import chain, repeat
 from typing import Any, Final, NamedTuple
 
 import psycopg
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import IntegrityError
 
 from db import traced
@@ -20,32 +20,34 @@ from db.repository.ledger.sums import SpendSums
 from db.repository.shared.arrays import array_of, text_array_of
 from domain.inputs.columns import EventColumns
 
-# Inserts events, then adds their spend to the counters of campaigns, then of brands. Each step reads the count of the
-# step before, which fixes the order: all transactions that count must lock in this order, and by key within a step.
-COUNT = text("""
-    WITH written AS (
-        INSERT INTO spend_events (brand_id, event_id, campaign_id, occurred_at, amount_micros, received_at, source)
-        SELECT brand_id, event_id, campaign_id, occurred_at, amount_micros, :at, source
-        FROM unnest(
-            CAST(:event_brand_ids AS bigint[]), CAST(:event_ids AS uuid[]), CAST(:event_campaign_ids AS bigint[]),
-            CAST(:event_moments AS timestamptz[]), CAST(:event_amounts AS bigint[]), CAST(:event_sources AS text[])
-        ) AS sent(brand_id, event_id, campaign_id, occurred_at, amount_micros, source)
-        ORDER BY brand_id, event_id
-        RETURNING event_id
-    ), campaigns_counted AS (
-        INSERT INTO campaign_days AS counter (brand_id, campaign_id, day, spent_micros)
-        SELECT sent.* FROM (SELECT count(*) FROM written) AS before, unnest(
-            CAST(:campaign_brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:campaign_days AS date[]),
-            CAST(:campaign_amounts AS bigint[])
-        ) AS sent
-        ON CONFLICT (brand_id, campaign_id, day)
-        DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
-        RETURNING campaign_id
+# Inserts events in key order.
+ADD_EVENTS = text("""
+    INSERT INTO spend_events (brand_id, event_id, campaign_id, occurred_at, amount_micros, received_at, source)
+    SELECT brand_id, event_id, campaign_id, occurred_at, amount_micros, :at, source
+    FROM unnest(
+        CAST(:event_brand_ids AS bigint[]), CAST(:event_ids AS uuid[]), CAST(:event_campaign_ids AS bigint[]),
+        CAST(:event_moments AS timestamptz[]), CAST(:event_amounts AS bigint[]), CAST(:event_sources AS text[])
+    ) AS sent(brand_id, event_id, campaign_id, occurred_at, amount_micros, source)
+    ORDER BY brand_id, event_id
+""")
+
+# Adds spend to the counters of campaigns, in the order of the parameters.
+ADD_TO_CAMPAIGNS = text("""
+    INSERT INTO campaign_days AS counter (brand_id, campaign_id, day, spent_micros)
+    SELECT * FROM unnest(
+        CAST(:campaign_brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:campaign_days AS date[]),
+        CAST(:campaign_amounts AS bigint[])
     )
+    ON CONFLICT (brand_id, campaign_id, day)
+    DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
+""")
+
+# Adds spend to the counters of brands, in the order of the parameters.
+ADD_TO_BRANDS = text("""
     INSERT INTO brand_days AS counter (brand_id, day, spent_micros)
-    SELECT sent.* FROM (SELECT count(*) FROM campaigns_counted) AS before, unnest(
+    SELECT * FROM unnest(
         CAST(:counted_brand_ids AS bigint[]), CAST(:brand_days AS date[]), CAST(:brand_amounts AS bigint[])
-    ) AS sent
+    )
     ON CONFLICT (brand_id, day)
     DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
 """)
@@ -85,7 +87,7 @@ class LockTimeouts(NamedTuple):
 
 
 FEW_EVENTS: Final = 100
-"""Up to this many events are inserted in the statement that counts them; more go by COPY, one round trip more."""
+"""Up to this many events are inserted in the round trip that counts them; more go by COPY, one round trip more."""
 
 LEDGER: Final = "spend_events"
 
@@ -106,6 +108,8 @@ def _copy(connection: Connection, events: EventColumns, at: datetime) -> None:
         known = translated(error)
         if is_duplicate_in(known, LEDGER):
             raise SomeAlreadyStored from error
+        if known is error:
+            raise
         raise known from error
 
 
@@ -118,16 +122,19 @@ def record(
     if the ledger has one of the events, because `find_new_events` did not check it or another transaction wrote it
     since, and OperationalError on a lock timeout; the transaction has failed then.
     """
-    few = classified.new
-    if len(few.event_ids) > FEW_EVENTS:
-        _copy(connection, few, at)
-        few = EventColumns()
+    events = classified.new
+    count = [ADD_EVENTS, ADD_TO_CAMPAIGNS, ADD_TO_BRANDS]
+    if len(events.event_ids) > FEW_EVENTS:
+        _copy(connection, events, at)
+        events = EventColumns()
+    if not events.event_ids:
+        count.remove(ADD_EVENTS)
     spent = classified.added.spent_by_brand()
     brand_ids = sorted(spent)
     of_brands = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[brand_id] for brand_id in brand_ids)}
-    parameters = of_brands | _counters(classified.added) | _ledger(few) | {"at": at}
+    parameters = of_brands | _counters(classified.added) | _ledger(events) | {"at": at}
     try:
-        locked = _count_and_lock(connection, parameters, timeouts)
+        locked = _count_and_lock(connection, count, parameters, timeouts)
     except IntegrityError as error:
         if isinstance(error.orig, psycopg.Error) and is_duplicate_in(error.orig, LEDGER):
             raise SomeAlreadyStored from error
@@ -136,20 +143,22 @@ def record(
 
 
 def _count_and_lock(
-    connection: Connection, parameters: Mapping[str, object], timeouts: LockTimeouts | None
+    connection: Connection,
+    statements: Sequence[TextClause],
+    parameters: Mapping[str, object],
+    timeouts: LockTimeouts | None,
 ) -> list[tuple[Any, ...]]:
-    """Counts spend and locks brands in one round trip; returns the rows of LESSEN_HEADROOM, one per brand."""
+    """Counts spend by the statements, then locks brands, in one round trip; returns the rows of LESSEN_HEADROOM.
+
+    Postgres runs the statements one after the other. All transactions that count send them in this order, which is the
+    order of their locks, and by key within each.
+    """
+    count = [(statement, parameters) for statement in statements]
+    lessen = (LESSEN_HEADROOM, parameters)
     if timeouts is None:
-        _, locked = query_pipelined(connection, (COUNT, parameters), (LESSEN_HEADROOM, parameters))
-    else:
-        _, _, locked, _ = query_pipelined(
-            connection,
-            (COUNT, parameters),
-            _wait_for_brands(connection, timeouts),
-            (LESSEN_HEADROOM, parameters),
-            local_setting(connection, "lock_timeout", str(timeouts.own_ms)),
-        )
-    return locked
+        return query_pipelined(connection, *count, lessen)[-1]
+    wait_for_own = local_setting(connection, "lock_timeout", str(timeouts.own_ms))
+    return query_pipelined(connection, *count, _wait_for_brands(connection, timeouts), lessen, wait_for_own)[-2]
 
 
 def _wait_for_brands(connection: Connection, timeouts: LockTimeouts) -> Query:
