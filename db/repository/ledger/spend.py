@@ -52,17 +52,20 @@ ADD_TO_BRANDS = text("""
     DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
 """)
 
-# Locks brands in id order and subtracts the counted spend from their headroom; a headroom that is less becomes null.
+# Locks brands in id order.
+LOCK_BRANDS = text("""
+    SELECT count(*) FROM (
+        SELECT FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+    ) AS locked
+""")
+
+# Subtracts the counted spend from the headroom of the locked brands; a headroom that is less becomes null.
 LESSEN_HEADROOM = text("""
-    WITH locked AS MATERIALIZED (
-        SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
-    )
     UPDATE brands
     SET headroom_micros = CASE WHEN headroom_micros >= spent_micros THEN headroom_micros - spent_micros END,
         spend_received_at = greatest(spend_received_at, CAST(:at AS timestamptz))
-    FROM locked JOIN unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
-        ON sent.brand_id = locked.id
-    WHERE brands.id = locked.id
+    FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
+    WHERE brands.id = ANY(CAST(:brand_ids AS bigint[])) AND brands.id = sent.brand_id
     RETURNING brands.id, time_zone, currency, configured_status, headroom_micros, headroom_on, has_campaign_budgets
 """)
 
@@ -154,11 +157,12 @@ def _count_and_lock(
     order of their locks, and by key within each.
     """
     count = [(statement, parameters) for statement in statements]
-    lessen = (LESSEN_HEADROOM, parameters)
+    lock, lessen = (LOCK_BRANDS, parameters), (LESSEN_HEADROOM, parameters)
     if timeouts is None:
-        return query_pipelined(connection, *count, lessen)[-1]
+        return query_pipelined(connection, *count, lock, lessen)[-1]
     wait_for_own = local_setting(connection, "lock_timeout", str(timeouts.own_ms))
-    return query_pipelined(connection, *count, _wait_for_brands(connection, timeouts), lessen, wait_for_own)[-2]
+    queries = (*count, _wait_for_brands(connection, timeouts), lock, wait_for_own, lessen)
+    return query_pipelined(connection, *queries)[-1]
 
 
 def _wait_for_brands(connection: Connection, timeouts: LockTimeouts) -> Query:
