@@ -1,7 +1,8 @@
 """Commits spend, and decides how to repeat a transaction that failed.
 
 After a lock timeout, the transaction is repeated without the brands that another program has locked; if there are none,
-our own transactions contend, and the same transaction is repeated. After a statement timeout, it is halved by brand.
+our own transactions contend, and the same transaction is repeated. A server of Citus that does not answer leaves out
+the brands of its shard, as if they were locked. After a statement timeout, the transaction is halved by brand.
 After a value that Postgres cannot store, it is halved by input. Halving ends when the brand or input at fault is alone.
 """
 
@@ -16,8 +17,9 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from app.ingest.attempts import Attempt, UncountedInput
 from app.ingest.batches import Batch, TotalsBatch
-from app.ingest.count import Attempt, Counted, UncountedInput, optimistic, sum_of
+from app.ingest.count import Counted, optimistic, sum_of
 from app.ingest.lock_checks import find_locked_brands
 from app.ingest.lock_timeouts import CommitPace
 from app.ingest.locked_brands import locked_brands
@@ -34,6 +36,8 @@ DatabaseError = DBAPIError | psycopg.Error
 DATABASE_ERRORS: Final = (DBAPIError, psycopg.Error)
 DATA_EXCEPTIONS: Final = "22"
 OUT_OF_RANGE: Final = "22003"
+NODE_AWAY: Final = "08006"
+"""The SQLSTATE with which Citus reports that the server of a shard does not answer."""
 
 TRIES: Final = 5
 """Repetitions of a transaction after lock timeouts from contention."""
@@ -118,10 +122,8 @@ class Committer(Generic[AnyBatch]):
                 if state.startswith(DATA_EXCEPTIONS):
                     return self._split_by_input(batches, excluded, error)
                 is_last = contended == TRIES
-                locked = frozenset[int]()
-                if state == LOCK_NOT_AVAILABLE:
-                    locked = find_locked_brands(attempt, self.pace, is_last=is_last)
-                if locked and (is_last or is_retry or _are_few(locked, attempt)):
+                locked = self._locked_in(attempt, state, is_last=is_last)
+                if locked and (state == NODE_AWAY or is_last or is_retry or _are_few(locked, attempt)):
                     _mark_locked(locked, error)
                     excluded |= locked
                 elif state != LOCK_NOT_AVAILABLE:
@@ -136,7 +138,30 @@ class Committer(Generic[AnyBatch]):
                 seconds = time.monotonic() - started
                 self.pace.add(seconds)
                 COMMIT_SECONDS.observe(seconds)
-                return [BatchResult(one) for one in counted]
+                results = [BatchResult(one) for one in counted]
+                return self._with_other_shards(results, attempt, is_retry=is_retry) if attempt.other_shards else results
+
+    def _locked_in(self, attempt: Attempt, state: str, *, is_last: bool) -> frozenset[int]:
+        """The brands because of which the attempt failed with this SQLSTATE: locked ones, or those of a server away."""
+        if state == NODE_AWAY:
+            return frozenset(attempt.brand_ids)
+        return find_locked_brands(attempt, self.pace, is_last=is_last) if state == LOCK_NOT_AVAILABLE else frozenset()
+
+    def _with_other_shards(
+        self, results: Sequence[BatchResult], attempt: Attempt, *, is_retry: bool
+    ) -> list[BatchResult]:
+        """Commits the inputs that the attempt left to other shards, each shard in a transaction of its own, in order.
+
+        Returns the results of all transactions for each batch.
+        """
+        whole = list(results)
+        for brand_ids in attempt.other_shards:
+            parts = [[one for one in result.counted.uncounted if one.brand_id in brand_ids] for result in whole]
+            places = [place for place, part in enumerate(parts) if part]
+            batches = [self._batch_of(parts[place], brand_ids) for place in places]
+            for place, second in zip(places, self.commit(batches, attempt.excluded, is_retry=is_retry), strict=True):
+                whole[place] = _joined(whole[place], second, brand_ids)
+        return whole
 
     def try_again(self, uncounted: Sequence[UncountedInput]) -> tuple[list[BatchResult], list[UncountedInput]]:
         """Commits inputs of brands whose next try is due; returns the results, and the inputs still uncounted."""
@@ -215,9 +240,8 @@ class Committer(Generic[AnyBatch]):
         uncounted = result.counted.uncounted
         if result.error is not None or later.isdisjoint(one.brand_id for one in uncounted):
             return result
-        others = tuple(one for one in uncounted if one.brand_id not in later)
         (second,) = self.commit([self._batch_of(uncounted, later)], excluded)
-        return BatchResult(sum_of([result.counted._replace(uncounted=others), second.counted]), second.error)
+        return _joined(result, second, later)
 
     def _split_by_input(
         self, batches: Sequence[AnyBatch], excluded: frozenset[int], error: DatabaseError
@@ -238,6 +262,12 @@ class Committer(Generic[AnyBatch]):
     def _batch_of(self, uncounted: Sequence[UncountedInput], brand_ids: Collection[int]) -> AnyBatch:
         (batch,) = self.of_messages([[one.payload for one in uncounted if one.brand_id in brand_ids]])
         return batch
+
+
+def _joined(first: BatchResult, second: BatchResult, brand_ids: Collection[int]) -> BatchResult:
+    """The results of a batch: `second` is that of its inputs of these brands, which `first` left uncounted."""
+    others = tuple(one for one in first.counted.uncounted if one.brand_id not in brand_ids)
+    return BatchResult(sum_of([first.counted._replace(uncounted=others), second.counted]), first.error or second.error)
 
 
 def _are_few(locked: Collection[int], attempt: Attempt) -> bool:

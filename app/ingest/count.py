@@ -1,15 +1,15 @@
 """The transaction that validates spend, counts each event once and enforces brands."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import psycopg
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, NotSupportedError
 
+from app.ingest.attempts import Attempt, UncountedInput
 from app.ingest.batches import Batch, TotalsBatch, partition
 from app.ingest.enforce_crossed import count_and_enforce
 from db.engine import StaleRead
@@ -17,7 +17,7 @@ from db.repository.enforcement.changes import DecidedChange
 from db.repository.ledger import ledger, new_events, rejected, sequences, spend, totals
 from db.repository.ledger.accounts import clear_campaign_cache, find_campaigns, find_campaigns_cached
 from db.repository.ledger.new_events import ClassifiedEvents
-from db.repository.ledger.spend import LockTimeouts
+from db.repository.ledger.shards import clear_shard_cache
 from domain.causes import Cause
 from domain.inputs.ages import AgeBounds
 from domain.inputs.campaign_names import CampaignKey, CampaignMatch
@@ -31,38 +31,6 @@ from runtime import clock
 from runtime.settings import settings
 
 Result = TypeVar("Result")
-
-
-class UncountedInput(NamedTuple):
-    """A valid input that was not counted because its brand was excluded."""
-
-    brand_id: int
-    payload: object
-
-
-@dataclass
-class Attempt:
-    """One try of a transaction: the brands it leaves out, its lock timeouts, and the brands and days it writes."""
-
-    excluded: frozenset[int] = frozenset()
-    lock_timeouts: LockTimeouts | None = None
-    brand_ids: set[int] = field(default_factory=set)
-    days: set[date] = field(default_factory=set)
-
-    def without_excluded(self, events: EventColumns) -> tuple[EventColumns, tuple[UncountedInput, ...]]:
-        """Splits off the events of excluded brands; notes the brands and days of the others, which will be written."""
-        uncounted: tuple[UncountedInput, ...] = ()
-        if self.excluded and not self.excluded.isdisjoint(events.brand_ids):
-            places = [place for place, brand_id in enumerate(events.brand_ids) if brand_id in self.excluded]
-            uncounted = tuple(UncountedInput(events.brand_ids[place], events.payloads[place]) for place in places)
-            events = events.without(*places)
-        self.writes(events.brand_ids, events.days)
-        return events, uncounted
-
-    def writes(self, brand_ids: Iterable[int], days: Iterable[date]) -> None:
-        """Notes the brands and days whose counters the transaction will write."""
-        self.brand_ids.update(brand_ids)
-        self.days.update(days)
 
 
 class Judged(NamedTuple):
@@ -120,13 +88,14 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
         except spend.SomeAlreadyStored as error:
             checks_ledger = True
             raise StaleRead("the ledger has some of it already") from error
-        except (IntegrityError, psycopg.IntegrityError) as error:
+        except (IntegrityError, psycopg.IntegrityError, NotSupportedError) as error:
             clear_campaign_cache()
             ledger.clear_ledger_cache()
+            clear_shard_cache()
             if has_retried:
                 raise
             has_retried = True
-            raise StaleRead("a cached campaign or month of the ledger has changed") from error
+            raise StaleRead("a cached campaign, shard or month of the ledger has changed") from error
 
     return counted
 
@@ -147,10 +116,11 @@ def count_batches(
     at = clock.now()
     attempt = attempt or Attempt()
     known, judged = _judge_batches(connection, batches, only_brand_id, at)
+    attempt.choose_shard(connection, chain.from_iterable(one.events.brand_ids for one in judged))
     judged = [
         one._replace(events=events, uncounted=uncounted)
         for one in judged
-        for events, uncounted in [attempt.without_excluded(one.events)]
+        for events, uncounted in [attempt.without_left_out(one.events)]
     ]
     sequences.append(connection, runs_of(chain.from_iterable(batch.numbers() for batch in batches)), at, only_brand_id)
     events = EventColumns.joined([one.events for one in judged])
@@ -240,6 +210,7 @@ def count_totals(
     attempt = attempt or Attempt()
     known = find_campaigns(connection, {draft.campaign for draft in batch.drafts}, only_brand_id)
     judged, rejections = _judge_totals(connection, batch, known, at)
+    attempt.choose_shard(connection, (total.brand_id for total in judged))
     reported, uncounted = _without_excluded_totals(judged, attempt)
     restated = totals.restate(connection, reported)
     events = EventColumns.of(restated.differences)
@@ -268,10 +239,9 @@ def _judge_totals(
 def _without_excluded_totals(
     judged: Sequence[ReportedTotal], attempt: Attempt
 ) -> tuple[list[ReportedTotal], tuple[UncountedInput, ...]]:
-    reported = [total for total in judged if total.brand_id not in attempt.excluded]
-    uncounted = tuple(
-        UncountedInput(total.brand_id, total.payload) for total in judged if total.brand_id in attempt.excluded
-    )
+    left_out = attempt.left_out
+    reported = [total for total in judged if total.brand_id not in left_out]
+    uncounted = tuple(UncountedInput(total.brand_id, total.payload) for total in judged if total.brand_id in left_out)
     attempt.writes({total.brand_id for total in reported}, {total.day for total in reported})
     return reported, uncounted
 

@@ -9,6 +9,7 @@ import structlog
 from more_itertools import sliced
 
 from app.decisions import announce
+from app.ingest.attempts import UncountedInput
 from app.ingest.batches import Batch, TotalsBatch
 from app.ingest.by_brand import (
     AnyBatch,
@@ -19,7 +20,6 @@ from app.ingest.by_brand import (
 )
 from app.ingest.count import (
     Counted,
-    UncountedInput,
     count_batches,
     sum_of,
 )

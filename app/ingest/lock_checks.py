@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from app.ingest.count import Attempt
+from app.ingest.attempts import Attempt
 from app.ingest.lock_timeouts import CommitPace
 from db.engine import transaction
 from db.repository.ledger.locked_rows import LockedRow, locked_brand_rows, locked_rows_of_brands

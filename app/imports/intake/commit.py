@@ -12,9 +12,10 @@ from app.imports.answers import ReadOptions
 from app.imports.intake import campaigns
 from app.imports.intake.lookups import Lookup, campaigns_of, known_of, named_days
 from app.imports.intake.plans import Plan
+from app.ingest.attempts import Attempt
 from app.ingest.batches import TotalsBatch
 from app.ingest.by_brand import BrandsTimedOut
-from app.ingest.count import Attempt, Counted, count_totals
+from app.ingest.count import Counted, count_totals
 from app.ingest.ingest import count_totals_now, log_counted
 from db.engine import committed, snapshot
 from db.repository.access.audit import Edit, Subject, note

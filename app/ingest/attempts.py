@@ -1,0 +1,61 @@
+"""One try of a transaction that counts spend: the brands that it writes, and those that it leaves to another one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from db.local_settings import has_citus
+from db.repository.ledger.shards import by_shard
+from db.repository.ledger.spend import LockTimeouts
+from domain.inputs.columns import EventColumns
+
+
+class UncountedInput(NamedTuple):
+    """A valid input that was not counted because its brand was left out."""
+
+    brand_id: int
+    payload: object
+
+
+@dataclass
+class Attempt:
+    """One try of a transaction: the brands it leaves out, its lock timeouts, and the brands and days it writes.
+
+    `other_shards`: the brands that it leaves out because they lie on other shards of Citus than those it writes, a
+    group for each shard.
+    """
+
+    excluded: frozenset[int] = frozenset()
+    lock_timeouts: LockTimeouts | None = None
+    brand_ids: set[int] = field(default_factory=set)
+    days: set[date] = field(default_factory=set)
+    other_shards: list[frozenset[int]] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> frozenset[int]:
+        """All brands whose inputs the transaction leaves uncounted."""
+        return self.excluded.union(*self.other_shards)
+
+    def choose_shard(self, connection: Connection, brand_ids: Iterable[int]) -> None:
+        """Leaves out the brands of all shards but the first one, because a transaction writes one shard of Citus."""
+        if has_citus(connection):
+            self.other_shards = by_shard(connection, set(brand_ids) - self.excluded)[1:]
+
+    def without_left_out(self, events: EventColumns) -> tuple[EventColumns, tuple[UncountedInput, ...]]:
+        """Splits off the events of brands left out; notes the brands and days of the others, which will be written."""
+        uncounted: tuple[UncountedInput, ...] = ()
+        left_out = self.left_out
+        if left_out and not left_out.isdisjoint(events.brand_ids):
+            places = [place for place, brand_id in enumerate(events.brand_ids) if brand_id in left_out]
+            uncounted = tuple(UncountedInput(events.brand_ids[place], events.payloads[place]) for place in places)
+            events = events.without(*places)
+        self.writes(events.brand_ids, events.days)
+        return events, uncounted
+
+    def writes(self, brand_ids: Iterable[int], days: Iterable[date]) -> None:
+        """Notes the brands and days whose counters the transaction will write."""
+        self.brand_ids.update(brand_ids)
+        self.days.update(days)
