@@ -23,10 +23,12 @@ from app.decisions import (
 )
 from app.side_by_side import side_by_side
 from db.engine import TRANSIENT_ERRORS, committed, is_transient, transaction
+from db.local_settings import has_citus
 from db.repository.access import audit
 from db.repository.enforcement import passes as pass_rows
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.enforcement.facts import first_campaigns, load, lock_brands
+from db.repository.shared.shards import by_shard
 from domain.campaigns import Brand
 from domain.causes import PERIODIC, Cause
 from runtime import clock
@@ -165,7 +167,8 @@ def _batches_of_brands(brand_ids: Sequence[int]) -> Iterator[list[Target]]:
     """The brands in batches of one transaction each; a brand with more than CAMPAIGNS_A_PART campaigns is alone."""
     with transaction() as connection:
         sizes = pass_rows.sizes(connection, brand_ids, passes.CAMPAIGNS_A_PART + 1)
-    return _batches(((brand_id, None) for brand_id in brand_ids), lambda target: sizes.get(target[0], 0))
+    targets: list[Target] = [(brand_id, None) for brand_id in brand_ids]
+    return _batches(targets, lambda target: sizes.get(target[0], 0))
 
 
 def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause) -> int:
@@ -183,7 +186,25 @@ def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause) -> int:
 
 
 def _batches(targets: Iterable[Target], campaigns_of: Callable[[Target], int]) -> Iterator[list[Target]]:
-    """The targets in order, in batches of one transaction each.
+    """The targets in order, in batches of one transaction each; where Citus spreads brands, shard by shard."""
+    return chain.from_iterable(_batches_of_shard(some, campaigns_of) for some in _shards_of(targets))
+
+
+def _shards_of(targets: Iterable[Target]) -> Iterator[Iterable[Target]]:
+    """The targets by the shard of their brand, BRANDS_A_COUNT at a time; all together where there is one shard."""
+    with transaction() as connection:
+        is_spread = has_citus(connection)
+    if not is_spread:
+        yield targets
+        return
+    for some in chunked(targets, BRANDS_A_COUNT):
+        with transaction() as connection:
+            shards = by_shard(connection, {brand_id for brand_id, _ in some})
+        yield from ([target for target in some if target[0] in shard] for shard in shards)
+
+
+def _batches_of_shard(targets: Iterable[Target], campaigns_of: Callable[[Target], int]) -> Iterator[list[Target]]:
+    """The targets of one shard in order, in batches of one transaction each.
 
     A batch has each brand once, at most BRANDS_A_TRANSACTION brands, and at most CAMPAIGNS_A_PART campaigns unless a
     single target has more.

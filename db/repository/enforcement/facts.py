@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, text
 from db.engine import Query, query_pipelined
 from db.repository.enforcement.passes import FIRST_IDS, Pending, parts, passes_of, pending_in
 from db.repository.shared.arrays import array_of
+from db.repository.shared.shards import locks_of
 from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
 from db.repository.shared.zones import readable_zones
 from domain.budgets import Budget, BudgetSpend, Scope
@@ -18,12 +20,6 @@ from domain.campaigns import Brand, Campaign, ConfiguredStatus
 from domain.holds import budget_hold
 from domain.periods import Period, Window, local_day
 from domain.schedules import Daypart, Schedule, normalised
-
-# Locks brands, so that no other transaction enforces them; in id order, so that two transactions cannot deadlock.
-LOCK_BRANDS = text("""
-    SELECT id, time_zone, configured_status FROM brands
-    WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
-""")
 
 BRANDS = text("""
     SELECT id, time_zone, configured_status FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id
@@ -96,10 +92,10 @@ class SmallBrands(NamedTuple):
 def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Brand]:
     """Locks the brands in id order, waiting for other transactions; returns them as read after the wait, by id.
 
-    A brand whose time zone does not exist is locked too, but left out of the result.
+    So no other transaction enforces them. Where Citus spreads them, shard by shard. A brand whose time zone does not
+    exist is locked too, but left out of the result.
     """
-    (rows,) = query_pipelined(connection, (LOCK_BRANDS, {"brand_ids": array_of(brand_ids)}))
-    return brands_of(rows)
+    return brands_of(chain.from_iterable(query_pipelined(connection, *locks_of(connection, brand_ids))))
 
 
 def load(

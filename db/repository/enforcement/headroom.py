@@ -12,7 +12,9 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.engine import deferred
 from db.repository.shared.arrays import array_of, text_array_of
+from db.repository.shared.shards import locks_of
 from db.repository.shared.windows import LEFT_MICROS, SPEND_OF_BUDGETS, current_windows
 from db.repository.shared.zones import local_days
 
@@ -39,10 +41,8 @@ OVERSTATED = text(f"""
     LIMIT :limit
 """)  # noqa: S608 - a constant, put together once
 
-FORGET = text("""
-    UPDATE brands SET headroom_micros = NULL
-    WHERE id IN (SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE)
-""")
+# The brands are locked before, in order.
+FORGET = text("UPDATE brands SET headroom_micros = NULL WHERE id = ANY(CAST(:brand_ids AS bigint[]))")
 
 
 class Headroom(NamedTuple):
@@ -99,7 +99,8 @@ def overstated(
 
 def forget(connection: Connection, brand_ids: Iterable[int]) -> None:
     """Clears the headroom of these brands, so that the next spend reads their budgets."""
-    connection.execute(FORGET, {"brand_ids": array_of(brand_ids)})
+    chosen = sorted(brand_ids)
+    deferred(connection, *locks_of(connection, chosen), (FORGET, {"brand_ids": array_of(chosen)}))
 
 
 def _or_null(micros: Iterable[int | None]) -> str:

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import Query, query_pipelined
+from db.engine import Query, deferred, query_pipelined
 from db.repository.shared.arrays import array_of, text_array_of
+from db.repository.shared.shards import locks_of
 from domain.passes import Pass, Progress
 
 LAST_ID: Final = 2**63 - 1
@@ -88,10 +89,8 @@ REMEMBER = text("""
     RETURNING brands.id
 """)
 
-FORGET = text("""
-    UPDATE brands SET enforced_budget_holds = NULL
-    WHERE id IN (SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE)
-""")
+# The brands are locked before, in order.
+FORGET = text("UPDATE brands SET enforced_budget_holds = NULL WHERE id = ANY(CAST(:brand_ids AS bigint[]))")
 
 Holds = tuple[str, ...]
 
@@ -226,4 +225,5 @@ def remember(connection: Connection, holds: Mapping[int, Holds]) -> bool:
 
 def forget(connection: Connection, brand_ids: Iterable[int]) -> None:
     """Clears the stored budget holds of these brands, so that the next spend reads their campaigns."""
-    connection.execute(FORGET, {"brand_ids": array_of(brand_ids)})
+    chosen = sorted(brand_ids)
+    deferred(connection, *locks_of(connection, chosen), (FORGET, {"brand_ids": array_of(chosen)}))
