@@ -24,19 +24,21 @@ DECIDED = """
         AS change(from_status, to_status, before, after, next_change_at, details, changes_holds, number) USING (number)
 """
 
-# Writes decided holds to campaigns, and to their history if they changed.
+# Writes decided holds to campaigns.
 APPLY = text(f"""
-    WITH decided AS MATERIALIZED ({DECIDED}), applied AS (
-        UPDATE campaigns
-        SET effective_status = to_status, holds = holds_after, next_change_at = decided.next_change_at,
-            enforced_at = CAST(:at AS timestamptz)
-        FROM decided
-        WHERE campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaigns.brand_id = decided.brand_id
-            AND campaigns.id = decided.campaign_id
-    )
+    UPDATE campaigns
+    SET effective_status = to_status, holds = holds_after, next_change_at = decided.next_change_at,
+        enforced_at = CAST(:at AS timestamptz)
+    FROM ({DECIDED}) AS decided
+    WHERE campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaigns.brand_id = decided.brand_id
+        AND campaigns.id = decided.campaign_id
+""")  # noqa: S608 - a constant, put together once
+
+# Adds the holds that changed to their history.
+ADD_HOLD_CHANGES = text(f"""
     INSERT INTO hold_changes (brand_id, campaign_id, changed_at, holds, cause, from_status)
     SELECT brand_id, campaign_id, CAST(:at AS timestamptz), holds_after, CAST(:cause AS text), from_status
-    FROM decided WHERE changes_holds
+    FROM ({DECIDED}) AS decided WHERE changes_holds
 """)  # noqa: S608 - a constant, put together once
 
 # Adds a status change for each toggle. Before the first id is assigned, a trigger on the table takes the lock
@@ -118,7 +120,11 @@ def _queries(changes: Sequence[DecidedChange], at: datetime, cause: str) -> list
         "details": text_array_of(json.dumps(change.details) for change in distinct),
         "changes_holds": array_of(str(change.changes_holds) for change in distinct),
     }
-    statements = [APPLY, ADD_STATUS_CHANGES] if any(change.is_toggle for change in distinct) else [APPLY]
+    statements = [APPLY]
+    if any(change.changes_holds for change in distinct):
+        statements.append(ADD_HOLD_CHANGES)
+    if any(change.is_toggle for change in distinct):
+        statements.append(ADD_STATUS_CHANGES)
     return [(statement, parameters) for statement in statements]
 
 
