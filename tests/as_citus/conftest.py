@@ -1,0 +1,19 @@
+"""Each test of this folder runs on a driver that answers as Citus does."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from db.engine import engine
+from db.repository.shared.shards import clear_shard_cache
+from tests.as_citus.driver import Driver, as_citus
+from tests.world import World
+
+
+@pytest.fixture(autouse=True)
+def driver(world: World) -> Iterator[Driver]:
+    """The driver of this process's connections."""
+    clear_shard_cache()
+    with as_citus(world, engine()) as made:
+        yield made
+    clear_shard_cache()

@@ -1,0 +1,160 @@
+"""Lets psycopg answer as it does with Citus, on plain Postgres: refuses what Citus refuses, and changes its errors.
+
+- Brands lie on SHARDS shards, by id, and the tables of `SPREAD` with them.
+- A statement locks rows of one shard, and writes none in a WITH.
+- A setting reaches the shards by SET LOCAL alone.
+- An error of a shard has the SQLSTATE XX000, no table, and the number of the shard behind a constraint's name.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+import pytest
+from psycopg import errors
+from psycopg.pq import DiagnosticField
+from sqlalchemy import Engine, event
+
+from db.local_settings import HAS_CITUS
+from db.models.base import Base
+from tests.world import World
+
+SHARDS: Final = 4
+FIRST: Final = 102008
+AWAY: Final = "connection to the remote node node-2:5432 failed with the following error: Connection refused"
+
+SHARD_OF: Final = f"""
+    CREATE FUNCTION get_shard_id_for_distribution_column(name text, brand_id bigint) RETURNS bigint LANGUAGE sql
+    AS 'SELECT {FIRST} + brand_id % {SHARDS}'
+"""
+
+SPREAD: Final = {
+    *("brands", "campaigns", "budgets", "budget_limits", "dayparts", "spend_events", "campaign_days", "brand_days"),
+    *("brand_hours", "monthly_reports", "pending_enforcements", "status_changes", "hold_changes", "brand_facts"),
+}
+"""Tables that are spread by brand."""
+
+LOCKS: Final = re.compile(r"FOR (NO KEY )?UPDATE")
+WRITES: Final = re.compile(r"^\s*(INSERT INTO|UPDATE|DELETE FROM) (\w+)")
+WRITES_IN_WITH: Final = re.compile(r"AS (NOT )?(MATERIALIZED )?\(\s*(INSERT|UPDATE|DELETE)")
+SETS: Final = re.compile(r"set_config\(")
+
+Sent = tuple[str, Mapping[str, Any]]
+
+
+def shard_of(brand_id: int) -> int:
+    """The shard of the brand."""
+    return FIRST + brand_id % SHARDS
+
+
+def tables_in(statement: str) -> set[str]:
+    """The spread tables that the statement names."""
+    return set(re.findall(r"\w+", re.sub(r"'[^']*'", "", statement))) & Base.metadata.tables.keys() & SPREAD
+
+
+def shards_in(statement: str, parameters: Mapping[str, Any]) -> set[int]:
+    """The shards of the brands in any of the statement's parameters."""
+    found: set[int] = set()
+    for name in re.findall(r"%\((\w*brands?(?:_ids?)?)\)s", statement):
+        value = parameters[name]
+        ids = re.findall(r"\d+", value) if isinstance(value, str) else [value]
+        found |= {shard_of(int(brand_id)) for brand_id in ids if brand_id is not None}
+    return found
+
+
+class Driver:
+    """What the driver has seen: the shards that each transaction wrote. `away`: shards whose server does not answer."""
+
+    def __init__(self) -> None:
+        self.written: list[set[int]] = []
+        self.away: set[int] = set()
+        self._open: defaultdict[int, set[int]] = defaultdict(set)
+
+    def check(self, connection: Any, statement: str, parameters: Mapping[str, Any]) -> None:
+        """Notes a statement, or raises the error with which Citus refuses it."""
+        if statement == "BEGIN":
+            self._open.pop(id(connection), None)
+        if statement == "COMMIT":
+            self.written.append(self._open.pop(id(connection), set()))
+        if SETS.search(statement):
+            raise AssertionError(f"set_config reaches no shard: {statement}")
+        if not tables_in(statement):
+            return
+        shards = shards_in(statement, parameters)
+        if shards & self.away:
+            raise error_of("08006", AWAY)
+        if LOCKS.search(statement) and len(shards) != 1:
+            raise error_of("0A000", "could not run distributed query with FOR UPDATE/SHARE commands")
+        if WRITES_IN_WITH.search(statement):
+            raise error_of("22P02", 'invalid input syntax for type bigint: "PGCOPY"')
+        if WRITES.match(statement):
+            self._open[id(connection)] |= shards
+
+
+def error_of(state: str, words: str) -> psycopg.Error:
+    """The error that psycopg makes of a server's answer."""
+    info = {DiagnosticField.SQLSTATE: state.encode(), DiagnosticField.MESSAGE_PRIMARY: words.encode()}
+    return errors.lookup(state)(words, info=info)
+
+
+def of_shard(error: psycopg.Error) -> psycopg.Error:
+    """The error as Citus passes it on, if it is one of a spread table or a lock."""
+    table = error.diag.table_name or ""
+    is_spread = table in SPREAD or table.startswith("spend_events")
+    if not is_spread and error.sqlstate != errors.LockNotAvailable.sqlstate:
+        return error
+    words = re.sub(r'(constraint|relation) "(.+?)"', rf'\1 "\2_{FIRST}"', error.diag.message_primary or "")
+    return error_of("XX000", words)
+
+
+@contextmanager
+def as_citus(world: World, engine: Engine) -> Iterator[Driver]:
+    """Makes the connections of the engine answer as those of Citus do."""
+    world.execute(SHARD_OF)
+    driver = Driver()
+    execute, leave, copy = psycopg.Cursor.execute, psycopg.Pipeline.__exit__, psycopg.Cursor.copy
+
+    def is_ours(connection: Any) -> bool:
+        return connection.info.parameter_status("application_name") == "spendgate"
+
+    def executed(cursor: Any, query: Any, parameters: Any = None, **options: Any) -> Any:
+        if not is_ours(cursor.connection):
+            return execute(cursor, query, parameters, **options)
+        driver.check(cursor.connection, query.decode() if isinstance(query, bytes) else str(query), parameters or {})
+        with as_shard_errors():
+            return execute(cursor, query, parameters, **options)
+
+    def left(pipeline: Any, *raised: Any) -> None:
+        with as_shard_errors():
+            leave(pipeline, *raised)
+
+    @contextmanager
+    def copied(cursor: Any, statement: Any, parameters: Any = None, **options: Any) -> Iterator[Any]:
+        with as_shard_errors(), copy(cursor, statement, parameters, **options) as made:
+            yield made
+
+    event.listen(engine, "connect", _has_citus)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.Cursor, "execute", executed)
+        patch.setattr(psycopg.Pipeline, "__exit__", left)
+        patch.setattr(psycopg.Cursor, "copy", copied)
+        yield driver
+
+
+@contextmanager
+def as_shard_errors() -> Iterator[None]:
+    """Raises errors of the block as Citus passes them on."""
+    try:
+        yield
+    except psycopg.Error as error:
+        known = of_shard(error)
+        if known is error:
+            raise
+        raise known from error
+
+
+def _has_citus(_driver: object, record: Any) -> None:
+    record.info[HAS_CITUS] = True

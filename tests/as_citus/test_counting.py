@@ -1,0 +1,110 @@
+"""A batch of spend is counted shard by shard: one transaction writes one, and a server away delays its brands alone."""
+
+from collections.abc import Iterator
+
+import pytest
+from psycopg.errors import ConnectionFailure
+from sqlalchemy.exc import OperationalError
+
+from app.ingest import ingest
+from app.ingest.ingest import count_events, count_totals
+from app.ingest.locked_brands import locked_brands
+from tests.as_citus.driver import Driver, shard_of
+from tests.kit import statements
+from tests.world import UNIT, World
+
+BRANDS = 9
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known() -> Iterator[None]:
+    locked_brands.forget()
+    yield
+    locked_brands.forget()
+
+
+@pytest.fixture
+def campaigns(world: World) -> list[int]:
+    """A campaign of each of several brands, which lie on all shards."""
+    return [world.campaign(world.brand(daily=1_000 * UNIT)) for _ in range(BRANDS)]
+
+
+@pytest.mark.parametrize("events", [1, 150], ids=["few events", "many events"])
+def test_each_transaction_that_counts_writes_one_shard(
+    world: World, driver: Driver, campaigns: list[int], events: int
+) -> None:
+    shards = sorted({shard_of(world.brand_of(campaign)) for campaign in campaigns})
+    batch = [world.event(campaign, 1) for campaign in campaigns for _ in range(events)]
+    driver.written.clear()
+    counted = count_events(batch)
+    assert (counted.taken, counted.known, counted.uncounted) == (events * BRANDS, 0, ())
+    assert [one for one in driver.written if one] == [{shard} for shard in shards]
+    assert count_events(batch).known == events * BRANDS
+    assert [world.spent(campaign) for campaign in campaigns] == [events] * BRANDS
+    world.verify()
+
+
+def test_shard_of_a_brand_is_asked_for_once(world: World, campaigns: list[int]) -> None:
+    count_events([world.event(campaign, 1) for campaign in campaigns])
+    with statements() as sent:
+        count_events([world.event(campaign, 1) for campaign in campaigns])
+    assert not any("get_shard_id" in statement for statement, _ in sent)
+
+
+def test_each_message_of_a_group_gets_the_counts_of_its_own_events(world: World, campaigns: list[int]) -> None:
+    messages = [[world.event(campaign, 1, note=[]) for campaign in campaigns[place:]] for place in range(BRANDS)]
+    batches = [batch for payloads in messages for batch in ingest.EVENTS.of_messages([payloads])]
+    results = ingest.EVENTS.committer().commit(batches, locked_brands.ids())
+    assert [result.counted.taken for result in results] == [BRANDS - place for place in range(BRANDS)]
+    assert all(result.error is None and not result.counted.uncounted for result in results)
+
+
+def test_bad_events_of_a_batch_over_several_shards_are_kept_once(world: World, campaigns: list[int]) -> None:
+    good = [world.event(campaign, 1) for campaign in campaigns]
+    counted = count_events([*good, world.event(campaigns[0], 1, currency="XXX"), {"event_id": "bad"}])
+    assert (counted.taken, len(counted.rejections)) == (BRANDS, 2)
+    assert [row["times"] for row in world.rows("SELECT times FROM rejected_events")] == [1, 1]
+
+
+def test_budget_that_runs_out_on_each_shard_pauses_its_campaigns(world: World, campaigns: list[int]) -> None:
+    counted = count_events([world.event(campaign, 1_000 * UNIT) for campaign in campaigns])
+    assert {change.campaign_id for change in counted.changes} == set(campaigns)
+    assert not any(world.is_active(campaign) for campaign in campaigns)
+    world.verify()
+
+
+def test_totals_of_several_shards_are_counted(world: World, campaigns: list[int]) -> None:
+    fields = {"source": "meta", "day": "2026-06-17", "as_of": "2026-06-17T12:00:00Z", "total_micros": 7}
+    world.set_clock("2026-06-17T12:00:00Z")
+    counted = count_totals([{"campaign_id": campaign, **fields} for campaign in campaigns])
+    assert counted.taken == BRANDS
+    assert [world.spent(campaign) for campaign in campaigns] == [7] * BRANDS
+
+
+def test_server_away_delays_the_brands_of_its_shard_alone(world: World, driver: Driver, campaigns: list[int]) -> None:
+    count_events([world.event(campaign, 1) for campaign in campaigns])  # from now on, workers know the campaigns
+    away = [campaign for campaign in campaigns if shard_of(world.brand_of(campaign)) == shard_of(0)]
+    batch = [world.event(campaign, 1) for campaign in campaigns]
+    driver.away = {shard_of(0)}
+    results = ingest.EVENTS.committer().commit(ingest.EVENTS.of_messages([batch]), frozenset())
+    assert [result.error for result in results] == [None]
+    assert {one.brand_id for one in results[0].counted.uncounted} == {world.brand_of(campaign) for campaign in away}
+    assert results[0].counted.taken == BRANDS - len(away)
+    with pytest.raises(OperationalError) as raised:
+        count_events(batch)
+    assert isinstance(raised.value.orig, ConnectionFailure)
+    driver.away = set()
+    locked_brands.forget()
+    assert count_events(batch).taken == len(away)
+    world.verify()
+
+
+def test_tick_locks_and_writes_brands_shard_by_shard(world: World, driver: Driver) -> None:
+    campaigns = [world.campaign(world.brand(), schedule="Mon-Sun 00:00-12:00") for _ in range(BRANDS)]
+    world.set_clock("2026-06-17T11:00:00Z")
+    world.tick()
+    world.set_clock("2026-06-17T12:00:00Z")
+    driver.written.clear()
+    world.tick()
+    assert not any(world.is_active(campaign) for campaign in campaigns)
+    assert max(map(len, driver.written)) == 1
