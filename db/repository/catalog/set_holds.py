@@ -6,10 +6,14 @@ from db.repository.access.audit import Edit, Subject, note
 from domain.errors import InvalidValue
 from domain.holds import in_order, settable
 
-# Locks the campaign, so that two concurrent edits do not overwrite each other.
-SET_HOLDS_OF = text("SELECT brand_id, set_holds FROM campaigns WHERE id = :id FOR NO KEY UPDATE")
+BRAND_OF = text("SELECT brand_id FROM campaigns WHERE id = :id")
 
-UPDATE_SET_HOLDS = text("UPDATE campaigns SET set_holds = CAST(:set_holds AS text[]) WHERE id = :id")
+# Locks the campaign, so that two concurrent edits do not overwrite each other.
+SET_HOLDS_OF = text("SELECT set_holds FROM campaigns WHERE brand_id = :brand_id AND id = :id FOR NO KEY UPDATE")
+
+UPDATE_SET_HOLDS = text("""
+    UPDATE campaigns SET set_holds = CAST(:set_holds AS text[]) WHERE brand_id = :brand_id AND id = :id
+""")
 
 
 def set_hold(connection: Connection, campaign_id: int, hold: str, edit: Edit) -> None:
@@ -30,12 +34,14 @@ def lift_hold(connection: Connection, campaign_id: int, hold: str, edit: Edit) -
 
 
 def _change(connection: Connection, campaign_id: int, edit: Edit, *, added: set[str], removed: set[str]) -> None:
-    row = connection.execute(SET_HOLDS_OF, {"id": campaign_id}).first()
-    if row is None:
+    brand_id = connection.scalar(BRAND_OF, {"id": campaign_id})
+    if brand_id is None:
         raise InvalidValue("campaign", f"there is no campaign {campaign_id}")
-    old, new = list(row.set_holds), list(in_order({*row.set_holds, *added} - removed))
+    key = {"brand_id": brand_id, "id": campaign_id}
+    old = list(connection.execute(SET_HOLDS_OF, key).scalar_one())
+    new = list(in_order({*old, *added} - removed))
     if new == old:
         return
-    connection.execute(UPDATE_SET_HOLDS, {"id": campaign_id, "set_holds": new})
-    subject = Subject("campaign", campaign_id, row.brand_id)
+    connection.execute(UPDATE_SET_HOLDS, key | {"set_holds": new})
+    subject = Subject("campaign", campaign_id, brand_id)
     note(connection, edit, "edit", subject, {"set_holds": old}, {"set_holds": new})
