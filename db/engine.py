@@ -4,13 +4,13 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
 import psycopg.pq
 import structlog
-from sqlalchemy import Connection, Dialect, Engine, TextClause, event, text
+from sqlalchemy import Connection, Engine, TextClause, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -20,6 +20,7 @@ from db.errors import in_place_of, of_sqlalchemy, translated
 from db.local_settings import has_citus, local_setting
 from db.pool import make_engine, ping_grace
 from db.pooler import unset_limits
+from db.statements import for_citus, for_driver
 from runtime.clock import ClockIsOff
 from runtime.metrics import CONNECTIONS_ALLOWED, CONNECTIONS_IN_USE, TRANSACTION_RETRIES
 from runtime.once import Once
@@ -52,9 +53,6 @@ TIMEOUT_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
 """SQLSTATEs of a lock timeout and a statement timeout."""
 
 
-STATEMENTS_KEPT: Final = 2_000
-"""Statements whose text for the driver a process keeps; more than the code has."""
-
 BEGIN = text("BEGIN")
 COMMIT = text("COMMIT")
 
@@ -82,11 +80,18 @@ READ_ONLY = "25006"
 """The SQLSTATE of a write on a read-only server, as after a failover to another primary."""
 
 
-def _send_unsent(connection: Connection, *_: Any) -> None:
-    """Sends BEGIN, settings and deferred queries before a statement that does not go through `query_pipelined`."""
+def _send_unsent(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get(BEGINNING) or options.get(DEFERRED):
         query_pipelined(connection)
+
+
+def _before_statement(
+    connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any
+) -> tuple[str, Any]:
+    """Sends BEGIN, settings and deferred queries before a statement that does not go through `query_pipelined`."""
+    _send_unsent(connection)
+    return for_citus(statement) if has_citus(connection) else statement, parameters
 
 
 @Once
@@ -96,7 +101,7 @@ def engine() -> Engine:
     size = pool_size(this_process.kind, read)
     made = make_engine(read.required_database_url(), pool_size=size)
     CONNECTIONS_ALLOWED.set(size)
-    event.listen(made, "before_cursor_execute", _send_unsent)
+    event.listen(made, "before_cursor_execute", _before_statement, retval=True)
     event.listen(made, "handle_error", in_place_of)
     traced.trace_statements(made)
     event.listen(made, "checkout", lambda *_: CONNECTIONS_IN_USE.inc())
@@ -189,17 +194,13 @@ def query_pipelined(connection: Connection, *queries: Query) -> list[list[tuple[
             first += unsent
             unsent.clear()
     sent = (*first, *queries)
+    server = (connection.dialect, has_citus(connection))
     try:
         with traced.round_trip(sql for sql, _ in sent), driver.pipeline() if len(sent) > 1 else nullcontext():
-            cursors = [driver.execute(_for_driver(sql, connection.dialect), parameters) for sql, parameters in sent]
+            cursors = [driver.execute(for_driver(sql, *server), parameters) for sql, parameters in sent]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors[len(first) :]]
     except psycopg.Error as error:
         raise of_sqlalchemy(translated(error), connection.dialect) from error
-
-
-@lru_cache(STATEMENTS_KEPT)
-def _for_driver(statement: TextClause, dialect: Dialect) -> bytes:
-    return str(statement.compile(dialect=dialect)).encode()
 
 
 def committed(

@@ -13,7 +13,7 @@ from db.engine import Query, query_pipelined
 from db.repository.enforcement.passes import FIRST_IDS, Pending, parts, passes_of, pending_in
 from db.repository.shared.arrays import array_of
 from db.repository.shared.shards import locks_of
-from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
+from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS_OF_BRANDS, current_windows
 from db.repository.shared.zones import readable_zones
 from domain.budgets import Budget, BudgetSpend, Scope
 from domain.campaigns import Brand, Campaign, ConfiguredStatus
@@ -44,7 +44,7 @@ FIRST_CAMPAIGNS = text("SELECT id FROM campaigns WHERE brand_id = :brand_id ORDE
 # The budgets of brands and of their campaigns, with their spend.
 BUDGETS = f"""
     SELECT budgets.brand_id, campaign_id, budgets.period, limit_micros, first_day, end_day, spent_micros, ahead_micros
-    {SPEND_OF_BUDGETS}
+    {SPEND_OF_BUDGETS_OF_BRANDS}
     WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[]))
 """
 

@@ -25,7 +25,7 @@ RENEW = text("""
     UPDATE brands SET headroom_micros = renewed.micros, headroom_on = renewed.day
     FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:micros AS bigint[]), CAST(:days AS date[]))
         AS renewed(brand_id, micros, day)
-    WHERE brands.id = renewed.brand_id
+    WHERE brands.id = renewed.brand_id /*citus AND brands.id = ANY(CAST(:brand_ids AS bigint[])) */
 """)
 
 # Brands whose headroom for today exceeds the least left of their own budgets, minus one micro.

@@ -7,13 +7,14 @@ Both are written under the brand's lock.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
 from db.engine import Query, deferred, query_pipelined
 from db.repository.shared.arrays import array_of, text_array_of
-from db.repository.shared.shards import locks_of
+from db.repository.shared.shards import by_shard, locks_of
 from domain.passes import Pass, Progress
 
 LAST_ID: Final = 2**63 - 1
@@ -28,12 +29,16 @@ IDS = """
     CROSS JOIN LATERAL (
         SELECT id FROM campaigns
         WHERE campaigns.brand_id = part.brand_id AND id > part.after_id AND id <= part.last_id
+            /*citus AND campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) */
         ORDER BY id LIMIT part.size
     ) AS campaign
 """
 IDS_OF_PARTS = text(f"{IDS} ORDER BY campaign.id")
 FIRST_IDS = f"""
-    {IDS} WHERE NOT EXISTS (SELECT FROM pending_enforcements AS pending WHERE pending.brand_id = part.brand_id)
+    {IDS} WHERE NOT EXISTS (
+        SELECT FROM pending_enforcements AS pending
+        WHERE pending.brand_id = part.brand_id /*citus AND pending.brand_id = ANY(CAST(:brand_ids AS bigint[])) */
+    )
     LIMIT :most
 """
 IDS_OF_BRANDS = text(FIRST_IDS)
@@ -41,7 +46,12 @@ IDS_OF_BRANDS = text(FIRST_IDS)
 # The number of campaigns of each brand; counting stops at :most.
 SIZES = text("""
     SELECT brand_id, (
-        SELECT count(*) FROM (SELECT FROM campaigns WHERE campaigns.brand_id = chosen.brand_id LIMIT :most) AS counted
+        SELECT count(*) FROM (
+            SELECT FROM campaigns
+            WHERE campaigns.brand_id = chosen.brand_id
+                /*citus AND campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) */
+            LIMIT :most
+        ) AS counted
     )
     FROM unnest(CAST(:brand_ids AS bigint[])) AS chosen(brand_id)
 """)
@@ -84,7 +94,8 @@ SET_TOTAL = text("UPDATE pending_enforcements SET total = :total WHERE brand_id 
 REMEMBER = text("""
     UPDATE brands SET enforced_budget_holds = CASE WHEN CAST(:of_all AS boolean) THEN string_to_array(holds, ',') END
     FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:holds AS text[])) AS decided(brand_id, holds)
-    WHERE brands.id = decided.brand_id AND enforced_budget_holds IS DISTINCT FROM string_to_array(holds, ',')
+    WHERE brands.id = decided.brand_id /*citus AND brands.id = ANY(CAST(:brand_ids AS bigint[])) */
+        AND enforced_budget_holds IS DISTINCT FROM string_to_array(holds, ',')
         AND (CAST(:of_all AS boolean) OR enforced_budget_holds IS NOT NULL)
     RETURNING brands.id
 """)
@@ -137,7 +148,9 @@ def parts(sizes: Mapping[int, int], after_id: int = 0, last_id: int | None = Non
 
 def sizes(connection: Connection, brand_ids: Iterable[int], most: int) -> dict[int, int]:
     """The number of campaigns of each brand, at most `most`."""
-    (rows,) = query_pipelined(connection, (SIZES, {"brand_ids": array_of(brand_ids), "most": most}))
+    shards = by_shard(connection, frozenset(brand_ids))
+    queries = [(SIZES, {"brand_ids": array_of(sorted(some)), "most": most}) for some in shards]
+    rows = chain.from_iterable(query_pipelined(connection, *queries))
     return {brand_id: campaigns for brand_id, campaigns in rows}  # noqa: C416 - rows are no pairs
 
 

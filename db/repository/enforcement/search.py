@@ -12,17 +12,20 @@ from db.repository.shared.windows import (
     IS_EXHAUSTED,
     LEFT_MICROS,
     SPEND_OF_BUDGETS,
+    SPEND_OF_BUDGETS_OF_BRANDS,
     current_windows,
 )
 from db.repository.shared.zones import readable_zones
 from domain.holds import SET_HOLDS
 
-# Every budget with the micros left, whether it is exhausted, and the hold that it then puts on campaigns.
-JUDGED = f"""
+# The brand and campaign of budgets, the micros left, whether they are exhausted, and the hold they put on campaigns.
+_JUDGMENT = f"""
     SELECT budgets.brand_id, campaign_id, first_day, {LEFT_MICROS} AS left_micros, {IS_EXHAUSTED} AS exhausted,
         CASE WHEN campaign_id IS NULL THEN 'brand_' ELSE 'campaign_' END || budgets.period || '_budget' AS hold
-    {SPEND_OF_BUDGETS}
 """
+
+# Every budget, judged.
+JUDGED = f"{_JUDGMENT} {SPEND_OF_BUDGETS}"
 
 # Leaves out brands with a pass in progress: the pass will enforce their campaigns.
 NOT_PENDING = "NOT EXISTS (SELECT FROM pending_enforcements AS pending WHERE pending.brand_id = campaigns.brand_id)"
@@ -54,7 +57,7 @@ OPENING = text(f"""
 # and those of the chosen campaigns on which a budget of their own crossed its limit.
 BUDGETS_AND_HOLDS = f"""
     WITH judged AS MATERIALIZED (
-        {JUDGED}
+        {_JUDGMENT} {SPEND_OF_BUDGETS_OF_BRANDS}
         WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[]))
             AND (campaign_id IS NULL OR campaign_id = ANY(CAST(:campaign_ids AS bigint[])))
     ), state AS (
@@ -66,6 +69,7 @@ BUDGETS_AND_HOLDS = f"""
         FROM brands
         LEFT JOIN judged ON judged.brand_id = brands.id
         LEFT JOIN campaigns ON campaigns.brand_id = judged.brand_id AND campaigns.id = judged.campaign_id
+            /*citus AND campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) */
         WHERE brands.id = ANY(CAST(:brand_ids AS bigint[]))
         GROUP BY brands.id
     )
@@ -81,12 +85,22 @@ BUDGET_STATES = text(rf"""
                 SELECT hold FROM unnest(first_campaigns.holds) AS hold WHERE hold LIKE 'brand\_%\_budget'
                 ORDER BY hold COLLATE "C"
             ))
-            FROM (SELECT campaigns.holds FROM campaigns WHERE campaigns.brand_id = state.brand_id LIMIT :most + 1)
-                AS first_campaigns
+            FROM (
+                SELECT campaigns.holds FROM campaigns
+                WHERE campaigns.brand_id = state.brand_id
+                    /*citus AND campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) */
+                LIMIT :most + 1
+            ) AS first_campaigns
         )
         ELSE enforced <> holds OR (holds <> '{{}}' AND EXISTS (
             SELECT FROM campaigns
-            WHERE campaigns.brand_id = state.brand_id AND enforced_at IS NULL AND {NOT_PENDING}
+            WHERE campaigns.brand_id = state.brand_id AND enforced_at IS NULL
+                /*citus AND campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) */
+                AND NOT EXISTS (
+                    SELECT FROM pending_enforcements AS pending
+                    WHERE pending.brand_id = campaigns.brand_id
+                        /*citus AND pending.brand_id = ANY(CAST(:brand_ids AS bigint[])) */
+                )
         ))
     END
     FROM state

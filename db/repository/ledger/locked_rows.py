@@ -33,18 +33,22 @@ LOCKED_ROWS_OF_BRANDS = text("""
         WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[])) LIMIT :max_rows
     ), free_brand_rows AS MATERIALIZED (
         SELECT brand_id, day FROM brand_days JOIN brand_rows USING (brand_id, day)
+        /*citus WHERE brand_days.brand_id = ANY(CAST(:brand_ids AS bigint[])) */
         FOR NO KEY UPDATE OF brand_days SKIP LOCKED
     ), campaign_rows AS MATERIALIZED (
         SELECT brand_id, campaign_id, day, xmax AS locked_by, ctid AS position FROM campaign_days
         WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND day = ANY(CAST(:days AS date[])) LIMIT :max_rows
     ), free_campaign_rows AS MATERIALIZED (
         SELECT brand_id, campaign_id, day FROM campaign_days JOIN campaign_rows USING (brand_id, campaign_id, day)
+        /*citus WHERE campaign_days.brand_id = ANY(CAST(:brand_ids AS bigint[])) */
         FOR NO KEY UPDATE OF campaign_days SKIP LOCKED
     ), some_campaigns AS MATERIALIZED (
         SELECT brand_id, id, xmax AS locked_by, ctid AS position FROM campaigns
         WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY brand_id, id LIMIT :max_rows
     ), free_campaigns AS MATERIALIZED (
-        SELECT id FROM campaigns JOIN some_campaigns USING (id) FOR NO KEY UPDATE OF campaigns SKIP LOCKED
+        SELECT brand_id, id FROM campaigns JOIN some_campaigns USING (brand_id, id)
+        /*citus WHERE campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) */
+        FOR NO KEY UPDATE OF campaigns SKIP LOCKED
     )
     SELECT brand_id, locked_by, 'brand_days ' || position
     FROM brand_rows LEFT JOIN free_brand_rows AS free USING (brand_id, day)
@@ -55,7 +59,7 @@ LOCKED_ROWS_OF_BRANDS = text("""
     WHERE free IS NULL
     UNION ALL
     SELECT brand_id, locked_by, 'campaigns ' || position
-    FROM some_campaigns LEFT JOIN free_campaigns AS free USING (id)
+    FROM some_campaigns LEFT JOIN free_campaigns AS free USING (brand_id, id)
     WHERE free IS NULL
 """)
 

@@ -18,6 +18,7 @@ STORED = text("""
     FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:event_ids AS uuid[])) AS sent(brand_id, event_id)
     JOIN spend_events USING (brand_id, event_id)
     WHERE occurred_at >= :first AND occurred_at < :last
+        /*citus AND spend_events.brand_id = ANY(CAST(:brand_ids AS bigint[])) */
 """)
 
 EventKey = tuple[int, str, date]

@@ -65,7 +65,7 @@ LESSEN_HEADROOM = text("""
     SET headroom_micros = CASE WHEN headroom_micros >= spent_micros THEN headroom_micros - spent_micros END,
         spend_received_at = greatest(spend_received_at, CAST(:at AS timestamptz))
     FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
-    WHERE brands.id = ANY(CAST(:brand_ids AS bigint[])) AND brands.id = sent.brand_id
+    WHERE brands.id = sent.brand_id /*citus AND brands.id = ANY(CAST(:brand_ids AS bigint[])) */
     RETURNING brands.id, time_zone, currency, configured_status, headroom_micros, headroom_on, has_campaign_budgets
 """)
 

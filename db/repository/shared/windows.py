@@ -11,25 +11,34 @@ from domain.periods import Period, local_day, window_of
 ENDLESS: Final = date(9999, 12, 31)
 """The end day of a lifetime window, which has no end."""
 
-# Every budget with its current window (parameters from `current_windows`), its spend in it, and spend on later days.
-SPEND_OF_BUDGETS = """
+_SPEND: Final = """
     FROM unnest(
         CAST(:zones AS text[]), CAST(:periods AS text[]), CAST(:first_days AS date[]), CAST(:end_days AS date[])
     ) AS current(time_zone, period, first_day, end_day)
     JOIN brands USING (time_zone)
-    JOIN budgets ON budgets.brand_id = brands.id AND budgets.period = current.period
+    JOIN budgets ON budgets.brand_id = brands.id AND budgets.period = current.period {of_budgets}
     CROSS JOIN LATERAL (
         SELECT COALESCE(sum(spent_micros) FILTER (WHERE day < end_day), 0) AS spent_micros,
             COALESCE(sum(spent_micros) FILTER (WHERE day >= end_day), 0) AS ahead_micros
         FROM (
             SELECT day, spent_micros FROM brand_days
-            WHERE budgets.campaign_id IS NULL AND brand_id = budgets.brand_id AND day >= first_day
+            WHERE budgets.campaign_id IS NULL AND brand_id = budgets.brand_id AND day >= first_day {of_days}
             UNION ALL
             SELECT day, spent_micros FROM campaign_days
-            WHERE brand_id = budgets.brand_id AND campaign_id = budgets.campaign_id AND day >= first_day
+            WHERE brand_id = budgets.brand_id AND campaign_id = budgets.campaign_id AND day >= first_day {of_days}
         ) AS days
     ) AS spend
 """
+
+# Every budget with its current window (parameters from `current_windows`), its spend in it, and spend on later days.
+SPEND_OF_BUDGETS: Final = _SPEND.format(of_budgets="", of_days="")
+
+# The same of the brands in the parameter `brand_ids`, in a statement that leaves out the budgets of other brands.
+SPEND_OF_BUDGETS_OF_BRANDS: Final = _SPEND.format(
+    of_budgets="""/*citus AND brands.id = ANY(CAST(:brand_ids AS bigint[]))
+        AND budgets.brand_id = ANY(CAST(:brand_ids AS bigint[])) */""",
+    of_days="/*citus AND brand_id = ANY(CAST(:brand_ids AS bigint[])) */",
+)
 
 # Whether a limit is exhausted, and the micros left of it; the same rules as in `domain.budgets`.
 IS_EXHAUSTED = "(limit_micros = 0 OR spent_micros >= limit_micros)"
