@@ -28,7 +28,7 @@ from db.repository.access import audit
 from db.repository.enforcement import passes as pass_rows
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.enforcement.facts import first_campaigns, load, lock_brands
-from db.repository.shared.shards import by_shard
+from db.repository.spread.shards import by_shard
 from domain.campaigns import Brand
 from domain.causes import PERIODIC, Cause
 from runtime import clock

@@ -1,8 +1,9 @@
 """Reads errors of Citus as the errors of Postgres that they pass on, with the SQLSTATE and the table they belong to.
 
 On one Postgres server nothing is translated. Citus runs statements on shards, tables with names such as
-`spend_events_2026_06_102008`. An error of a shard has the shard's text, but often the SQLSTATE XX000 (internal error),
-and never a table. And an error of Citus's own copies of rows can have the SQLSTATE of a bad value.
+`spend_events_2026_06_102008`. An error of a shard has the shard's text and never a table; one that is met while rows are
+copied to shards has the SQLSTATE XX000 (internal error). And an error of Citus's own copies of rows can have the
+SQLSTATE of a bad value.
 """
 
 import re
@@ -18,6 +19,18 @@ UNIQUE_VIOLATION: Final = "23505"
 """The SQLSTATE of a repeated key."""
 
 INTERNAL_ERROR: Final = "XX000"
+
+NODE_AWAY: Final = "08006"
+"""The SQLSTATE with which Citus reports that the server of a shard does not answer."""
+
+WITHOUT_STATE: Final = frozenset({INTERNAL_ERROR, "58030"})
+"""SQLSTATEs that Citus gives to errors whose own one it drops: those of rows that it copies to shards."""
+
+SHUTDOWN_STATES: Final = frozenset({"57P01", "57P02", "57P03"})
+"""SQLSTATEs of a server that is going down or coming up."""
+
+FROM_NODE: Final = "while executing command on "
+"""The context that Citus adds to an error of another server."""
 
 INTEGRITY: Final = "23"
 """The class of SQLSTATEs of violated constraints."""
@@ -42,10 +55,10 @@ STATES_OF_TEXTS: Final = (
     (re.compile("^(?:bigint|integer|smallint) out of range"), "22003"),
     (
         re.compile(
-            "connection to the remote node|^failed to complete COPY|^server closed the connection"
-            "|^terminating connection due to|^the database system is "
+            "connection to the remote node|^failed to complete COPY|^failure on connection marked as essential"
+            "|^server closed the connection|^terminating connection due to|^the database system is "
         ),
-        "08006",
+        NODE_AWAY,
     ),
 )
 
@@ -103,7 +116,9 @@ def _state_of(error: psycopg.Error) -> str:
     state, words = error.sqlstate or "", _text_of(error)
     if state in BAD_FORMAT_STATES and OF_COPIED_ROWS.search(f"{words} {error.diag.context or ''}"):
         return INTERNAL_ERROR
-    if state != INTERNAL_ERROR:
+    if state in SHUTDOWN_STATES and FROM_NODE in (error.diag.context or ""):
+        return NODE_AWAY
+    if state not in WITHOUT_STATE:
         return state
     return next((known for pattern, known in STATES_OF_TEXTS if pattern.search(words)), state)
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from db.local_settings import has_citus
 from db.repository.ledger.spend import LockTimeouts
-from db.repository.shared.shards import by_shard
+from db.repository.spread.shards import by_shard
 from domain.inputs.columns import EventColumns
 
 

@@ -24,6 +24,7 @@ from app.ingest.lock_checks import find_locked_brands
 from app.ingest.lock_timeouts import CommitPace
 from app.ingest.locked_brands import locked_brands
 from db.engine import LOCK_NOT_AVAILABLE, committed, is_timeout, is_transient, sql_state
+from db.errors import NODE_AWAY
 from db.repository.ledger.spend import FEW_EVENTS
 from domain.inputs.reasons import Reason, Rejection
 from domain.inputs.spend import SpendDraft
@@ -36,8 +37,6 @@ DatabaseError = DBAPIError | psycopg.Error
 DATABASE_ERRORS: Final = (DBAPIError, psycopg.Error)
 DATA_EXCEPTIONS: Final = "22"
 OUT_OF_RANGE: Final = "22003"
-NODE_AWAY: Final = "08006"
-"""The SQLSTATE with which Citus reports that the server of a shard does not answer."""
 
 TRIES: Final = 5
 """Repetitions of a transaction after lock timeouts from contention."""

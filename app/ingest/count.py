@@ -17,7 +17,7 @@ from db.repository.enforcement.changes import DecidedChange
 from db.repository.ledger import ledger, new_events, rejected, sequences, spend, totals
 from db.repository.ledger.accounts import clear_campaign_cache, find_campaigns, find_campaigns_cached
 from db.repository.ledger.new_events import ClassifiedEvents
-from db.repository.shared.shards import clear_shard_cache
+from db.repository.spread.shards import clear_shard_cache
 from domain.causes import Cause
 from domain.inputs.ages import AgeBounds
 from domain.inputs.campaign_names import CampaignKey, CampaignMatch

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from db.engine import engine
-from db.repository.shared.shards import clear_shard_cache
+from db.repository.spread.shards import clear_shard_cache
 from tests.as_citus.driver import Driver, as_citus
 from tests.world import World
 

@@ -42,6 +42,7 @@ def error_of(state: str, words: str, **fields: str) -> psycopg.Error:
         ("bigint out of range", "22003"),
         (f"{NODE}: Connection refused", "08006"),
         ("failed to complete COPY on node-2:5432", "08006"),
+        ("failure on connection marked as essential: node-2:5432", "08006"),
         ("server closed the connection unexpectedly", "08006"),
         ("terminating connection due to administrator command", "08006"),
         ("the database system is starting up", "08006"),
@@ -51,6 +52,14 @@ def test_text_of_a_shards_error_gives_its_state(words: str, state: str) -> None:
     known = translated(error_of("XX000", words))
     assert (known.sqlstate, known.diag.sqlstate, str(known)) == (state, state, words)
     assert type(known) is errors.lookup(state)
+
+
+def test_server_of_a_shard_that_goes_down_is_away_and_not_the_one_we_are_connected_to() -> None:
+    words = "terminating connection due to administrator command"
+    of_node = error_of("57P01", words, context="while executing command on node-2:5432")
+    of_copy = error_of("58030", "failed to complete COPY on node-2:5432")
+    assert [translated(one).sqlstate for one in (of_node, of_copy)] == ["08006", "08006"]
+    assert translated(error_of("57P01", words)).sqlstate == "57P01"
 
 
 @pytest.mark.parametrize(
