@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.enforcement import targets
 from db.repository.shared.arrays import array_of
-from db.repository.shared.windows import SPEND_OF_BUDGETS, current_windows
+from db.repository.shared.windows import SPEND_OF_BUDGETS, SPENT_MICROS, current_windows
 from domain.alerts.kinds import AlertKind
 from domain.alerts.states import KnownAlert
 from domain.alerts.thresholds import DEFAULT_THRESHOLDS
@@ -30,8 +30,8 @@ ALL = text("SELECT DISTINCT brand_id FROM budgets ORDER BY 1")
 # window, with those alerts as ids, kinds, thresholds and states.
 FACTS = text(f"""
     WITH spent AS MATERIALIZED (
-        SELECT budgets.id, budgets.brand_id, budgets.campaign_id, budgets.period, limit_micros, spent_micros, first_day,
-            COALESCE(thresholds, CAST(:default_thresholds AS integer[])) AS thresholds, (
+        SELECT budgets.id, budgets.brand_id, budgets.campaign_id, budgets.period, limit_micros,
+            {SPENT_MICROS} AS spent_micros, first_day, COALESCE(thresholds, CAST(:default_thresholds AS integer[])) AS thresholds, (
                 SELECT sum(bound_micros) FROM platform_bounds
                 JOIN platform_account_brands USING (platform_account_id)
                 WHERE platform_account_brands.brand_id = budgets.brand_id AND (

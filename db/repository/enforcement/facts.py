@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from db.engine import Query, query_pipelined
 from db.repository.enforcement.passes import FIRST_IDS, Pending, parts, passes_of, pending_in
 from db.repository.shared.arrays import array_of
-from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS_OF_BRANDS, current_windows
+from db.repository.shared.windows import AHEAD_MICROS, ENDLESS, SPEND_OF_BUDGETS_OF_BRANDS, SPENT_MICROS, current_windows
 from db.repository.shared.zones import readable_zones
 from db.repository.spread.shards import locks_of
 from domain.budgets import Budget, BudgetSpend, Scope
@@ -43,7 +43,8 @@ FIRST_CAMPAIGNS = text("SELECT id FROM campaigns WHERE brand_id = :brand_id ORDE
 
 # The budgets of brands and of their campaigns, with their spend.
 BUDGETS = f"""
-    SELECT budgets.brand_id, campaign_id, budgets.period, limit_micros, first_day, end_day, spent_micros, ahead_micros
+    SELECT budgets.brand_id, campaign_id, budgets.period, limit_micros, first_day, end_day, {SPENT_MICROS},
+        {AHEAD_MICROS}
     {SPEND_OF_BUDGETS_OF_BRANDS}
     WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[]))
 """

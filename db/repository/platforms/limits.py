@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.repository.shared.windows import SPEND_OF_BUDGETS, current_windows
+from db.repository.shared.windows import SPEND_OF_BUDGETS, SPENT_MICROS, current_windows
 
 # Budgets of active campaigns of the account, and of their brands, with the newest release of such a campaign.
 LIMITS = text(f"""
@@ -22,7 +22,7 @@ LIMITS = text(f"""
         UNION ALL
         SELECT brand_id, 0, max(released_at) FROM serving GROUP BY brand_id
     )
-    SELECT budgets.id AS budget_id, time_zone, first_day, limit_micros, spent_micros, released_at
+    SELECT budgets.id AS budget_id, time_zone, first_day, limit_micros, {SPENT_MICROS} AS spent_micros, released_at
     {SPEND_OF_BUDGETS}
     JOIN released ON released.brand_id = budgets.brand_id
         AND released.campaign_id = COALESCE(budgets.campaign_id, 0)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.enforcement import targets
 from db.repository.shared.rows import containing, plain
-from db.repository.shared.windows import SPEND_OF_BUDGETS, current_windows
+from db.repository.shared.windows import SPEND_OF_BUDGETS, SPENT_MICROS, current_windows
 
 # Brands with their spend today and this month in their own time zones, and the limits of both. `used` is the larger
 # used share of the two limits; a limit of 0 counts as fully used.
@@ -85,7 +85,7 @@ HELD = text("""
 
 # The budgets of one brand or of one campaign, with the spend in their current windows.
 BUDGETS = text(f"""
-    SELECT budgets.id, budgets.period, limit_micros, spent_micros, first_day, end_day
+    SELECT budgets.id, budgets.period, limit_micros, {SPENT_MICROS} AS spent_micros, first_day, end_day
     {SPEND_OF_BUDGETS}
     WHERE budgets.brand_id = :brand_id AND campaign_id IS NOT DISTINCT FROM :campaign_id
     ORDER BY first_day DESC

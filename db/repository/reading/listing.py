@@ -8,7 +8,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from db.repository.shared.rows import containing, plain
 from db.repository.shared.watermarks import JOBS
-from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS, current_windows
+from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS, SPENT_MICROS, current_windows
 from domain.errors import InvalidValue
 
 BRAND_COLUMNS = "id, name, time_zone, currency, configured_status, created_at"
@@ -63,7 +63,7 @@ ZONES_OF_BRANDS = text("SELECT DISTINCT time_zone FROM brands WHERE id = ANY(CAS
 
 # The spend of the given budgets in their current windows.
 SPENT_OF_BUDGETS = text(f"""
-    SELECT budgets.id, first_day, end_day, spent_micros
+    SELECT budgets.id, first_day, end_day, {SPENT_MICROS} AS spent_micros
     {SPEND_OF_BUDGETS}
     WHERE budgets.id = ANY(CAST(:ids AS bigint[]))
 """)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.enforcement import targets
 from db.repository.shared.rows import plain
-from db.repository.shared.windows import SPEND_OF_BUDGETS, current_windows
+from db.repository.shared.windows import SPEND_OF_BUDGETS, SPENT_MICROS, current_windows
 
 # Brands with their spend in the current daily and monthly windows, and their numbers of campaigns.
 BRANDS = text("""
@@ -56,7 +56,7 @@ CAMPAIGNS = text("""
 
 # Budgets with the spend in their current windows.
 BUDGETS = text(f"""
-    SELECT budgets.brand_id, campaign_id, budgets.period, limit_micros, spent_micros, currency,
+    SELECT budgets.brand_id, campaign_id, budgets.period, limit_micros, {SPENT_MICROS} AS spent_micros, currency,
         CASE WHEN budgets.period = 'lifetime' THEN NULL ELSE first_day END AS first_day
     {SPEND_OF_BUDGETS}
     WHERE (CAST(:brand_id AS bigint) IS NULL OR budgets.brand_id = :brand_id)

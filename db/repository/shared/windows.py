@@ -17,17 +17,17 @@ _SPEND: Final = """
     ) AS current(time_zone, period, first_day, end_day)
     JOIN brands USING (time_zone)
     JOIN budgets ON budgets.brand_id = brands.id AND budgets.period = current.period {of_budgets}
-    CROSS JOIN LATERAL (
-        SELECT COALESCE(sum(spent_micros) FILTER (WHERE day < end_day), 0) AS spent_micros,
-            COALESCE(sum(spent_micros) FILTER (WHERE day >= end_day), 0) AS ahead_micros
+    LEFT JOIN LATERAL (
+        SELECT sum(spent_micros) FILTER (WHERE day < end_day) AS micros,
+            sum(spent_micros) FILTER (WHERE day >= end_day) AS ahead_micros
         FROM (
-            SELECT day, spent_micros FROM brand_days
+            SELECT brand_id, day, spent_micros FROM brand_days
             WHERE budgets.campaign_id IS NULL AND brand_id = budgets.brand_id AND day >= first_day {of_days}
             UNION ALL
-            SELECT day, spent_micros FROM campaign_days
+            SELECT brand_id, day, spent_micros FROM campaign_days
             WHERE brand_id = budgets.brand_id AND campaign_id = budgets.campaign_id AND day >= first_day {of_days}
-        ) AS days
-    ) AS spend
+        ) AS days /*citus GROUP BY brand_id */
+    ) AS spend ON true
 """
 
 # Every budget with its current window (parameters from `current_windows`), its spend in it, and spend on later days.
@@ -40,9 +40,13 @@ SPEND_OF_BUDGETS_OF_BRANDS: Final = _SPEND.format(
     of_days="/*citus AND brand_id = ANY(CAST(:brand_ids AS bigint[])) */",
 )
 
+# The spend in the window, and on later days.
+SPENT_MICROS: Final = "COALESCE(spend.micros, 0)"
+AHEAD_MICROS: Final = "COALESCE(spend.ahead_micros, 0)"
+
 # Whether a limit is exhausted, and the micros left of it; the same rules as in `domain.budgets`.
-IS_EXHAUSTED = "(limit_micros = 0 OR spent_micros >= limit_micros)"
-LEFT_MICROS = "(CASE WHEN limit_micros = 0 THEN 0 ELSE limit_micros - spent_micros END)"
+IS_EXHAUSTED: Final = f"(limit_micros = 0 OR {SPENT_MICROS} >= limit_micros)"
+LEFT_MICROS: Final = f"(CASE WHEN limit_micros = 0 THEN 0 ELSE limit_micros - {SPENT_MICROS} END)"
 
 
 def current_windows(zones: Iterable[str], at: datetime) -> dict[str, str]:
