@@ -31,7 +31,8 @@ ALL = text("SELECT DISTINCT brand_id FROM budgets ORDER BY 1")
 FACTS = text(f"""
     WITH spent AS MATERIALIZED (
         SELECT budgets.id, budgets.brand_id, budgets.campaign_id, budgets.period, limit_micros,
-            {SPENT_MICROS} AS spent_micros, first_day, COALESCE(thresholds, CAST(:default_thresholds AS integer[])) AS thresholds, (
+            {SPENT_MICROS} AS spent_micros, first_day,
+            COALESCE(thresholds, CAST(:default_thresholds AS integer[])) AS thresholds, (
                 SELECT sum(bound_micros) FROM platform_bounds
                 JOIN platform_account_brands USING (platform_account_id)
                 WHERE platform_account_brands.brand_id = budgets.brand_id AND (

@@ -12,7 +12,13 @@ from sqlalchemy import Connection, text
 from db.engine import Query, query_pipelined
 from db.repository.enforcement.passes import FIRST_IDS, Pending, parts, passes_of, pending_in
 from db.repository.shared.arrays import array_of
-from db.repository.shared.windows import AHEAD_MICROS, ENDLESS, SPEND_OF_BUDGETS_OF_BRANDS, SPENT_MICROS, current_windows
+from db.repository.shared.windows import (
+    AHEAD_MICROS,
+    ENDLESS,
+    SPEND_OF_BUDGETS_OF_BRANDS,
+    SPENT_MICROS,
+    current_windows,
+)
 from db.repository.shared.zones import readable_zones
 from db.repository.spread.shards import locks_of
 from domain.budgets import Budget, BudgetSpend, Scope
