@@ -63,7 +63,9 @@ SILENT_SOURCES = text("""
     FROM spend_hours CROSS JOIN LATERAL (
         SELECT min(COALESCE(change.changed_at, campaigns.created_at)) AS since
         FROM campaigns LEFT JOIN LATERAL (
-            SELECT changed_at FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
+            SELECT changed_at FROM status_changes
+            WHERE campaign_id = campaigns.id /*citus AND status_changes.brand_id = campaigns.brand_id */
+            ORDER BY id DESC LIMIT 1
         ) AS change ON true
         WHERE campaigns.brand_id = spend_hours.brand_id AND effective_status = 'active'
     ) AS serving
@@ -80,7 +82,9 @@ SILENT_SOURCES = text("""
 HELD = text("""
     SELECT campaigns.brand_id, campaigns.id, change.id, change.changed_at
     FROM campaigns JOIN LATERAL (
-        SELECT id, changed_at FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
+        SELECT id, changed_at FROM status_changes
+        WHERE campaign_id = campaigns.id /*citus AND status_changes.brand_id = campaigns.brand_id */
+        ORDER BY id DESC LIMIT 1
     ) AS change ON true
     WHERE effective_status = 'inactive' AND (
         campaigns.id IN (

@@ -5,6 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from db.local_settings import has_citus
+
 # Each time zone in use, found by a loose index scan.
 ZONES = text("""
     WITH RECURSIVE zone AS (
@@ -28,6 +30,9 @@ COMPARED_SINCE = text("""
     ) AS due
     WHERE came_at > :since ORDER BY came_at, id
 """)
+
+# Each time zone in use, where Citus spreads brands: it refuses recursion, and every server reads its own brands.
+ZONES_OF_SHARDS = text("SELECT DISTINCT time_zone FROM brands ORDER BY time_zone")
 
 BRANDS_OF_ZONES = text("SELECT id FROM brands WHERE time_zone = ANY(CAST(:zones AS text[])) ORDER BY id")
 
@@ -55,7 +60,7 @@ DUE = text("""
 
 def zones_in_use(connection: Connection) -> list[str]:
     """All time zones that brands have."""
-    return list(connection.scalars(ZONES))
+    return list(connection.scalars(ZONES_OF_SHARDS if has_citus(connection) else ZONES))
 
 
 def to_compare(connection: Connection, since: datetime, at: datetime) -> list[tuple[int, datetime]]:

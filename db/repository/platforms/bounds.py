@@ -18,6 +18,7 @@ PAUSES = text("""
     FROM platform_confirmations AS pause
     JOIN brands ON brands.id = pause.brand_id
     JOIN status_changes ON status_changes.id = status_change_id
+        /*citus AND status_changes.brand_id = pause.brand_id */
     CROSS JOIN LATERAL (
         SELECT max((figures->>'spent_micros')::bigint - (figures->>'limit_micros')::bigint) AS beyond_micros
         FROM jsonb_each(details->'budgets') AS budget(hold, figures) WHERE hold = ANY(holds_after)
@@ -47,7 +48,7 @@ DAYS = text("""
             day::timestamp AT TIME ZONE time_zone AS starts_at, ends_at,
             greatest(-1, floor(extract(epoch FROM received_at - ends_at) / 86400))::integer AS days_late
         FROM spend_events
-        JOIN campaigns ON campaigns.id = campaign_id
+        JOIN campaigns ON campaigns.id = campaign_id /*citus AND campaigns.brand_id = spend_events.brand_id */
         JOIN brands ON brands.id = spend_events.brand_id
         CROSS JOIN LATERAL (SELECT (occurred_at AT TIME ZONE time_zone)::date AS day) AS local
         CROSS JOIN LATERAL (SELECT (day + 1)::timestamp AT TIME ZONE time_zone AS ends_at) AS ended

@@ -10,7 +10,7 @@ from db.repository.shared.rows import plain
 BROKEN_HISTORY = text("""
     SELECT id, brand_id, campaign_id, from_status, previous_status FROM (
         SELECT id, brand_id, campaign_id, from_status,
-            lag(to_status) OVER (PARTITION BY campaign_id ORDER BY id) AS previous_status
+            lag(to_status) OVER (PARTITION BY campaign_id /*citus , brand_id */ ORDER BY id) AS previous_status
         FROM status_changes
     ) AS chained
     WHERE previous_status <> from_status
@@ -22,7 +22,9 @@ BROKEN_HISTORY = text("""
 UNEXPLAINED_STATUS = text("""
     SELECT campaigns.brand_id, campaigns.id AS campaign_id, effective_status, to_status
     FROM campaigns JOIN LATERAL (
-        SELECT to_status FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
+        SELECT to_status FROM status_changes
+        WHERE campaign_id = campaigns.id /*citus AND status_changes.brand_id = campaigns.brand_id */
+        ORDER BY id DESC LIMIT 1
     ) AS last ON true
     WHERE effective_status <> to_status
     ORDER BY campaigns.id
@@ -33,7 +35,9 @@ UNEXPLAINED_STATUS = text("""
 UNEXPLAINED_HOLDS = text("""
     SELECT brand_id, campaigns.id AS campaign_id, campaigns.holds, last.holds AS last_known
     FROM campaigns LEFT JOIN LATERAL (
-        SELECT holds FROM hold_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
+        SELECT holds FROM hold_changes
+        WHERE campaign_id = campaigns.id /*citus AND hold_changes.brand_id = campaigns.brand_id */
+        ORDER BY id DESC LIMIT 1
     ) AS last ON true
     WHERE (enforced_at IS NOT NULL OR last.holds IS NOT NULL) AND campaigns.holds IS DISTINCT FROM last.holds
     ORDER BY campaigns.id LIMIT :limit
@@ -45,7 +49,8 @@ HELD: Final = """
         CASE WHEN holds = '{}' THEN 'active' ELSE 'inactive' END AS to_status, before,
         CASE WHEN before = '{}' THEN 'active' WHEN before IS NOT NULL THEN 'inactive' END AS status_before
     FROM (
-        SELECT *, lag(holds) OVER (PARTITION BY campaign_id ORDER BY id) AS before FROM hold_changes
+        SELECT *, lag(holds) OVER (PARTITION BY campaign_id /*citus , brand_id */ ORDER BY id) AS before
+        FROM hold_changes
     ) AS ordered
 """
 
@@ -54,10 +59,14 @@ HELD: Final = """
 # show whether it was a toggle, so a status change is optional for it.
 UNPAIRED = text(f"""
     WITH toggles AS (
-        SELECT *, row_number() OVER (PARTITION BY campaign_id, changed_at, to_status, cause ORDER BY id) AS nth
+        SELECT *, row_number() OVER (
+            PARTITION BY campaign_id, changed_at, to_status, cause /*citus , brand_id */ ORDER BY id
+        ) AS nth
         FROM ({HELD}) AS held WHERE to_status IS DISTINCT FROM COALESCE(from_status, status_before)
     ), recorded AS (
-        SELECT *, row_number() OVER (PARTITION BY campaign_id, changed_at, to_status, cause ORDER BY id) AS nth
+        SELECT *, row_number() OVER (
+            PARTITION BY campaign_id, changed_at, to_status, cause /*citus , brand_id */ ORDER BY id
+        ) AS nth
         FROM status_changes
     )
     SELECT brand_id, campaign_id, changed_at, to_status, recorded.id AS status_change_id, toggles.id AS hold_change_id,

@@ -128,7 +128,9 @@ HOLD_HISTORY = text("""
 NAMED_CHANGES = """
     SELECT status_changes.id, status_changes.brand_id, campaign_id, campaigns.name AS campaign, brands.name AS brand,
         time_zone, currency, changed_at, to_status, holds_before, holds_after, cause, details
-    FROM status_changes JOIN campaigns ON campaigns.id = campaign_id JOIN brands ON brands.id = status_changes.brand_id
+    FROM status_changes
+    JOIN campaigns ON campaigns.id = campaign_id /*citus AND campaigns.brand_id = status_changes.brand_id */
+    JOIN brands ON brands.id = status_changes.brand_id
     WHERE (CAST(:brand_id AS bigint) IS NULL OR status_changes.brand_id = :brand_id)
         AND (CAST(:campaign_id AS bigint) IS NULL OR campaign_id = :campaign_id)
 """

@@ -67,7 +67,9 @@ BUDGETS = text(f"""
 STATUS_CHANGES = text("""
     SELECT status_changes.id, status_changes.brand_id, campaign_id, campaigns.name AS campaign,
         brands.name AS brand, changed_at, to_status, holds_before, holds_after, cause, details
-    FROM status_changes JOIN campaigns ON campaigns.id = campaign_id JOIN brands ON brands.id = status_changes.brand_id
+    FROM status_changes
+    JOIN campaigns ON campaigns.id = campaign_id /*citus AND campaigns.brand_id = status_changes.brand_id */
+    JOIN brands ON brands.id = status_changes.brand_id
     ORDER BY status_changes.id DESC
     LIMIT :limit
 """)

@@ -45,7 +45,10 @@ _ACTIVE: Final = f"""
     FROM campaigns
     JOIN brands ON brands.id = campaigns.brand_id AND brands.time_zone = ANY(CAST(:readable AS text[]))
     LEFT JOIN platform_accounts ON platform_accounts.id = platform_account_id
-    CROSS JOIN LATERAL (SELECT max(id) AS change_id FROM status_changes WHERE campaign_id = campaigns.id) AS newest
+    CROSS JOIN LATERAL (
+        SELECT max(id) AS change_id FROM status_changes
+        WHERE campaign_id = campaigns.id /*citus AND status_changes.brand_id = campaigns.brand_id */
+    ) AS newest
     CROSS JOIN LATERAL (SELECT {_EXTERNAL_ID} AS external_id) AS named
     WHERE {{condition}} AND effective_status = 'active' AND enforced_at IS NOT NULL
 """  # noqa: S608 - a constant, put together once

@@ -52,7 +52,9 @@ HOLDS = text("""
     UNION ALL
     SELECT last.* FROM campaigns CROSS JOIN LATERAL (
         SELECT id, campaign_id, changed_at, holds FROM hold_changes
-        WHERE campaign_id = campaigns.id AND changed_at < :since ORDER BY id DESC LIMIT 1
+        WHERE campaign_id = campaigns.id AND changed_at < :since
+            /*citus AND hold_changes.brand_id = :brand_id */
+        ORDER BY id DESC LIMIT 1
     ) AS last
     WHERE campaigns.brand_id = :brand_id
 """)
