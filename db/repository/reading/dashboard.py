@@ -15,13 +15,13 @@ from db.repository.shared.windows import SPEND_OF_BUDGETS, SPENT_MICROS, current
 BRANDS = text("""
     WITH figures AS (
         SELECT brands.id, name, brands.time_zone, currency, configured_status, spend_received_at,
-            spent.today_micros, spent.month_micros,
+            COALESCE(spent.today_micros, 0) AS today_micros, COALESCE(spent.month_micros, 0) AS month_micros,
             daily.limit_micros AS daily_limit_micros, monthly.limit_micros AS monthly_limit_micros,
             greatest(
                 CASE WHEN daily.limit_micros = 0 THEN 'Infinity'
-                    ELSE spent.today_micros / daily.limit_micros END,
+                    ELSE COALESCE(spent.today_micros, 0) / daily.limit_micros END,
                 CASE WHEN monthly.limit_micros = 0 THEN 'Infinity'
-                    ELSE spent.month_micros / monthly.limit_micros END
+                    ELSE COALESCE(spent.month_micros, 0) / monthly.limit_micros END
             ) AS used
         FROM brands
         JOIN unnest(
@@ -32,12 +32,13 @@ BRANDS = text("""
             CAST(:zones AS text[]), CAST(:periods AS text[]), CAST(:first_days AS date[]), CAST(:end_days AS date[])
         ) AS this_month(time_zone, period, first_day, end_day)
             ON this_month.time_zone = brands.time_zone AND this_month.period = 'monthly'
-        CROSS JOIN LATERAL (
-            SELECT COALESCE(sum(spent_micros), 0) AS month_micros,
-                COALESCE(sum(spent_micros) FILTER (WHERE day = this_day.first_day), 0) AS today_micros
+        LEFT JOIN LATERAL (
+            SELECT sum(spent_micros) AS month_micros,
+                sum(spent_micros) FILTER (WHERE day = this_day.first_day) AS today_micros
             FROM brand_days
             WHERE brand_id = brands.id AND day >= this_month.first_day AND day < this_month.end_day
-        ) AS spent
+            /*citus GROUP BY brand_id */
+        ) AS spent ON true
         LEFT JOIN budgets AS daily
             ON daily.brand_id = brands.id AND daily.campaign_id IS NULL AND daily.period = 'daily'
         LEFT JOIN budgets AS monthly
@@ -72,10 +73,12 @@ HELD = text("""
             WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) GROUP BY campaign_id
         ) AS open ON open.campaign_id = id
         LEFT JOIN (
-            SELECT campaign_id, string_agg(concat_ws(' ', period, limit_micros = 0), ',' ORDER BY period) AS limits
+            SELECT /*citus brand_id, */ campaign_id,
+                string_agg(concat_ws(' ', period, limit_micros = 0), ',' ORDER BY period) AS limits
             FROM budgets
-            WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaign_id IS NOT NULL GROUP BY campaign_id
-        ) AS own ON own.campaign_id = id
+            WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaign_id IS NOT NULL
+            GROUP BY campaign_id /*citus , brand_id */
+        ) AS own ON own.campaign_id = id /*citus AND own.brand_id = campaigns.brand_id */
         WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND configured_status <> 'archived'
     )
     SELECT brand_id, holds, count(*) AS campaigns, min(id) AS campaign_id, min(next_change_at) AS next_change_at
@@ -114,12 +117,13 @@ HOLD_HISTORY = text("""
         SELECT id, campaign_id, changed_at, holds FROM hold_changes
         WHERE campaign_id = ANY(CAST(:campaign_ids AS bigint[])) AND changed_at > :starts_at
         UNION ALL
-        SELECT last.* FROM unnest(CAST(:campaign_ids AS bigint[])) AS chosen(campaign_id)
-        CROSS JOIN LATERAL (
+        SELECT last.* FROM campaigns CROSS JOIN LATERAL (
             SELECT id, campaign_id, changed_at, holds FROM hold_changes
-            WHERE hold_changes.campaign_id = chosen.campaign_id AND changed_at <= :starts_at
+            WHERE campaign_id = campaigns.id AND changed_at <= :starts_at
+                /*citus AND hold_changes.brand_id = campaigns.brand_id */
             ORDER BY id DESC LIMIT 1
         ) AS last
+        WHERE campaigns.id = ANY(CAST(:campaign_ids AS bigint[]))
     ) AS relevant_changes
     ORDER BY campaign_id, id
 """)

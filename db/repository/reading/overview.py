@@ -13,8 +13,8 @@ from db.repository.shared.windows import SPEND_OF_BUDGETS, SPENT_MICROS, current
 # Brands with their spend in the current daily and monthly windows, and their numbers of campaigns.
 BRANDS = text("""
     SELECT brands.id, name, brands.time_zone, currency, configured_status,
-        COALESCE(today.spent_micros, 0) AS today_micros, month.spent_micros AS month_micros,
-        tally.campaigns, tally.active_campaigns
+        COALESCE(today.spent_micros, 0) AS today_micros, COALESCE(month.spent_micros, 0) AS month_micros,
+        COALESCE(tally.campaigns, 0) AS campaigns, COALESCE(tally.active_campaigns, 0) AS active_campaigns
     FROM brands
     LEFT JOIN unnest(
         CAST(:zones AS text[]), CAST(:periods AS text[]), CAST(:first_days AS date[]), CAST(:end_days AS date[])
@@ -24,14 +24,15 @@ BRANDS = text("""
     ) AS monthly(time_zone, period, first_day, end_day)
         ON monthly.time_zone = brands.time_zone AND monthly.period = 'monthly'
     LEFT JOIN brand_days AS today ON today.brand_id = brands.id AND today.day = day.first_day
-    CROSS JOIN LATERAL (
-        SELECT COALESCE(sum(spent_micros), 0) AS spent_micros FROM brand_days
+    LEFT JOIN LATERAL (
+        SELECT sum(spent_micros) AS spent_micros FROM brand_days
         WHERE brand_id = brands.id AND brand_days.day >= monthly.first_day AND brand_days.day < monthly.end_day
-    ) AS month
-    CROSS JOIN LATERAL (
+        /*citus GROUP BY brand_id */
+    ) AS month ON true
+    LEFT JOIN LATERAL (
         SELECT count(*) AS campaigns, count(*) FILTER (WHERE effective_status = 'active') AS active_campaigns
-        FROM campaigns WHERE brand_id = brands.id
-    ) AS tally
+        FROM campaigns WHERE brand_id = brands.id /*citus GROUP BY brand_id */
+    ) AS tally ON true
     ORDER BY brands.id
     LIMIT :limit
 """)
