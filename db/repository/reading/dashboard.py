@@ -61,7 +61,7 @@ BRANDS = text("""
 # also grouped by everything that decides when (`kind`), so that one campaign of each group stands for all.
 HELD = text("""
     WITH standing AS (
-        SELECT id, brand_id, holds, next_change_at,
+        SELECT id, campaigns.brand_id, holds, next_change_at,
             CASE WHEN holds <> '{}' AND NOT holds && CAST(:lifted_by_people AS text[])
                 THEN ROW(starts_on, ends_on, next_change_at, parts, limits)::text END AS kind
         FROM campaigns
@@ -79,7 +79,7 @@ HELD = text("""
             WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaign_id IS NOT NULL
             GROUP BY campaign_id /*citus , brand_id */
         ) AS own ON own.campaign_id = id /*citus AND own.brand_id = campaigns.brand_id */
-        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND configured_status <> 'archived'
+        WHERE campaigns.brand_id = ANY(CAST(:brand_ids AS bigint[])) AND configured_status <> 'archived'
     )
     SELECT brand_id, holds, count(*) AS campaigns, min(id) AS campaign_id, min(next_change_at) AS next_change_at
     FROM standing GROUP BY brand_id, holds, kind
