@@ -60,7 +60,7 @@ def shards_in(statement: str, parameters: Mapping[str, Any]) -> set[int]:
     found: set[int] = set()
     for name in re.findall(r"%\((\w*brands?(?:_ids?)?)\)s", statement):
         value = parameters[name]
-        ids = re.findall(r"\d+", value) if isinstance(value, str) else [value]
+        ids = re.findall(r"\d+", value) if isinstance(value, str) else value if isinstance(value, list) else [value]
         found |= {shard_of(int(brand_id)) for brand_id in ids if brand_id is not None}
     return found
 
