@@ -86,7 +86,7 @@ def translated(error: psycopg.Error) -> psycopg.Error:
         DiagnosticField.MESSAGE_DETAIL: error.diag.message_detail,
         DiagnosticField.TABLE_NAME: table,
     }
-    info = {field: value.encode() for field, value in fields.items() if value is not None}
+    info: dict[int, bytes | None] = {field: value.encode() for field, value in fields.items() if value is not None}
     made = errors.lookup(state)(*error.args, info=info)
     return made.with_traceback(error.__traceback__)
 
@@ -94,13 +94,17 @@ def translated(error: psycopg.Error) -> psycopg.Error:
 def in_place_of(failure: ExceptionContext) -> DBAPIError | None:
     """The error to raise in place of one that SQLAlchemy met; None if it passes nothing on and so is raised itself."""
     error = failure.original_exception
-    known = translated(error) if isinstance(error, psycopg.Error) else error
+    if not isinstance(error, psycopg.Error):
+        return None
+    known = translated(error)
     return None if known is error else of_sqlalchemy(known, failure.dialect)
 
 
-def of_sqlalchemy(error: BaseException, dialect: Dialect) -> DBAPIError:
+def of_sqlalchemy(error: psycopg.Error, dialect: Dialect) -> DBAPIError:
     """The error as SQLAlchemy raises it, of the class that goes with its SQLSTATE."""
-    return DBAPIError.instance(None, None, error, psycopg.Error, dialect=dialect)
+    made = DBAPIError.instance(None, None, error, psycopg.Error, dialect=dialect)
+    assert isinstance(made, DBAPIError)  # noqa: S101 - SQLAlchemy wraps each error of the driver
+    return made
 
 
 def is_duplicate_in(error: psycopg.Error, table: str) -> bool:

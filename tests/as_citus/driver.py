@@ -96,7 +96,10 @@ class Driver:
 
 def error_of(state: str, words: str) -> psycopg.Error:
     """The error that psycopg makes of a server's answer."""
-    info = {DiagnosticField.SQLSTATE: state.encode(), DiagnosticField.MESSAGE_PRIMARY: words.encode()}
+    info: dict[int, bytes | None] = {
+        DiagnosticField.SQLSTATE: state.encode(),
+        DiagnosticField.MESSAGE_PRIMARY: words.encode(),
+    }
     return errors.lookup(state)(words, info=info)
 
 
@@ -118,7 +121,7 @@ def as_citus(world: World, engine: Engine) -> Iterator[Driver]:
     execute, leave, copy = psycopg.Cursor.execute, psycopg.Pipeline.__exit__, psycopg.Cursor.copy
 
     def is_ours(connection: Any) -> bool:
-        return connection.info.parameter_status("application_name") == "spendgate"
+        return bool(connection.info.parameter_status("application_name") == "spendgate")
 
     def executed(cursor: Any, query: Any, parameters: Any = None, **options: Any) -> Any:
         if not is_ours(cursor.connection):
