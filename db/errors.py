@@ -66,7 +66,7 @@ NAMED: Final = re.compile(r'(?:constraint|relation) "(.+?)"')
 SHARD_NUMBER: Final = re.compile(r"_\d{6,}$")
 """The number of a shard at the end of the name of a table or constraint; the first shard of a server is 102008."""
 
-PARTITION: Final = re.compile(r"^(spend_events_\d{4}_\d{2})(?:_|$)")
+PARTITION: Final = re.compile(r"spend_events_\d{4}_\d{2}(?=_|$)")
 
 
 def translated(error: psycopg.Error) -> psycopg.Error:
@@ -133,5 +133,5 @@ def _table_in(words: str) -> str | None:
     if named is None:
         return None
     name = SHARD_NUMBER.sub("", named[1])
-    partition = PARTITION.match(name)
-    return partition[1] if partition else name
+    partition = PARTITION.search(name)
+    return partition[0] if partition else name

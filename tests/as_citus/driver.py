@@ -28,7 +28,7 @@ AWAY: Final = "connection to the remote node node-2:5432 failed with the followi
 
 SHARD_OF: Final = f"""
     CREATE FUNCTION get_shard_id_for_distribution_column(name text, brand_id bigint) RETURNS bigint LANGUAGE sql
-    AS 'SELECT {FIRST} + brand_id % {SHARDS}'
+    AS 'SELECT {FIRST} + mod(brand_id, {SHARDS})'
 """
 
 SPREAD: Final = {

@@ -1,6 +1,7 @@
 """A batch of spend is counted shard by shard: one transaction writes one, and a server away delays its brands alone."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 from psycopg.errors import ConnectionFailure
@@ -24,8 +25,9 @@ def _nothing_known() -> Iterator[None]:
 
 
 @pytest.fixture
-def campaigns(world: World) -> list[int]:
+def campaigns(world: World, noon: datetime) -> list[int]:
     """A campaign of each of several brands, which lie on all shards."""
+    world.set_clock(noon)
     return [world.campaign(world.brand(daily=1_000 * UNIT)) for _ in range(BRANDS)]
 
 
@@ -75,7 +77,6 @@ def test_budget_that_runs_out_on_each_shard_pauses_its_campaigns(world: World, c
 
 def test_totals_of_several_shards_are_counted(world: World, campaigns: list[int]) -> None:
     fields = {"source": "meta", "day": "2026-06-17", "as_of": "2026-06-17T12:00:00Z", "total_micros": 7}
-    world.set_clock("2026-06-17T12:00:00Z")
     counted = count_totals([{"campaign_id": campaign, **fields} for campaign in campaigns])
     assert counted.taken == BRANDS
     assert [world.spent(campaign) for campaign in campaigns] == [7] * BRANDS
@@ -100,8 +101,8 @@ def test_server_away_delays_the_brands_of_its_shard_alone(world: World, driver: 
 
 
 def test_tick_locks_and_writes_brands_shard_by_shard(world: World, driver: Driver) -> None:
-    campaigns = [world.campaign(world.brand(), schedule="Mon-Sun 00:00-12:00") for _ in range(BRANDS)]
     world.set_clock("2026-06-17T11:00:00Z")
+    campaigns = [world.campaign(world.brand("UTC"), schedule="Mon-Sun 00:00-12:00") for _ in range(BRANDS)]
     world.tick()
     world.set_clock("2026-06-17T12:00:00Z")
     driver.written.clear()

@@ -27,7 +27,7 @@ def error_of(state: str, words: str, **fields: str) -> psycopg.Error:
 @pytest.mark.parametrize(
     ("words", "state"),
     [
-        ('duplicate key value violates unique constraint "spend_events_2026_06_pkey_102008"', "23505"),
+        ('duplicate key value violates unique constraint "pk_spend_events_2026_06_102008"', "23505"),
         ('insert or update on table "campaign_days_102072" violates foreign key constraint "fk_102072"', "23503"),
         ('null value in column "day" of relation "brand_days_102104" violates not-null constraint', "23502"),
         ('new row for relation "campaigns_102040" violates check constraint "ck_campaigns_a_102040"', "23514"),
@@ -79,8 +79,8 @@ def test_any_other_error_stays_as_it_is(error: psycopg.Error) -> None:
 
 def test_repeated_key_of_a_shard_of_the_ledger_is_a_duplicate_event() -> None:
     words = 'duplicate key value violates unique constraint "{}"'
-    shard = translated(error_of("XX000", words.format("spend_events_2026_06_pkey_102008")))
-    with_state = translated(error_of("23505", words.format("spend_events_2026_06_pkey_102008")))
+    shard = translated(error_of("XX000", words.format("pk_spend_events_2026_06_102008")))
+    with_state = translated(error_of("23505", words.format("pk_spend_events_2026_06_102008")))
     other = translated(error_of("XX000", words.format("pk_brand_days_102104")))
     assert [one.diag.table_name for one in (shard, with_state)] == ["spend_events_2026_06"] * 2
     assert [is_duplicate_in(one, "spend_events") for one in (shard, with_state, other)] == [True, True, False]
