@@ -52,7 +52,7 @@ ADD_TO_BRANDS = text("""
     DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
 """)
 
-# Locks brands in id order.
+# Locks several brands in id order, before the statement that updates them in any order.
 LOCK_BRANDS = text("""
     SELECT count(*) FROM (
         SELECT FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
@@ -126,18 +126,17 @@ def record(
     since, and OperationalError on a lock timeout; the transaction has failed then.
     """
     events = classified.new
-    count = [ADD_EVENTS, ADD_TO_CAMPAIGNS, ADD_TO_BRANDS]
     if len(events.event_ids) > FEW_EVENTS:
         _copy(connection, events, at)
         events = EventColumns()
-    if not events.event_ids:
-        count.remove(ADD_EVENTS)
     spent = classified.added.spent_by_brand()
     brand_ids = sorted(spent)
     of_brands = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[brand_id] for brand_id in brand_ids)}
     parameters = of_brands | _counters(classified.added) | _ledger(events) | {"at": at}
     try:
-        locked = _count_and_lock(connection, count, parameters, timeouts)
+        count = [ADD_EVENTS] if events.event_ids else []
+        lock = [LOCK_BRANDS] if len(brand_ids) > 1 else []
+        locked = _count_and_lock(connection, [*count, ADD_TO_CAMPAIGNS, ADD_TO_BRANDS], lock, parameters, timeouts)
     except IntegrityError as error:
         if isinstance(error.orig, psycopg.Error) and is_duplicate_in(error.orig, LEDGER):
             raise SomeAlreadyStored from error
@@ -147,22 +146,23 @@ def record(
 
 def _count_and_lock(
     connection: Connection,
-    statements: Sequence[TextClause],
+    count: Sequence[TextClause],
+    lock: Sequence[TextClause],
     parameters: Mapping[str, object],
     timeouts: LockTimeouts | None,
 ) -> list[tuple[Any, ...]]:
-    """Counts spend by the statements, then locks brands, in one round trip; returns the rows of LESSEN_HEADROOM.
+    """Counts spend, then locks and updates brands, in one round trip; returns the rows of LESSEN_HEADROOM.
 
     Postgres runs the statements one after the other. All transactions that count send them in this order, which is the
     order of their locks, and by key within each.
     """
-    count = [(statement, parameters) for statement in statements]
-    lock, lessen = (LOCK_BRANDS, parameters), (LESSEN_HEADROOM, parameters)
+    counting = [(statement, parameters) for statement in count]
+    locking = [(statement, parameters) for statement in (*lock, LESSEN_HEADROOM)]
     if timeouts is None:
-        return query_pipelined(connection, *count, lock, lessen)[-1]
+        return query_pipelined(connection, *counting, *locking)[-1]
     wait_for_own = local_setting(connection, "lock_timeout", str(timeouts.own_ms))
-    queries = (*count, _wait_for_brands(connection, timeouts), lock, wait_for_own, lessen)
-    return query_pipelined(connection, *queries)[-1]
+    queries = (*counting, _wait_for_brands(connection, timeouts), *locking, wait_for_own)
+    return query_pipelined(connection, *queries)[-2]
 
 
 def _wait_for_brands(connection: Connection, timeouts: LockTimeouts) -> Query:
