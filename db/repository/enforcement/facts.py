@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.engine import Query, query_pipelined
+from db.repository.enforcement.brand_locks import locks_of
 from db.repository.enforcement.passes import FIRST_IDS, Pending, parts, passes_of, pending_in
 from db.repository.shared.arrays import array_of
 from db.repository.shared.windows import (
@@ -20,7 +21,6 @@ from db.repository.shared.windows import (
     current_windows,
 )
 from db.repository.shared.zones import readable_zones
-from db.repository.spread.shards import locks_of
 from domain.budgets import Budget, BudgetSpend, Scope
 from domain.campaigns import Brand, Campaign, ConfiguredStatus
 from domain.holds import budget_hold

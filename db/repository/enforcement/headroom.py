@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.engine import deferred
+from db.repository.enforcement.brand_locks import locks_of
 from db.repository.shared.arrays import array_of, text_array_of
 from db.repository.shared.windows import LEFT_MICROS, SPEND_OF_BUDGETS, current_windows
 from db.repository.shared.zones import local_days
-from db.repository.spread.shards import locks_of
 
 NO_LIMIT: Final = 2**62
 """The headroom of a brand without budgets of its own."""

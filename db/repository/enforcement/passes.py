@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.engine import Query, deferred, query_pipelined
+from db.repository.enforcement.brand_locks import locks_of
 from db.repository.shared.arrays import array_of, text_array_of
-from db.repository.spread.shards import by_shard, locks_of
+from db.repository.spread.shards import by_shard
 from domain.passes import Pass, Progress
 
 LAST_ID: Final = 2**63 - 1

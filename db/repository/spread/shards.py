@@ -1,12 +1,12 @@
-"""The shards of Citus that hold brands, and the locks of brands, taken shard by shard; Postgres alone is one shard."""
+"""The shards of Citus that hold brands; Postgres alone is one shard."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Final
 
 from sqlalchemy import Connection, text
 
-from db.engine import Query, query_pipelined
+from db.engine import query_pipelined
 from db.local_settings import has_citus
 from db.repository.shared.arrays import array_of
 
@@ -14,12 +14,6 @@ from db.repository.shared.arrays import array_of
 SHARDS_OF_BRANDS = text("""
     SELECT brand_id, get_shard_id_for_distribution_column('brands', brand_id)
     FROM unnest(CAST(:brand_ids AS bigint[])) AS sent(brand_id)
-""")
-
-# Locks brands of one shard in id order, because two transactions that lock in different orders deadlock.
-LOCK_BRANDS = text("""
-    SELECT id, time_zone, configured_status FROM brands
-    WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
 MAX_CACHED: Final = 1_000_000
@@ -48,11 +42,6 @@ def by_shard(connection: Connection, brand_ids: Collection[int]) -> list[frozens
     for brand_id, shard in known.items():
         shards[shard].add(brand_id)
     return [frozenset(brands) for _, brands in sorted(shards.items())]
-
-
-def locks_of(connection: Connection, brand_ids: Iterable[int]) -> list[Query]:
-    """The queries that lock the brands, one for each shard; they return (id, time zone, configured status) rows."""
-    return [(LOCK_BRANDS, {"brand_ids": array_of(sorted(some))}) for some in by_shard(connection, frozenset(brand_ids))]
 
 
 def clear_shard_cache() -> None:
