@@ -7,6 +7,7 @@ Citus does not pass the options on to its shards: there too every transaction be
 
 from typing import Any, Final
 
+from psycopg import ClientCursor
 from sqlalchemy import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -54,11 +55,14 @@ def start_options() -> str:
 def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
     """Finds out whether a new connection has the limits, and Citus, in one round trip.
 
-    Prepares no statement with a connection that has not the limits.
+    Prepares no statement with a connection that has not the limits. To Citus, it sends values within statements: Citus
+    finds shards by them, and refuses some statements with parameters.
     """
     driver.autocommit = True
     declared, record.info[HAS_CITUS] = driver.execute(DECLARED, [KEEPS_HEADROOM]).fetchone()
     driver.autocommit = False
+    if record.info[HAS_CITUS]:
+        driver.cursor_factory = ClientCursor
     record.info[BEHIND_POOLER] = declared != "on"
     if record.info[BEHIND_POOLER]:
         driver.prepare_threshold = None

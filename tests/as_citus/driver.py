@@ -159,5 +159,6 @@ def as_shard_errors() -> Iterator[None]:
         raise known from error
 
 
-def _has_citus(_driver: object, record: Any) -> None:
+def _has_citus(driver: Any, record: Any) -> None:
     record.info[HAS_CITUS] = True
+    driver.cursor_factory = psycopg.ClientCursor

@@ -44,7 +44,7 @@ CROSSED = text(f"""
 
 # Brands on which a budget's hold would be lifted, with the first day of the earliest such window.
 OPENING = text(f"""
-    WITH judged AS MATERIALIZED ({JUDGED})
+    WITH judged AS /*citus NOT */ MATERIALIZED ({JUDGED})
     SELECT brand_id, min(first_day) AS first_day FROM judged
     WHERE NOT exhausted AND EXISTS (
         SELECT FROM campaigns WHERE campaigns.brand_id = judged.brand_id AND hold = ANY(holds)
@@ -147,15 +147,12 @@ DRIFTED = text(f"""
                     AND minute >= starts_minute AND minute < ends_minute
             )
         )
-        OR EXISTS (
-            SELECT FROM unnest(holds) AS held(hold)
-            WHERE hold LIKE '%\\_budget' AND NOT EXISTS (
-                SELECT FROM budgets WHERE budgets.brand_id = campaigns.brand_id AND hold = CASE
-                    WHEN campaign_id IS NULL THEN 'brand_' || period || '_budget'
-                    WHEN campaign_id = campaigns.id THEN 'campaign_' || period || '_budget'
-                END
-            )
-        ))
+        OR (array_to_string(holds, ' ') LIKE '%\\_budget%' AND NOT ARRAY(
+            SELECT hold FROM unnest(holds) AS held(hold) WHERE hold LIKE '%\\_budget'
+        ) <@ ARRAY(
+            SELECT CASE WHEN campaign_id IS NULL THEN 'brand_' ELSE 'campaign_' END || period || '_budget' FROM budgets
+            WHERE budgets.brand_id = campaigns.brand_id AND (campaign_id IS NULL OR campaign_id = campaigns.id)
+        )))
     ORDER BY brand_id
 """)  # noqa: S608 - the same
 
