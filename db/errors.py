@@ -62,7 +62,7 @@ STATES_OF_TEXTS: Final = (
     ),
 )
 
-NAMED: Final = re.compile(r'(?:constraint|relation) "(.+?)"')
+NAMED: Final = (re.compile(r'(?:relation|on table) "(.+?)"'), re.compile(r'constraint "(.+?)"'))
 SHARD_NUMBER: Final = re.compile(r"_\d{6,}$")
 """The number of a shard at the end of the name of a table or constraint; the first shard of a server is 102008."""
 
@@ -129,7 +129,7 @@ def _state_of(error: psycopg.Error) -> str:
 
 def _table_in(words: str) -> str | None:
     """The table whose constraint the text names, without the number of a shard; the constraint if it is not known."""
-    named = NAMED.search(words)
+    named = next(filter(None, (pattern.search(words) for pattern in NAMED)), None)
     if named is None:
         return None
     name = SHARD_NUMBER.sub("", named[1])

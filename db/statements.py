@@ -2,7 +2,8 @@
 
 Citus sends a statement whole to the one shard that it reads and writes, if each table in it names the brands. Such a
 condition is true already where tables are joined by brand, and can mislead Postgres: it would try each brand of the
-array for each row. So it stands in a comment, `/*citus AND brands.id = ANY(…) */`, of which Citus gets the inside.
+array for each row. So it stands in a comment, `/*citus AND brands.id = ANY(…) */`, of which Citus gets the inside. The
+few words that Citus must not get stand between `/*plain*/` and `/*end*/`.
 """
 
 import re
@@ -12,14 +13,15 @@ from typing import Final
 from sqlalchemy import Dialect, TextClause
 
 COMMENT: Final = re.compile(r"/\*citus (.*?)\*/", re.DOTALL)
+PLAIN: Final = re.compile(r"/\*plain\*/.*?/\*end\*/", re.DOTALL)
 
 STATEMENTS_KEPT: Final = 2_000
 """Statements whose text a process keeps; more than the code has."""
 
 
 def for_citus(statement: str) -> str:
-    """The statement with the conditions that stand in comments."""
-    return COMMENT.sub(r"\1", statement)
+    """The statement with the conditions that stand in comments, and without the words for Postgres alone."""
+    return COMMENT.sub(r"\1", PLAIN.sub("", statement))
 
 
 @lru_cache(STATEMENTS_KEPT)

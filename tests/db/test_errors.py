@@ -14,6 +14,9 @@ from db.engine import is_timeout, is_transient, query_pipelined, sql_state, tran
 from db.errors import is_duplicate_in, translated
 from tests.world import World
 
+SPEND_OF_NOVEMBER = "spend_events_2026_11"
+OF_DAYS = 'insert or update on table "campaign_days_102207"'
+FK_OF_DAYS = '"fk_campaign_days_campaigns_102207"'
 NODE = "connection to the remote node app@node-2:5432 failed with the following error"
 
 
@@ -28,7 +31,7 @@ def error_of(state: str, words: str, **fields: str) -> psycopg.Error:
     ("words", "state"),
     [
         ('duplicate key value violates unique constraint "pk_spend_events_2026_06_102008"', "23505"),
-        ('insert or update on table "campaign_days_102072" violates foreign key constraint "fk_102072"', "23503"),
+        ('insert or update on table "campaign_days_102207" violates foreign key constraint "fk_a_102207"', "23503"),
         ('null value in column "day" of relation "brand_days_102104" violates not-null constraint', "23502"),
         ('new row for relation "campaigns_102040" violates check constraint "ck_campaigns_a_102040"', "23514"),
         ('no partition of relation "spend_events_102008" found for row', "23514"),
@@ -75,6 +78,20 @@ def test_server_of_a_shard_that_goes_down_is_away_and_not_the_one_we_are_connect
 )
 def test_any_other_error_stays_as_it_is(error: psycopg.Error) -> None:
     assert translated(error) is error
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "table"),
+    [
+        ("23505", 'duplicate key value violates unique constraint "pk_spend_events_2026_11_102175"', SPEND_OF_NOVEMBER),
+        ("23503", f"{OF_DAYS} violates foreign key constraint {FK_OF_DAYS}", "campaign_days"),
+        ("23514", 'no partition of relation "spend_events_102063" found for row', "spend_events"),
+        ("23514", 'new row for relation "campaigns_102031" violates check constraint "ck_campaigns_a"', "campaigns"),
+    ],
+)
+def test_violated_constraint_of_a_shard_names_its_table_without_the_shard(state: str, words: str, table: str) -> None:
+    with_state = translated(error_of(state, words, context="while executing command on 127.0.0.1:6601"))
+    assert [one.diag.table_name for one in (with_state, translated(error_of("XX000", words)))] == [table] * 2
 
 
 def test_repeated_key_of_a_shard_of_the_ledger_is_a_duplicate_event() -> None:

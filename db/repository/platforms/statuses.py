@@ -34,14 +34,13 @@ CAMPAIGNS = f"""
         {FORMER_OWNER}
         WHERE campaigns.platform_account_id = :account AND external_id IS NOT NULL AND enforced_at IS NOT NULL
             AND {{condition}}
-        ORDER BY campaigns.brand_id, campaigns.id
-        LIMIT :limit
+        /*plain*/ ORDER BY campaigns.brand_id, campaigns.id LIMIT :limit /*end*/
     ) AS campaign
     LEFT JOIN LATERAL (
         SELECT id, changed_at FROM status_changes
         WHERE status_changes.campaign_id = campaign.deciding_id ORDER BY id DESC LIMIT 1
     ) AS change ON true
-    ORDER BY campaign.brand_id, campaign.campaign_id
+    ORDER BY campaign.brand_id, campaign.campaign_id /*citus LIMIT :limit */
 """  # noqa: S608 - a constant, put together once
 
 AFTER = "(campaigns.brand_id, campaigns.id) > (:after_brand, :after_campaign)"

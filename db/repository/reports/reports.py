@@ -69,10 +69,10 @@ LISTED = text(f"""
 # for earlier months, because yearly and lifetime windows include them. And months with spend but no report: twelve
 # hours after its end in UTC a month is over in every zone. Reads the ledger for closed months only.
 RESTATED = text(f"""
-    WITH latest AS MATERIALIZED (
+    WITH latest AS /*citus NOT */ MATERIALIZED (
         SELECT DISTINCT ON (brand_id, month) brand_id, month, generated_at, content -> 'by_day' AS by_day
         FROM monthly_reports WHERE month >= :since AND {_SOUND} ORDER BY brand_id, month, version DESC
-    ), late AS MATERIALIZED (
+    ), late AS /*citus NOT */ MATERIALIZED (
         SELECT brand_id, (occurred_at AT TIME ZONE 'UTC')::date AS day, max(received_at) AS received_at
         FROM spend_events WHERE received_at >= :received_since AND occurred_at < :occurred_before GROUP BY 1, 2
     )
