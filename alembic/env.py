@@ -22,7 +22,13 @@ def owned_by_models(_item: SchemaItem, name: str | None, kind: str, reflected: b
 
 
 def prepare(connection: Connection) -> None:
-    """Bounds the transaction of a revision, and locks what every transaction of spend and of enforcement writes."""
+    """Bounds the transaction of a revision, and locks what every transaction of spend and of enforcement writes.
+
+    Does nothing in a revision's block of statements that each commit by themselves.
+    """
+    driver = connection.connection.driver_connection
+    if driver is not None and driver.autocommit:
+        return
     lock_timeout_ms = context.config.attributes.get("lock_timeout_ms", FIRST_LOCK_TIMEOUT_MS)
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(lock_timeout_ms)}")
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
@@ -34,6 +40,7 @@ def prepare(connection: Connection) -> None:
 def run(connection: Connection) -> None:
     """Migrates: in a transaction for each revision, or in the one that the connection is in."""
     is_external = connection.in_transaction()
+    context.config.attributes["transaction_per_revision"] = not is_external
     if is_external:
         prepare(connection)
     event.listen(connection, "begin", prepare)

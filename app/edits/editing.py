@@ -172,5 +172,5 @@ def set_schedule(connection: Connection, campaign_id: int, schedule: Schedule, e
     new = [astuple(part) for part in schedule]
     if new == old:
         return
-    catalog.replace_dayparts(connection, campaign_id, schedule)
+    catalog.replace_dayparts(connection, brand_id, campaign_id, schedule)
     note(connection, edit, "set", Subject("schedule", campaign_id, brand_id), {"dayparts": old}, {"dayparts": new})

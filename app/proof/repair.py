@@ -123,15 +123,15 @@ def _totals(connection: Connection, brand_id: int, zone: ZoneInfo, floor: date |
     wrong += totals_check.mismatched_last_differences(connection, floor, brand_id)
     totals = {Total(row["source"], row["campaign_id"], row["day"]) for row in wrong}
     missing = {total: _booked(connection, brand_id, zone, total).as_of for total in totals}
-    repair.make_totals(connection, ((total, as_of) for total, as_of in missing.items() if as_of is not None))
-    locked = repair.lock_totals(connection, totals)
+    repair.make_totals(connection, brand_id, ((total, as_of) for total, as_of in missing.items() if as_of is not None))
+    locked = repair.lock_totals(connection, brand_id, totals)
     for row, last_micros in zip(locked, totals_check.last_amounts(connection, locked), strict=True):
         total = Total(row.source, row.campaign_id, row.day)
         micros = _booked(connection, brand_id, zone, total).micros
         new = {"total_micros": micros, "previous_micros": micros - last_micros}
         old = {"total_micros": row.total_micros, "previous_micros": row.previous_micros}
         if new != old:
-            repair.set_total(connection, total, **new)
+            repair.set_total(connection, brand_id, total, **new)
             subject = {**total._asdict(), "day": row.day.isoformat()}
             yield Correction(brand_id, "reported_total", subject, old, new)
 

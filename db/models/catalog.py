@@ -150,7 +150,10 @@ class BudgetLimit(Base):
 
 
 class Daypart(Base):
-    """An open part of one weekday (1 = Monday), in minutes after midnight in the brand's time zone, end excluded."""
+    """An open part of one weekday (1 = Monday), in minutes after midnight in the brand's time zone, end excluded.
+
+    A trigger gives `brand_id` to rows inserted without it.
+    """
 
     __tablename__ = "dayparts"
     __table_args__ = (
@@ -158,9 +161,13 @@ class Daypart(Base):
         CheckConstraint(
             "starts_minute >= 0 AND starts_minute < ends_minute AND ends_minute <= 1440", name="minutes_in_order"
         ),
+        ForeignKeyConstraint(
+            ["brand_id", "campaign_id"], ["campaigns.brand_id", "campaigns.id"], name="fk_dayparts_campaigns"
+        ),
     )
 
-    campaign_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("campaigns.id"), primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     weekday: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     starts_minute: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     ends_minute: Mapped[int] = mapped_column(SmallInteger)
+    brand_id: Mapped[int] = mapped_column(BigInteger)

@@ -135,15 +135,22 @@ class RejectedEvent(Base):
 class ReportedTotal(Base):
     """The last cumulative figure of one source for one campaign and day.
 
-    `previous_micros`, `previous_as_of`: the figure before it and its moment; 0 and null if it is the first.
+    `previous_micros`, `previous_as_of`: the figure before it and its moment; 0 and null if it is the first. A trigger
+    gives `brand_id` to rows inserted without it.
     """
 
     __tablename__ = "reported_totals"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["brand_id", "campaign_id"], ["campaigns.brand_id", "campaigns.id"], name="fk_reported_totals_campaigns"
+        ),
+    )
 
     source: Mapped[str] = mapped_column(Text, primary_key=True)
-    campaign_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("campaigns.id"), primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     day: Mapped[date] = mapped_column(Date, primary_key=True)
     total_micros: Mapped[int] = mapped_column(BigInteger)
     as_of: Mapped[datetime] = mapped_column(Moment)
     previous_micros: Mapped[int] = mapped_column(BigInteger, server_default="0")
     previous_as_of: Mapped[datetime | None] = mapped_column(Moment)
+    brand_id: Mapped[int] = mapped_column(BigInteger)

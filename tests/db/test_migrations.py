@@ -1,5 +1,6 @@
 """Migrations on an empty database: up, down, up again, and equal to the models."""
 
+import pytest
 from alembic import command
 from sqlalchemy import Connection
 
@@ -57,3 +58,36 @@ def test_migration_puts_existing_campaigns_in_default_accounts(empty: Connection
     assert rows == [(1, 1, None), (2, 1, None), (3, 2, None), (4, None, None)]
     command.downgrade(config(empty), "0007")
     assert empty.exec_driver_sql("SELECT count(*) FROM campaigns WHERE external_id IS NOT NULL").scalar_one() == 3
+
+
+ROWS_WITHOUT_BRAND = (
+    "INSERT INTO brands (name) VALUES ('a'), ('b')",
+    "INSERT INTO campaigns (brand_id, name) VALUES (2, 'c'), (1, 'c')",
+    "INSERT INTO dayparts (campaign_id, weekday, starts_minute, ends_minute) VALUES (1, 1, 0, 60), (2, 1, 0, 60)",
+    (
+        "INSERT INTO reported_totals (source, campaign_id, day, total_micros, as_of)"
+        " SELECT 's', 1 + number %% 2, '2000-01-01'::date + number, 5, now() FROM generate_series(1, 11000) AS number"
+    ),
+)
+BRANDS_OF_ROWS = """
+    SELECT campaign_id, brand_id, count(*) FROM {} GROUP BY campaign_id, brand_id ORDER BY campaign_id, brand_id
+"""
+
+
+@pytest.mark.parametrize("one_transaction", [False, True], ids=["a transaction a revision", "one transaction"])
+def test_migration_gives_dayparts_and_totals_their_brand(empty: Connection, one_transaction: bool) -> None:
+    command.upgrade(config(empty), "0034")
+    for statement in ROWS_WITHOUT_BRAND:
+        empty.exec_driver_sql(statement)
+    if not one_transaction:
+        empty.commit()
+    command.upgrade(config(empty), "head")
+    empty.exec_driver_sql("INSERT INTO dayparts (campaign_id, weekday, starts_minute, ends_minute) VALUES (1, 2, 0, 9)")
+    assert [tuple(row) for row in empty.exec_driver_sql(BRANDS_OF_ROWS.format("dayparts"))] == [(1, 2, 2), (2, 1, 1)]
+    totals = [tuple(row) for row in empty.exec_driver_sql(BRANDS_OF_ROWS.format("reported_totals"))]
+    assert totals == [(1, 2, 5_500), (2, 1, 5_500)]
+    if not one_transaction:
+        empty.commit()
+    command.downgrade(config(empty), "0034")
+    command.upgrade(config(empty), "head")
+    assert [tuple(row) for row in empty.exec_driver_sql(BRANDS_OF_ROWS.format("reported_totals"))] == totals

@@ -20,7 +20,9 @@ from tests.world import World, noon_zone
 
 BEFORE_HEADROOM = "alembic/versions/*_headroom_of_brands.py"
 BEFORE_DECLARED_HEADROOM = "alembic/versions/*_processes_and_declared_headroom.py"
-"""Migrations; the older version is the commit before the one that added it."""
+"""Migrations; the older version is the commit before the one that added it. Versions before 0.4.0 count, but cannot
+decide beside the present one, since dayparts name their brand: docs/operations/upgrade.md says so.
+"""
 
 LAST_RELEASE = "last release"
 NO_HISTORY = "this clone lacks the history of earlier versions: run `git fetch --unshallow --tags`"
@@ -205,9 +207,9 @@ def migrate(*options: str) -> None:
 
 @pytest.mark.parametrize(
     "older",
-    [BEFORE_HEADROOM, BEFORE_DECLARED_HEADROOM, LAST_RELEASE],
+    [BEFORE_DECLARED_HEADROOM, LAST_RELEASE],
     indirect=True,
-    ids=["no headroom", "undeclared headroom", LAST_RELEASE],
+    ids=["undeclared headroom", LAST_RELEASE],
 )
 def test_older_and_present_version_together_pause_at_the_limit(world: World, older: Path) -> None:
     campaign = world.campaign(world.brand(daily=100))

@@ -64,8 +64,8 @@ EVENTS = """
 TOTALS = f"""
     {EVENTS}, differences AS (
         SELECT events.*, day, total_micros FROM events
-        JOIN reported_totals USING (source, campaign_id)
-        WHERE day = old_day AND substr(event_id::text, 15, 1) = '5' AND day > :kept
+        JOIN reported_totals AS total USING (source, campaign_id)
+        WHERE total.brand_id = :brand_id AND day = old_day AND substr(event_id::text, 15, 1) = '5' AND day > :kept
     )
 """  # noqa: S608 - a constant, put together once
 
@@ -132,8 +132,7 @@ COUNT_CAMPAIGN_DAYS = text(f"""
     SELECT :brand_id, campaign_id, day, sum(micros) FROM (
         SELECT campaign_id, new_day AS day, amount_micros AS micros FROM events
         UNION ALL
-        SELECT campaign_id, day, 0 FROM reported_totals JOIN campaigns ON campaigns.id = campaign_id
-        WHERE brand_id = :brand_id
+        SELECT campaign_id, day, 0 FROM reported_totals WHERE brand_id = :brand_id
     ) AS counted
     WHERE day > :kept GROUP BY campaign_id, day ORDER BY day, campaign_id
 """)  # noqa: S608 - a constant, put together once

@@ -78,12 +78,16 @@ EDIT_TIME: Final = "spendgate.edited_at"
 REMOVE_BUDGET = text("DELETE FROM budgets WHERE id = :id")
 
 DAYPARTS_OF = text("""
-    SELECT weekday, starts_minute, ends_minute FROM dayparts WHERE campaign_id = :id ORDER BY weekday, starts_minute
+    SELECT weekday, starts_minute, ends_minute FROM dayparts
+    WHERE brand_id = :brand_id AND campaign_id = :campaign_id ORDER BY weekday, starts_minute
 """)
 
-CLEAR_DAYPARTS = text("DELETE FROM dayparts WHERE campaign_id = :id")
+CLEAR_DAYPARTS = text("DELETE FROM dayparts WHERE brand_id = :brand_id AND campaign_id = :campaign_id")
 
-INSERT_DAYPART = text("INSERT INTO dayparts VALUES (:campaign_id, :weekday, :starts_minute, :ends_minute)")
+INSERT_DAYPART = text("""
+    INSERT INTO dayparts (brand_id, campaign_id, weekday, starts_minute, ends_minute)
+    VALUES (:brand_id, :campaign_id, :weekday, :starts_minute, :ends_minute)
+""")
 
 
 def lock_catalog(connection: Connection) -> None:
@@ -181,16 +185,16 @@ def budget_of(connection: Connection, brand_id: int, campaign_id: int | None, pe
 
 def schedule_of(connection: Connection, campaign_id: int) -> Schedule:
     """The campaign's dayparts by weekday and start. Raises InvalidValue if there is no such campaign."""
-    brand_of(connection, campaign_id)
-    return tuple(Daypart(*row) for row in connection.execute(DAYPARTS_OF, {"id": campaign_id}))
+    key = {"brand_id": brand_of(connection, campaign_id), "campaign_id": campaign_id}
+    return tuple(Daypart(*row) for row in connection.execute(DAYPARTS_OF, key))
 
 
-def replace_dayparts(connection: Connection, campaign_id: int, schedule: Schedule) -> None:
-    """Writes the campaign's dayparts in place of those it had."""
-    connection.execute(CLEAR_DAYPARTS, {"id": campaign_id})
+def replace_dayparts(connection: Connection, brand_id: int, campaign_id: int, schedule: Schedule) -> None:
+    """Writes the dayparts of the brand's campaign in place of those it had."""
+    key = {"brand_id": brand_id, "campaign_id": campaign_id}
+    connection.execute(CLEAR_DAYPARTS, key)
     if schedule:
-        rows = [{"campaign_id": campaign_id, **asdict(part)} for part in schedule]
-        connection.execute(INSERT_DAYPART, rows)
+        connection.execute(INSERT_DAYPART, [key | asdict(part) for part in schedule])
 
 
 def _found(connection: Connection, statement: TextClause, subject: str, subject_id: int) -> dict[str, Any]:

@@ -82,8 +82,9 @@ COPY_BUDGETS = text("""
 """)
 
 COPY_DAYPARTS = text("""
-    INSERT INTO dayparts (campaign_id, weekday, starts_minute, ends_minute)
-    SELECT :to_campaign_id, weekday, starts_minute, ends_minute FROM dayparts WHERE campaign_id = :campaign_id
+    INSERT INTO dayparts (brand_id, campaign_id, weekday, starts_minute, ends_minute)
+    SELECT :to_brand_id, :to_campaign_id, weekday, starts_minute, ends_minute FROM dayparts
+    WHERE brand_id = :brand_id AND campaign_id = :campaign_id
     RETURNING weekday
 """)
 

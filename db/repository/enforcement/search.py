@@ -141,10 +141,10 @@ DRIFTED = text(f"""
         OR COALESCE(today < starts_on, false) <> ('flight_not_started' = ANY(holds))
         OR COALESCE(today > ends_on, false) <> ('flight_ended' = ANY(holds))
         OR ('outside_schedule' = ANY(holds)) <> (
-            EXISTS (SELECT FROM dayparts WHERE campaign_id = campaigns.id)
+            EXISTS (SELECT FROM dayparts WHERE dayparts.brand_id = campaigns.brand_id AND campaign_id = campaigns.id)
             AND NOT EXISTS (
-                SELECT FROM dayparts WHERE campaign_id = campaigns.id AND dayparts.weekday = local.weekday
-                    AND minute >= starts_minute AND minute < ends_minute
+                SELECT FROM dayparts WHERE dayparts.brand_id = campaigns.brand_id AND campaign_id = campaigns.id
+                    AND dayparts.weekday = local.weekday AND minute >= starts_minute AND minute < ends_minute
             )
         )
         OR (array_to_string(holds, ' ') LIKE '%\\_budget%' AND NOT ARRAY(

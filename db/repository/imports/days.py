@@ -31,7 +31,7 @@ KNOWN = text("""
     LEFT JOIN LATERAL (
         SELECT source, total_micros, as_of FROM reported_totals AS total
         WHERE total.source = ANY(CAST(:sources AS text[]))
-            AND total.campaign_id = sent.campaign_id AND total.day = sent.day
+            AND total.brand_id = sent.brand_id AND total.campaign_id = sent.campaign_id AND total.day = sent.day
         ORDER BY array_position(CAST(:sources AS text[]), total.source) LIMIT 1
     ) AS own ON true
     LEFT JOIN campaign_days AS counter
@@ -53,14 +53,13 @@ KEEP_CHANGED = text("""
     SELECT brand_id, campaign_id, day, :import_id, source,
         CASE WHEN NOT is_first THEN previous_micros END, true_as_of, total_micros, as_of
     FROM (
-        SELECT total.*, campaigns.brand_id, undone.import_id IS NULL AND previous_as_of IS NULL
+        SELECT total.*, undone.import_id IS NULL AND previous_as_of IS NULL
                 OR undone.import_id IS NOT NULL AND undone.before_micros IS NULL AS is_first,
             CASE WHEN undone.import_id IS NULL THEN previous_as_of ELSE undone.before_as_of END AS true_as_of
         FROM reported_totals AS total
-        JOIN campaigns ON campaigns.id = total.campaign_id
         LEFT JOIN LATERAL (
             SELECT import_id, before_micros, before_as_of FROM import_days
-            WHERE brand_id = campaigns.brand_id AND campaign_id = total.campaign_id AND day = total.day
+            WHERE brand_id = total.brand_id AND campaign_id = total.campaign_id AND day = total.day
                 AND source = total.source AND undone_as_of = total.previous_as_of
             LIMIT 1
         ) AS undone ON true
@@ -78,8 +77,9 @@ SET_EARLIER = text("""
     FROM imports
     JOIN import_days ON import_id = imports.id AND undone_as_of IS NULL
     JOIN reported_totals AS own
-        ON own.source = import_days.source AND own.campaign_id = import_days.campaign_id AND own.day = import_days.day
-    JOIN campaigns ON campaigns.id = own.campaign_id
+        ON own.brand_id = import_days.brand_id AND own.source = import_days.source
+        AND own.campaign_id = import_days.campaign_id AND own.day = import_days.day
+    JOIN campaigns ON campaigns.brand_id = own.brand_id AND campaigns.id = own.campaign_id
     WHERE account = :account AND imports.source = ANY(CAST(:sources AS text[]))
         AND import_days.day BETWEEN :first_day AND :last_day AND own.total_micros <> 0 AND own.as_of < :as_of
     ORDER BY campaigns.external_id, own.day
@@ -90,7 +90,8 @@ STILL_SET = text("""
     SELECT ours.campaign_id, ours.day, COALESCE(ours.before_micros, 0) AS before_micros, own.as_of, own.source
     FROM import_days AS ours
     JOIN reported_totals AS own
-        ON own.source = ours.source AND own.campaign_id = ours.campaign_id AND own.day = ours.day
+        ON own.brand_id = ours.brand_id AND own.source = ours.source AND own.campaign_id = ours.campaign_id
+        AND own.day = ours.day
     LEFT JOIN import_days AS later
         ON later.brand_id = ours.brand_id AND later.campaign_id = ours.campaign_id AND later.day = ours.day
         AND later.source = ours.source AND later.undone_as_of = own.as_of
@@ -109,7 +110,8 @@ NOTE_UNDONE = text("""
     UPDATE import_days SET undone_as_of = total.as_of FROM reported_totals AS total
     WHERE import_days.import_id = :import_id AND import_days.undone_as_of IS NULL
         AND import_days.campaign_id = ANY(CAST(:campaign_ids AS bigint[]))
-        AND total.source = import_days.source AND total.campaign_id = import_days.campaign_id
+        AND total.brand_id = import_days.brand_id AND total.source = import_days.source
+        AND total.campaign_id = import_days.campaign_id
         AND total.day = import_days.day AND total.day = ANY(CAST(:days AS date[]))
         AND total.xmin = pg_current_xact_id()::xid
 """)

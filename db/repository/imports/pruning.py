@@ -22,7 +22,8 @@ BRANDS = text("""
 PRUNE = text("""
     DELETE FROM import_days AS ours USING import_days AS one
     LEFT JOIN reported_totals AS own
-        ON own.source = one.source AND own.campaign_id = one.campaign_id AND own.day = one.day
+        ON own.brand_id = one.brand_id AND own.source = one.source AND own.campaign_id = one.campaign_id
+        AND own.day = one.day
     WHERE one.brand_id = :brand_id
         AND (ours.brand_id, ours.campaign_id, ours.day, ours.import_id)
             = (one.brand_id, one.campaign_id, one.day, one.import_id)

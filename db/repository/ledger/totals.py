@@ -17,24 +17,25 @@ DIFFERENCES: Final = UUID("6f2bd0f7-6f0e-4f0c-9f6e-5a1d8a3c7e11")
 
 # Replaces older figures by newer ones and keeps the replaced figure, so the difference is computed without a race.
 RESTATE = text("""
-    INSERT INTO reported_totals AS known (source, campaign_id, day, total_micros, as_of)
+    INSERT INTO reported_totals AS known (brand_id, source, campaign_id, day, total_micros, as_of)
     SELECT * FROM unnest(
-        CAST(:sources AS text[]), CAST(:campaign_ids AS bigint[]), CAST(:days AS date[]),
-        CAST(:totals AS bigint[]), CAST(:as_of AS timestamptz[])
+        CAST(:brand_ids AS bigint[]), CAST(:sources AS text[]), CAST(:campaign_ids AS bigint[]),
+        CAST(:days AS date[]), CAST(:totals AS bigint[]), CAST(:as_of AS timestamptz[])
     )
-    ON CONFLICT (source, campaign_id, day) DO UPDATE
+    ON CONFLICT ON CONSTRAINT pk_reported_totals DO UPDATE
     SET previous_micros = known.total_micros, previous_as_of = known.as_of,
         total_micros = excluded.total_micros, as_of = excluded.as_of
     WHERE excluded.as_of > known.as_of
-    RETURNING source, campaign_id, day, total_micros - previous_micros, xmax = 0
+    RETURNING source, campaign_id, day, total_micros - previous_micros, previous_as_of IS NULL
 """)
 
 # The stored figures of the given totals.
 KNOWN_TOTALS = text("""
     SELECT source, campaign_id, day, total_micros, as_of
-    FROM unnest(CAST(:sources AS text[]), CAST(:campaign_ids AS bigint[]), CAST(:days AS date[]))
-        AS sent(source, campaign_id, day)
-    JOIN reported_totals USING (source, campaign_id, day)
+    FROM unnest(
+        CAST(:brand_ids AS bigint[]), CAST(:sources AS text[]), CAST(:campaign_ids AS bigint[]), CAST(:days AS date[])
+    ) AS sent(brand_id, source, campaign_id, day)
+    JOIN reported_totals USING (brand_id, source, campaign_id, day)
 """)
 
 TotalKey = tuple[str, int, date]
@@ -94,6 +95,7 @@ def _newest(totals: Iterable[ReportedTotal]) -> tuple[dict[TotalKey, ReportedTot
 
 def _total_columns(totals: dict[TotalKey, ReportedTotal]) -> dict[str, list[object]]:
     return {
+        "brand_ids": [total.brand_id for total in totals.values()],
         "sources": [source for source, _, _ in totals],
         "campaign_ids": [campaign_id for _, campaign_id, _ in totals],
         "days": [day for _, _, day in totals],
@@ -106,7 +108,8 @@ def _contradicting(connection: Connection, unchanged: dict[TotalKey, ReportedTot
     if not unchanged:
         return []
     columns = _total_columns(unchanged)
-    known = connection.execute(KNOWN_TOTALS, {name: columns[name] for name in ("sources", "campaign_ids", "days")})
+    keys = {name: columns[name] for name in ("brand_ids", "sources", "campaign_ids", "days")}
+    known = connection.execute(KNOWN_TOTALS, keys)
     rejections = []
     for source, campaign_id, day, total_micros, as_of in known:
         sent = unchanged[source, campaign_id, day]

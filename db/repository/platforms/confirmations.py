@@ -31,7 +31,8 @@ DELAYED = """
         occurred_at <= confirmed_at
         OR received_at <= confirmed_at + interval '1 hour' AND received_at < released_at AND EXISTS (
             SELECT FROM reported_totals AS reported
-            WHERE reported.source = spend_events.source AND reported.campaign_id = pause.campaign_id
+            WHERE reported.brand_id = pause.brand_id AND reported.source = spend_events.source
+                AND reported.campaign_id = pause.campaign_id
         )
     )
 """

@@ -8,26 +8,26 @@ from sqlalchemy import Connection, text
 
 # Creates missing totals, so that they can be locked.
 MAKE_TOTALS = text("""
-    INSERT INTO reported_totals (source, campaign_id, day, total_micros, as_of)
-    SELECT source, campaign_id, day, 0, as_of FROM unnest(
+    INSERT INTO reported_totals (brand_id, source, campaign_id, day, total_micros, as_of)
+    SELECT :brand_id, source, campaign_id, day, 0, as_of FROM unnest(
         CAST(:sources AS text[]), CAST(:campaign_ids AS bigint[]), CAST(:days AS date[]),
         CAST(:as_of AS timestamptz[])
     ) AS sent(source, campaign_id, day, as_of)
-    ORDER BY source, campaign_id, day ON CONFLICT (source, campaign_id, day) DO NOTHING
+    ORDER BY source, campaign_id, day ON CONFLICT ON CONSTRAINT pk_reported_totals DO NOTHING
 """)
 
 LOCK_TOTALS = text("""
     SELECT brand_id, source, campaign_id, day, total_micros, previous_micros, as_of
-    FROM reported_totals JOIN campaigns ON campaigns.id = campaign_id
-    WHERE (source, campaign_id, day) IN (
+    FROM reported_totals
+    WHERE brand_id = :brand_id AND (source, campaign_id, day) IN (
         SELECT * FROM unnest(CAST(:sources AS text[]), CAST(:campaign_ids AS bigint[]), CAST(:days AS date[]))
     )
-    ORDER BY source, campaign_id, day FOR NO KEY UPDATE OF reported_totals
+    ORDER BY source, campaign_id, day FOR NO KEY UPDATE
 """)
 
 SET_TOTAL = text("""
     UPDATE reported_totals SET total_micros = :total_micros, previous_micros = :previous_micros
-    WHERE source = :source AND campaign_id = :campaign_id AND day = :day
+    WHERE brand_id = :brand_id AND source = :source AND campaign_id = :campaign_id AND day = :day
 """)
 
 SET_FLAG = text("""
@@ -101,37 +101,40 @@ class CampaignOffHistory(NamedTuple):
 
 
 class Total(NamedTuple):
-    """The key of one reported total."""
+    """The key of one reported total of a brand."""
 
     source: str
     campaign_id: int
     day: date
 
 
-def make_totals(connection: Connection, missing: Iterable[tuple[Total, datetime]]) -> None:
-    """Creates missing totals with a figure of 0 and the given `as_of`."""
+def make_totals(connection: Connection, brand_id: int, missing: Iterable[tuple[Total, datetime]]) -> None:
+    """Creates missing totals of a brand with a figure of 0 and the given `as_of`."""
     rows = sorted(missing)
     if rows:
-        connection.execute(MAKE_TOTALS, _columns([total for total, _ in rows]) | {"as_of": [at for _, at in rows]})
+        columns = _columns(brand_id, [total for total, _ in rows]) | {"as_of": [at for _, at in rows]}
+        connection.execute(MAKE_TOTALS, columns)
 
 
-def lock_totals(connection: Connection, totals: Iterable[Total]) -> Sequence[Any]:
-    """Locks the totals that exist, in the order in which ingest locks them; returns the rows of LOCK_TOTALS."""
+def lock_totals(connection: Connection, brand_id: int, totals: Iterable[Total]) -> Sequence[Any]:
+    """Locks the brand's totals that exist, in the order in which ingest locks them; returns the rows of LOCK_TOTALS."""
     keys = sorted(set(totals))
-    return connection.execute(LOCK_TOTALS, _columns(keys)).all() if keys else []
+    return connection.execute(LOCK_TOTALS, _columns(brand_id, keys)).all() if keys else []
 
 
-def _columns(totals: Sequence[Total]) -> dict[str, Any]:
+def _columns(brand_id: int, totals: Sequence[Total]) -> dict[str, Any]:
     return {
+        "brand_id": brand_id,
         "sources": [total.source for total in totals],
         "campaign_ids": [total.campaign_id for total in totals],
         "days": [total.day for total in totals],
     }
 
 
-def set_total(connection: Connection, total: Total, total_micros: int, previous_micros: int) -> None:
+def set_total(connection: Connection, brand_id: int, total: Total, total_micros: int, previous_micros: int) -> None:
     """Sets a total's figure and its previous figure. Call `lock_totals` first."""
-    connection.execute(SET_TOTAL, {**total._asdict(), "total_micros": total_micros, "previous_micros": previous_micros})
+    figures = {"total_micros": total_micros, "previous_micros": previous_micros}
+    connection.execute(SET_TOTAL, {**total._asdict(), **figures, "brand_id": brand_id})
 
 
 def set_flag(connection: Connection, brand_id: int) -> bool | None:

@@ -35,8 +35,7 @@ MISMATCHED_TOTALS = text("""
             bool_or(wall::time >= '23:59:59.999999') AS has_edge
         FROM local GROUP BY 1, 2, 3, 4
     ), known AS (
-        SELECT brand_id, campaign_id, source, day, total_micros
-        FROM reported_totals JOIN campaigns ON campaigns.id = campaign_id
+        SELECT brand_id, campaign_id, source, day, total_micros FROM reported_totals
         WHERE CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id
     )
     SELECT brand_id, campaign_id, source, day, total_micros, time_zone,
@@ -63,7 +62,7 @@ LAST_FIGURES = text("""
             GREATEST(as_of, day::timestamp AT TIME ZONE time_zone),
             (day + 1)::timestamp AT TIME ZONE time_zone - interval '1 microsecond'
         ) AS occurred_at
-        FROM reported_totals JOIN campaigns ON campaigns.id = campaign_id JOIN brands ON brands.id = brand_id
+        FROM reported_totals JOIN brands ON brands.id = brand_id
         WHERE (CAST(:floor AS date) IS NULL OR day > :floor)
             AND (CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id)
     )

@@ -75,7 +75,10 @@ OF_NOBODY = tuple(
         )
         GROUP BY brand_id, campaign_id ORDER BY brand_id, campaign_id LIMIT :limit
     """)  # noqa: S608 - constants, put together once
-    for table in ("spend_events", "campaign_days", "status_changes", "hold_changes", "budgets", "budget_limits")
+    for table in (
+        *("spend_events", "campaign_days", "status_changes", "hold_changes", "budgets", "budget_limits"),
+        *("dayparts", "reported_totals"),
+    )
 )
 OF_NO_BRAND = tuple(
     text(f"""
@@ -84,14 +87,6 @@ OF_NO_BRAND = tuple(
         GROUP BY brand_id ORDER BY brand_id LIMIT :limit
     """)  # noqa: S608 - constants, put together once
     for table in ("campaigns", "brand_days", "brand_hours", "budgets", "budget_limits", "monthly_reports")
-)
-OF_NO_CAMPAIGN = tuple(
-    text(f"""
-        SELECT '{table}' AS table_name, campaign_id, count(*) AS rows_of_nobody
-        FROM {table} WHERE NOT EXISTS (SELECT FROM campaigns WHERE campaigns.id = {table}.campaign_id)
-        GROUP BY campaign_id ORDER BY campaign_id LIMIT :limit
-    """)  # noqa: S608 - constants, put together once
-    for table in ("dayparts", "reported_totals")
 )
 
 # Brands whose flag `has_campaign_budgets` is wrong.
@@ -183,7 +178,7 @@ def orphaned_rows(connection: Connection, limit: int) -> list[dict[str, Any]]:
 
     Returns up to `limit` ids of each check of a table.
     """
-    statements = (*OF_NOBODY, *OF_NO_BRAND, *OF_NO_CAMPAIGN)
+    statements = (*OF_NOBODY, *OF_NO_BRAND)
     return [row for statement in statements for row in plain(connection.execute(statement, {"limit": limit}))]
 
 

@@ -69,8 +69,7 @@ HELD = text("""
             SELECT campaign_id,
                 string_agg(concat_ws(' ', weekday, starts_minute, ends_minute), ',' ORDER BY weekday, starts_minute)
                     AS parts
-            FROM dayparts JOIN campaigns ON campaigns.id = campaign_id
-            WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) GROUP BY campaign_id
+            FROM dayparts WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) GROUP BY campaign_id
         ) AS open ON open.campaign_id = id
         LEFT JOIN (
             SELECT /*citus brand_id, */ campaign_id,
