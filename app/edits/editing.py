@@ -88,7 +88,7 @@ def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, obje
     changed = [field for field in ("time_zone", "currency") if new[field] != old[field]]
     if changed and catalog.has_spend(connection, brand_id):
         raise InvalidValue(changed[0], "fixed, because the brand has spend")
-    catalog.update_brand(connection, new)
+    catalog.update_brand(connection, old, new)
     note(connection, edit, "edit", Subject("brand", brand_id, brand_id), old, new)
 
 
@@ -112,7 +112,7 @@ def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str
     checked_external_name("external_id", new["external_id"])
     check_flight(new["starts_on"], new["ends_on"])
     left = _left_paused(connection, old, new)
-    catalog.update_campaign(connection, new, edit.at)
+    catalog.update_campaign(connection, old, new, edit.at)
     note(connection, edit, "edit", Subject("campaign", campaign_id, old["brand_id"]), old, new | left)
 
 
@@ -144,7 +144,7 @@ def set_budget(
     if old is not None and old.limit_micros == limit_micros:
         return int(old.id)
     new = key | {"limit_micros": limit_micros}
-    budget_id = catalog.write_limit(connection, new | {"at": edit.at})
+    budget_id = catalog.write_limit(connection, new | {"at": edit.at}, None if old is None else old.limit_micros)
     before = None if old is None else key | {"limit_micros": old.limit_micros}
     note(connection, edit, "set", Subject("budget", budget_id, brand_id), before, new)
     return budget_id
@@ -156,7 +156,7 @@ def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None
     old = catalog.limit_of(connection, key)
     if old is None:
         raise InvalidValue("period", f"there is no {period} budget")
-    catalog.delete_budget(connection, old.id, edit.at)
+    catalog.delete_budget(connection, key, old, edit.at)
     note(
         connection, edit, "remove", Subject("budget", old.id, brand_id), key | {"limit_micros": old.limit_micros}, None
     )

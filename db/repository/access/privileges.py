@@ -125,6 +125,7 @@ WEB: Final = {
     "platform_account_brands": APPEND,
     "platform_connections": KEEP,
     "platform_credentials": KEEP,
+    "platform_statuses": KEEP,
     "released_external_ids": APPEND,
     # Correcting a brand's time zone recounts its days.
     "campaign_days": KEEP,

@@ -16,6 +16,7 @@ from db.local_settings import local_setting
 from db.repository.ledger.ledger import ensure_months, month_of
 from db.repository.ledger.totals import DIFFERENCES
 from db.repository.shared.arrays import array_of, text_array_of
+from db.repository.spread import written_by_edits
 from domain.periods import next_transition
 
 LIFT_TIME_LIMIT = text("SET LOCAL statement_timeout = 0")
@@ -248,6 +249,7 @@ def correct(connection: Connection, brand_id: int, zone: str, currency: str) -> 
     deferred(connection, local_setting(connection, CORRECTS_BRAND, str(brand_id)))
     connection.execute(CORRECT, {"brand_id": brand_id, "time_zone": zone, "currency": currency})
     deferred(connection, local_setting(connection, CORRECTS_BRAND, ""))
+    written_by_edits.keep_facts(connection, brand_id, zone, currency)
 
 
 def recount(connection: Connection, brand_id: int, events: dict[str, Any], kept: date, added: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ from db.engine import deferred
 from db.local_settings import local_setting
 from db.repository.shared import locks
 from db.repository.shared.locks import Lock
+from db.repository.spread import written_by_edits
 from domain.errors import InvalidValue
 from domain.inputs.values import MAX_ID
 from domain.periods import Period
@@ -52,7 +53,7 @@ UPDATE_CAMPAIGN = text("""
     UPDATE campaigns SET name = :name, platform = :platform, external_id = :external_id,
         platform_account_id = :platform_account_id, starts_on = :starts_on, ends_on = :ends_on,
         configured_status = :configured_status
-    WHERE id = :id
+    WHERE brand_id = :brand_id AND id = :id
 """)
 
 HAS_SPEND = text("SELECT EXISTS (SELECT FROM brand_days WHERE brand_id = :id)")
@@ -75,7 +76,7 @@ SET_BUDGET = text("""
 # Passes the time of the edit to the triggers that record removed limits and released external ids.
 EDIT_TIME: Final = "spendgate.edited_at"
 
-REMOVE_BUDGET = text("DELETE FROM budgets WHERE id = :id")
+REMOVE_BUDGET = text("DELETE FROM budgets WHERE brand_id = :brand_id AND id = :id")
 
 DAYPARTS_OF = text("""
     SELECT weekday, starts_minute, ends_minute FROM dayparts
@@ -112,27 +113,37 @@ def brand_made_by(connection: Connection, name: str, by: str) -> int | None:
 
 def insert_brand(connection: Connection, new: Mapping[str, Any]) -> int:
     """Writes a brand with its name, zone, currency and time of creation; returns its id."""
-    return int(connection.execute(INSERT_BRAND, new).scalar_one())
+    brand_id = int(connection.execute(INSERT_BRAND, new).scalar_one())
+    written_by_edits.keep_facts(connection, brand_id, new["time_zone"], new["currency"])
+    return brand_id
 
 
 def insert_campaign(connection: Connection, new: Mapping[str, Any]) -> int:
     """Writes a campaign; returns its id. Raises InvalidValue if another campaign of the account has its external id."""
-    return int(_unless_taken(connection, INSERT_CAMPAIGN, new).scalar_one())
+    new = written_by_edits.with_account(connection, new)
+    campaign_id = int(_unless_taken(connection, INSERT_CAMPAIGN, new).scalar_one())
+    written_by_edits.heed_released(connection, {**new, "id": campaign_id})
+    return campaign_id
 
 
-def update_brand(connection: Connection, new: Mapping[str, Any]) -> None:
-    """Writes the editable fields of the brand with the id in `new`."""
+def update_brand(connection: Connection, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Writes the editable fields of the brand with the id in `new`; `old` has those of before."""
     connection.execute(UPDATE_BRAND, new)
+    if (old["time_zone"], old["currency"]) != (new["time_zone"], new["currency"]):
+        written_by_edits.keep_facts(connection, new["id"], new["time_zone"], new["currency"])
 
 
-def update_campaign(connection: Connection, new: Mapping[str, Any], at: datetime) -> None:
-    """Writes the editable fields of the campaign with the id in `new`.
+def update_campaign(connection: Connection, old: Mapping[str, Any], new: Mapping[str, Any], at: datetime) -> None:
+    """Writes the editable fields of the campaign with the id in `new`; `old` has those of before.
 
     A released external id is recorded as released at `at`. Raises InvalidValue if another campaign of the account has
     the external id.
     """
+    new = written_by_edits.with_account(connection, new, old)
     deferred(connection, local_setting(connection, EDIT_TIME, at.isoformat()))
     _unless_taken(connection, UPDATE_CAMPAIGN, new)
+    written_by_edits.keep_released(connection, old, new, at=at)
+    written_by_edits.heed_released(connection, new)
 
 
 def has_spend(connection: Connection, brand_id: int) -> bool:
@@ -160,15 +171,24 @@ def limit_of(connection: Connection, key: Mapping[str, Any]) -> Row[Any] | None:
     return connection.execute(LIMIT, key).first()
 
 
-def write_limit(connection: Connection, new: Mapping[str, Any]) -> int:
-    """Writes a budget's limit; returns the budget's id. Raises StaleRead if an edit by SQL has locked the budget."""
-    return int(locks.execute_or_yield(connection, SET_BUDGET, new).scalar_one())
+def write_limit(connection: Connection, new: Mapping[str, Any], old_micros: int | None) -> int:
+    """Writes a budget's limit; returns the budget's id. `old_micros`: the limit of before, None without one.
+
+    Raises StaleRead if an edit by SQL has locked the budget.
+    """
+    budget_id = int(locks.execute_or_yield(connection, SET_BUDGET, new).scalar_one())
+    written_by_edits.keep_limit(connection, new, old_micros, new["limit_micros"], new["at"])
+    return budget_id
 
 
-def delete_budget(connection: Connection, budget_id: int, at: datetime) -> None:
-    """Deletes a budget, whose limit ends at `at`. Raises StaleRead if an edit by SQL has locked it."""
+def delete_budget(connection: Connection, key: Mapping[str, Any], old: Row[Any], at: datetime) -> None:
+    """Deletes the budget `old` (id and limit) with this key; its limit ends at `at`.
+
+    Raises StaleRead if an edit by SQL has locked it.
+    """
     deferred(connection, local_setting(connection, EDIT_TIME, at.isoformat()))
-    locks.execute_or_yield(connection, REMOVE_BUDGET, {"id": budget_id})
+    locks.execute_or_yield(connection, REMOVE_BUDGET, {"id": old.id, "brand_id": key["brand_id"]})
+    written_by_edits.keep_limit(connection, key, old.limit_micros, None, at)
 
 
 def budget(connection: Connection, budget_id: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from db.engine import deferred
 from db.local_settings import local_setting
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.shared.rows import plain
+from db.repository.spread import written_by_edits
 from domain.errors import InvalidValue
 
 ADD_ACCOUNT = text("""
@@ -60,7 +61,7 @@ RELEASE_DAY: Final = "spendgate.released_on"
 
 RELEASE = text("""
     UPDATE campaigns SET external_id = NULL, configured_status = :configured_status, ends_on = :ends_on
-    WHERE id = :id
+    WHERE brand_id = :brand_id AND id = :id
 """)
 
 # Creates the moved campaign's successor in the other brand.
@@ -69,7 +70,7 @@ TAKE_OVER = text("""
         configured_status, set_holds, created_at)
     SELECT :brand_id, :name, :platform, :external_id, :platform_account_id, CAST(:starts_on AS date),
         CAST(:ends_on AS date), :configured_status, set_holds, :at
-    FROM campaigns WHERE id = :id
+    FROM campaigns WHERE brand_id = :from_brand_id AND id = :id
     RETURNING id
 """)
 
@@ -188,6 +189,7 @@ def release(
     deferred(connection, local_setting(connection, RELEASE_DAY, from_day.isoformat()))
     new = {**campaign, **changes, "external_id": None}
     connection.execute(RELEASE, new)
+    written_by_edits.keep_released(connection, campaign, new, from_day=from_day)
     note(connection, edit, "move", Subject("campaign", campaign["id"], campaign["brand_id"]), campaign, new)
 
 
@@ -198,7 +200,10 @@ def take_over(connection: Connection, campaign: Mapping[str, Any], changes: Mapp
     """
     new = {**campaign, **changes}
     bind(connection, new["platform_account_id"], new["brand_id"], edit)
-    created_id = int(connection.execute(TAKE_OVER, new | {"at": edit.at}).scalar_one())
+    new = dict(written_by_edits.with_account(connection, new))
+    copied = new | {"at": edit.at, "from_brand_id": campaign["brand_id"]}
+    created_id = int(connection.execute(TAKE_OVER, copied).scalar_one())
+    written_by_edits.heed_released(connection, new | {"id": created_id})
     audited = {name: value for name, value in new.items() if name != "id"} | {"moved_from": campaign["id"]}
     note(connection, edit, "create", Subject("campaign", created_id, new["brand_id"]), None, audited)
     return created_id
@@ -215,6 +220,9 @@ def copy_budgets_and_schedule(
     key = {"brand_id": campaign["brand_id"], "campaign_id": campaign["id"], "at": edit.at}
     into = {"to_brand_id": to_brand_id, "to_campaign_id": to_campaign_id}
     limits = plain(connection.execute(COPY_BUDGETS, key | into))
+    for limit in limits:
+        budget = {"brand_id": to_brand_id, "campaign_id": to_campaign_id, "period": limit["period"]}
+        written_by_edits.keep_limit(connection, budget, None, limit["limit_micros"], edit.at)
     parts = len(connection.execute(COPY_DAYPARTS, key | into).all())
     copied = {"budgets": limits, "dayparts": parts, "copied_from": campaign["id"]}
     note(connection, edit, "copy", Subject("campaign", to_campaign_id, to_brand_id), None, copied)

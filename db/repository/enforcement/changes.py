@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.engine import Query, deferred
+from db.local_settings import has_citus
 from db.repository.shared.arrays import array_of, text_array_of
+from db.repository.spread.written_by_edits import ORDER_STATUS_CHANGES
 
 # The decided changes, a row for each campaign. Campaigns with equal changes refer to one change by its number.
 DECIDED = """
@@ -96,12 +98,12 @@ def apply(
     Call it last in a transaction, because it takes the lock that orders status changes. Sends them deferred, after
     the queries `before`.
     """
-    queries = [*before, *_queries(changes, at, cause)]
+    queries = [*before, *_queries(changes, at, cause, has_citus(connection))]
     if queries:
         deferred(connection, *queries)
 
 
-def _queries(changes: Sequence[DecidedChange], at: datetime, cause: str) -> list[Query]:
+def _queries(changes: Sequence[DecidedChange], at: datetime, cause: str, is_spread: bool) -> list[Query]:
     if not changes:
         return []
     distinct, numbers = _numbered(changes)
@@ -120,12 +122,14 @@ def _queries(changes: Sequence[DecidedChange], at: datetime, cause: str) -> list
         "details": text_array_of(json.dumps(change.details) for change in distinct),
         "changes_holds": array_of(str(change.changes_holds) for change in distinct),
     }
-    statements = [APPLY]
+    queries: list[Query] = [(APPLY, parameters)]
     if any(change.changes_holds for change in distinct):
-        statements.append(ADD_HOLD_CHANGES)
+        queries.append((ADD_HOLD_CHANGES, parameters))
     if any(change.is_toggle for change in distinct):
-        statements.append(ADD_STATUS_CHANGES)
-    return [(statement, parameters) for statement in statements]
+        # On several servers no trigger takes the lock.
+        queries += [(ORDER_STATUS_CHANGES, {})] if is_spread else []
+        queries.append((ADD_STATUS_CHANGES, parameters))
+    return queries
 
 
 def _numbered(changes: Iterable[DecidedChange]) -> tuple[list[DecidedChange], list[int]]:

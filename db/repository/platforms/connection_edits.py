@@ -22,6 +22,9 @@ CONNECT = text("""
 
 LOCK = text("SELECT FROM platform_connections WHERE platform_account_id = :id FOR NO KEY UPDATE")
 
+# First, because over several servers no foreign key deletes them.
+FORGET_STATUSES = text("DELETE FROM platform_statuses WHERE platform_account_id = :id")
+
 DISCONNECT = text("DELETE FROM platform_connections WHERE platform_account_id = :id")
 
 
@@ -69,5 +72,6 @@ def _set_by_people(stored: StoredConnection) -> dict[str, Any]:
 def disconnect(connection: Connection, account: int, edit: Edit) -> None:
     """Removes the connection and its memory of statuses. Raises InvalidValue if there is no connection."""
     old = required_connection(connection, account)
+    connection.execute(FORGET_STATUSES, {"id": account})
     connection.execute(DISCONNECT, {"id": account})
     note(connection, edit, "remove", Subject("platform_connection", account), _set_by_people(old), None)

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.repository.spread.written_by_edits import order_status_changes
+
 # Creates missing totals, so that they can be locked.
 MAKE_TOTALS = text("""
     INSERT INTO reported_totals (brand_id, source, campaign_id, day, total_micros, as_of)
@@ -177,6 +179,7 @@ def append_to_histories(connection: Connection, brand_id: int, campaign: Campaig
     connection.execute(ADD_HOLDS, row)
     if from_status != campaign.effective_status:
         before = campaign.known_holds if _status_of(campaign.known_holds) == from_status else campaign.change_holds
+        order_status_changes(connection)
         toggle = {"to_status": campaign.effective_status, "holds_before": before or []}
         connection.execute(ADD_TOGGLE, row | toggle)
 

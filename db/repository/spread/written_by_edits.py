@@ -1,0 +1,164 @@
+"""Writes of an edit on several servers that triggers make on one: histories, headroom and the rule on external ids.
+
+Each function does nothing on one server. The caller of those that write has locked the brand.
+"""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, text
+
+from db.local_settings import has_citus
+from domain.errors import InvalidValue
+
+KEEP_FACTS = text("""
+    INSERT INTO brand_facts (brand_id, time_zone, currency, changed_at)
+    VALUES (:brand_id, :time_zone, :currency, clock_timestamp())
+""")
+
+KEEP_LIMIT = text("""
+    INSERT INTO budget_limits (brand_id, campaign_id, period, limit_micros, changed_at)
+    VALUES (:brand_id, :campaign_id, :period, :limit_micros, :at)
+""")
+
+# As the trigger `forget_headroom` does it.
+FORGET_HEADROOM = text("""
+    UPDATE brands SET headroom_micros = NULL, has_campaign_budgets = EXISTS (
+        SELECT FROM budgets WHERE budgets.brand_id = brands.id AND campaign_id IS NOT NULL
+    )
+    WHERE id = :brand_id
+""")
+
+DEFAULT_ACCOUNT = text("SELECT default_platform_account(:brand_id, :platform)")
+
+# Puts status changes in the order of their commits, as the trigger `order_by_commit` does it.
+ORDER_STATUS_CHANGES = text("SELECT name FROM locks WHERE name = 'status_changes' FOR NO KEY UPDATE")
+
+# Edits of one account that give external ids wait for each other.
+LOCK_ACCOUNT = text("SELECT id FROM platform_accounts WHERE id = :platform_account_id FOR NO KEY UPDATE")
+
+OTHER_OWNER = text("""
+    SELECT id FROM campaigns
+    WHERE platform_account_id = :platform_account_id AND external_id = :external_id AND id <> :id LIMIT 1
+""")
+
+ZONE = text("SELECT time_zone FROM brands WHERE id = :brand_id FOR NO KEY UPDATE")
+
+LAST_DAY = text("SELECT max(day) FROM campaign_days WHERE brand_id = :brand_id AND campaign_id = :id")
+
+# As the trigger `keep_released_external_id` does it.
+KEEP_RELEASED = text("""
+    INSERT INTO released_external_ids (platform_account_id, external_id, until_day, platform, brand_id, campaign_id)
+    SELECT :platform_account_id, :external_id, CAST(:until AS date), :platform, :brand_id, :id
+    WHERE NOT EXISTS (
+        SELECT FROM released_external_ids
+        WHERE platform_account_id = :platform_account_id AND external_id = :external_id AND until_day >= :until
+    )
+""")
+
+# As the trigger `heed_released_external_ids` does it.
+HEED_RELEASED = text("""
+    INSERT INTO released_external_ids (platform_account_id, external_id, until_day, platform, brand_id, campaign_id)
+    SELECT ours.id, released.external_id, until_day, released.platform, released.brand_id, released.campaign_id
+    FROM released_external_ids AS released
+    JOIN platform_accounts AS theirs ON theirs.id = released.platform_account_id
+    JOIN platform_accounts AS ours ON ours.id = :platform_account_id
+    WHERE released.platform = :platform AND released.external_id = :external_id AND released.campaign_id <> :id
+        AND theirs.id <> ours.id AND (theirs.account_id IS NULL OR ours.account_id IS NULL)
+    ON CONFLICT DO NOTHING
+""")
+
+
+def keep_facts(connection: Connection, brand_id: int, zone: str, currency: str) -> None:
+    """Appends the brand's time zone and currency to their history."""
+    if has_citus(connection):
+        connection.execute(KEEP_FACTS, {"brand_id": brand_id, "time_zone": zone, "currency": currency})
+
+
+def order_status_changes(connection: Connection) -> None:
+    """Takes the lock of status changes, until the transaction ends: call it before one is inserted."""
+    if has_citus(connection):
+        connection.execute(ORDER_STATUS_CHANGES)
+
+
+def keep_limit(
+    connection: Connection, budget: Mapping[str, Any], old_micros: int | None, new_micros: int | None, at: datetime
+) -> None:
+    """Appends a changed limit of a budget (brand, campaign, period) to its history, and clears the brand's headroom.
+
+    None: no limit.
+    """
+    if not has_citus(connection):
+        return
+    if old_micros != new_micros:
+        connection.execute(KEEP_LIMIT, {**budget, "limit_micros": new_micros, "at": at})
+    connection.execute(FORGET_HEADROOM, {"brand_id": budget["brand_id"]})
+
+
+def with_account(
+    connection: Connection, new: Mapping[str, Any], old: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    """The campaign's new fields with its platform account: the brand's default one if none is named.
+
+    Raises InvalidValue if another campaign of the account has the external id.
+    """
+    if not has_citus(connection):
+        return new
+    account = new["platform_account_id"]
+    if old is not None and new["platform"] != old["platform"] and account == old["platform_account_id"]:
+        account = None
+    if new["platform"] is None:
+        account = None
+    elif account is None:
+        account = connection.scalar(DEFAULT_ACCOUNT, {"brand_id": new["brand_id"], "platform": new["platform"]})
+    settled = {**new, "platform_account_id": account}
+    if account is not None and new["external_id"] is not None:
+        _refuse_taken(connection, settled, old)
+    return settled
+
+
+def _refuse_taken(connection: Connection, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
+    key = {name: new[name] for name in ("platform_account_id", "external_id")}
+    connection.execute(LOCK_ACCOUNT, key)
+    if connection.scalar(OTHER_OWNER, key | {"id": 0 if old is None else old["id"]}) is not None:
+        detail = f"another campaign in this account is {new['platform']} {new['external_id']} already"
+        raise InvalidValue("external_id", detail)
+
+
+def heed_released(connection: Connection, campaign: Mapping[str, Any]) -> None:
+    """Keeps for earlier owners the days on which they had the campaign's external id in what may be its account."""
+    if has_citus(connection) and campaign["external_id"] is not None and campaign["platform_account_id"] is not None:
+        connection.execute(HEED_RELEASED, _of_external_id(campaign))
+
+
+def keep_released(
+    connection: Connection,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    *,
+    at: datetime | None = None,
+    from_day: date | None = None,
+) -> None:
+    """Keeps the old external id of a campaign for the days before `from_day`, or before those after the edit at `at`.
+
+    Without `from_day`, an external id under which nothing was counted is not kept.
+    """
+    names = ("platform_account_id", "external_id")
+    given = old["external_id"] is not None and old["platform_account_id"] is not None
+    if not has_citus(connection) or not given or all(old[name] == new[name] for name in names):
+        return
+    of_campaign = _of_external_id(old)
+    zone = connection.execute(ZONE, of_campaign).scalar_one()
+    last_day: date | None = connection.scalar(LAST_DAY, of_campaign)
+    until = from_day
+    if until is None and last_day is not None and at is not None:
+        until = max(last_day + timedelta(days=1), at.astimezone(ZoneInfo(zone)).date())
+    if until is not None:
+        connection.execute(KEEP_RELEASED, of_campaign | {"until": until})
+
+
+def _of_external_id(campaign: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("id", "brand_id", "platform", "platform_account_id", "external_id")
+    return {name: campaign[name] for name in names}
