@@ -6,7 +6,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.local_settings import has_citus
 from db.repository.shared.arrays import array_of, text_array_of
+
+# Every source that has reported totals, where several servers have them.
+SPREAD_SOURCES = text("SELECT DISTINCT source FROM reported_totals ORDER BY source")
 
 # Every source that has reported totals; jumps through the primary key from one source to the next.
 SOURCES = text("""
@@ -155,7 +159,7 @@ class Restored(NamedTuple):
 
 def sources(connection: Connection) -> list[str]:
     """Every source that has reported totals, in order."""
-    return list(connection.scalars(SOURCES))
+    return list(connection.scalars(SPREAD_SOURCES if has_citus(connection) else SOURCES))
 
 
 def known(

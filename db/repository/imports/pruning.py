@@ -4,7 +4,11 @@ from datetime import date
 
 from sqlalchemy import Connection, text
 
+from db.local_settings import has_citus
 from db.repository.shared.rows import plain
+
+# The brands with rows, where several servers have them.
+SPREAD_BRANDS = text("SELECT DISTINCT brand_id FROM import_days ORDER BY brand_id")
 
 # The brands with rows; jumps through the primary key from one brand to the next.
 BRANDS = text("""
@@ -46,7 +50,8 @@ PRUNE = text("""
 
 def brands(connection: Connection) -> list[int]:
     """The brands that have rows."""
-    return [row["brand_id"] for row in plain(connection.execute(BRANDS))]
+    statement = SPREAD_BRANDS if has_citus(connection) else BRANDS
+    return [row["brand_id"] for row in plain(connection.execute(statement))]
 
 
 def prune(connection: Connection, brand_id: int, floor: date | None) -> int:
