@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
+from db.repository.imports.days import sources
 from db.repository.ledger.totals import difference_id
+from db.repository.shared.arrays import text_array_of
 from db.repository.shared.zones import readable_zones
 from domain.periods import ONE_DAY, day_starts_at
 
@@ -34,13 +36,21 @@ MISMATCHED_TOTALS = text("""
         SELECT brand_id, campaign_id, source, wall::date AS day, sum(amount_micros) AS booked_micros,
             bool_or(wall::time >= '23:59:59.999999') AS has_edge
         FROM local GROUP BY 1, 2, 3, 4
-    ), known AS (
-        SELECT brand_id, campaign_id, source, day, total_micros FROM reported_totals
-        WHERE CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id
+    ), compared AS (
+        SELECT brand_id, campaign_id, source, day, sum(booked_micros) AS booked_micros,
+            max(total_micros) AS total_micros, bool_or(has_edge) AS has_edge
+        FROM (
+            SELECT brand_id, campaign_id, source, day, booked_micros, NULL::bigint AS total_micros, has_edge
+            FROM booked
+            UNION ALL
+            SELECT brand_id, campaign_id, source, day, NULL, total_micros, NULL FROM reported_totals
+            WHERE CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id
+        ) AS both_figures
+        GROUP BY brand_id, campaign_id, source, day
     )
     SELECT brand_id, campaign_id, source, day, total_micros, time_zone,
-        has_edge IS NOT FALSE OR source IN (SELECT source FROM reported_totals) AS is_reporting
-    FROM booked FULL JOIN known USING (brand_id, campaign_id, source, day) JOIN brands ON brands.id = brand_id
+        has_edge IS NOT FALSE OR source = ANY(CAST(:sources AS text[])) AS is_reporting
+    FROM compared JOIN brands ON brands.id = brand_id
     WHERE COALESCE(booked_micros, 0) <> COALESCE(total_micros, 0)
         AND (CAST(:floor AS date) IS NULL OR day > :floor)
     ORDER BY is_reporting DESC, brand_id, campaign_id, source, day
@@ -101,7 +111,8 @@ def mismatched_totals(
     `total_micros` is None if there are events but no total. Leaves out brands with an unknown time zone. Checks at
     most MAX_UNSURE candidates of sources that may not report totals at all.
     """
-    rows = connection.execute(MISMATCHED_TOTALS, {"floor": floor, "brand_id": brand_id}, execution_options=STREAMED)
+    parameters = {"floor": floor, "brand_id": brand_id, "sources": text_array_of(sources(connection))}
+    rows = connection.execute(MISMATCHED_TOTALS, parameters, execution_options=STREAMED)
     unsure = 0
     for row in rows:
         unsure += not row.is_reporting
