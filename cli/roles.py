@@ -21,6 +21,11 @@ from domain.errors import InvalidValue
 from runtime.settings import settings
 
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '5s'"
+ONE_BY_ONE: Final = """
+    SELECT set_config('citus.multi_shard_modify_mode', 'sequential', true) FROM pg_extension WHERE extname = 'citus'
+"""
+"""Lets one transaction of Citus grant on tables that refer to each other."""
+
 NO_RIGHT: Final = "use a login that has CREATEROLE and owns the tables, or run the SQL of --dry-run with such a login"
 
 Driver = Connection[Any]
@@ -106,6 +111,7 @@ def all_or_nothing(driver: Driver) -> Iterator[None]:
     try:
         with driver.transaction():
             driver.execute(LOCK_TIMEOUT)
+            driver.execute(ONE_BY_ONE)
             yield
     except InsufficientPrivilege as error:
         raise InvalidValue("DATABASE_URL", f"{error.diag.message_primary}: {NO_RIGHT}") from None

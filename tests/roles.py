@@ -38,8 +38,9 @@ def drop_roles(database: str) -> None:
             name = f"{urlsplit(database).path[1:]}_{role}"
             if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
                 continue
-            for statement in ("REASSIGN OWNED BY {} TO CURRENT_USER", "DROP OWNED BY {}", "DROP ROLE {}"):
-                connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+            here = sql.Identifier(connection.info.user)
+            for statement in ("REASSIGN OWNED BY {} TO {here}", "DROP OWNED BY {}", "DROP ROLE {}"):
+                connection.execute(sql.SQL(statement).format(sql.Identifier(name), here=here))
 
 
 def as_login(database: str, name: str, password: str) -> str:
