@@ -122,6 +122,7 @@ class Settings(BaseSettings):
     statement_timeout_ms: int = Field(60_000, ge=100, validation_alias=_variable("SPENDGATE_STATEMENT_TIMEOUT_MS"))
     lock_timeout_ms: int = Field(15_000, ge=100, validation_alias=_variable("SPENDGATE_LOCK_TIMEOUT_MS"))
     ingest_lock_timeout_ms: int = Field(500, ge=10, validation_alias=_variable("SPENDGATE_INGEST_LOCK_TIMEOUT_MS"))
+    citus_shards: int = Field(32, ge=1, le=10_000, validation_alias=_variable("SPENDGATE_CITUS_SHARDS"))
     sequence_gap_seconds: int = Field(300, ge=0, validation_alias=_variable("SPENDGATE_SEQUENCE_GAP_SECONDS"))
     google_ads_url: EncryptedUrl = Field(
         "https://googleads.googleapis.com", validation_alias=_variable("SPENDGATE_GOOGLE_ADS_URL")

@@ -6,7 +6,7 @@ import typer
 
 from cli import roles
 from cli.output import AsJson, console, print_json, print_rows
-from db import migrations
+from db import distribution, migrations
 from db.migrations import BASE, HEAD, Revision
 from domain.errors import InvalidValue
 from runtime.settings import settings
@@ -53,9 +53,12 @@ def migrate(
 def migrate_to(revision: str) -> None:
     """Brings the database at DATABASE_URL forward to a revision, and grants its roles what that revision needs.
 
-    Raises InvalidValue if the revision does not exist.
+    At the newest revision, spreads tables over the servers of a Citus cluster. Raises InvalidValue if the revision does
+    not exist, or if a table is spread otherwise than it must be.
     """
     migrations.upgrade(revision)
+    if revision in {HEAD, migrations.revisions()[-1].id}:
+        distribution.spread()
     roles.grant_again()
 
 

@@ -99,6 +99,7 @@ DEFAULTS = {
     "SPENDGATE_STATEMENT_TIMEOUT_MS": ("statement_timeout_ms", 60_000),
     "SPENDGATE_LOCK_TIMEOUT_MS": ("lock_timeout_ms", 15_000),
     "SPENDGATE_INGEST_LOCK_TIMEOUT_MS": ("ingest_lock_timeout_ms", 500),
+    "SPENDGATE_CITUS_SHARDS": ("citus_shards", 32),
     "SPENDGATE_SEQUENCE_GAP_SECONDS": ("sequence_gap_seconds", 300),
     "SPENDGATE_MAX_CLOCK_OFFSET_SECONDS": ("max_clock_offset_seconds", 10),
     "SPENDGATE_CLOCK_START": ("clock_start", None),

@@ -1,0 +1,24 @@
+"""The step of `spendgate migrate` that spreads tables over the servers of a Citus cluster. Plain Postgres: no step."""
+
+from db.pool import unpooled_engine
+from db.repository.spread import citus
+from domain.errors import InvalidValue
+from runtime.settings import settings
+
+
+def spread() -> list[str]:
+    """Spreads the tables that are not spread yet over the servers; returns their names. Does nothing without Citus.
+
+    One transaction: either all are spread, or none. Raises InvalidValue if a table is spread otherwise than it must be.
+    """
+    with unpooled_engine().begin() as connection:
+        if not citus.has_citus(connection):
+            return []
+        unlike = list(citus.drift(citus.tables(connection)))
+        if unlike:
+            raise InvalidValue("citus", "; ".join(unlike))
+        done = citus.spread_missing(connection, settings().citus_shards)
+    for name in done:
+        with unpooled_engine().begin() as connection:
+            citus.free_local_rows(connection, name)
+    return done
