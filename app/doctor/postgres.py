@@ -20,6 +20,7 @@ from db.repository.access.privileges import DatabaseRole
 from db.repository.health import processes, servers
 from db.repository.health.processes import Process
 from db.repository.health.servers import ServerFacts
+from db.repository.spread import citus
 from runtime.settings import is_embedded, settings
 
 OLDEST_VERSION: Final = 150_000
@@ -57,6 +58,7 @@ def findings() -> Iterator[Finding]:
             yield from _disk(facts)
             yield from _clock(connection)
             yield from _tables(connection)
+            yield from _spread(connection)
             yield from _roles(connection, facts)
             yield from _processes(connection)
     except DBAPIError as error:
@@ -222,6 +224,22 @@ def _tables(connection: Connection) -> Iterator[Finding]:
     else:
         advice = "install that version, or go back with its `spendgate migrate --down`"
         yield wrong("tables", f"at revision {stored}, of a later version than this, which needs {known[-1]}", advice)
+
+
+def _spread(connection: Connection) -> Iterator[Finding]:
+    if not citus.has_citus(connection):
+        return
+    known = citus.tables(connection)
+    unlike = [*citus.drift(known), *(f"{name} is not spread" for name in citus.missing(known))]
+    if unlike:
+        yield wrong("servers", "; ".join(unlike[:NAMED]), "run `spendgate migrate`; undo what was spread by hand")
+        return
+    servers_of_brands = citus.servers(connection)
+    found = "; ".join(
+        f"{one.name} has {one.brands} brands in {one.parts} parts, {one.bytes / GIB:.1f} GiB"
+        for one in servers_of_brands
+    )
+    yield right("servers", found)
 
 
 def _roles(connection: Connection, facts: ServerFacts) -> Iterator[Finding]:
