@@ -1,5 +1,6 @@
 """Real servers for the tests, embedded unless DATABASE_URL and REDIS_URL are set; each test has its own database.
 
+SPENDGATE_TEST_CITUS: URL of a Citus cluster to use as Postgres (see tests/citus.py).
 SPENDGATE_TEST_REDIS: path of a redis-server to use instead. SPENDGATE_TEST_RABBITMQ: path of a rabbitmq-server to use
 as the broker.
 """
@@ -26,7 +27,7 @@ from psycopg import sql
 
 from db.repository.access.privileges import DatabaseRole
 from runtime.embedded import servers as embedded
-from tests import preloaded, rabbitmq
+from tests import citus, preloaded, rabbitmq
 from tests.folders import new_folder
 from tests.ports import free_port
 from tests.roles import UrlOf, as_login
@@ -59,12 +60,15 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(SPENDGATE_WORKER_METRICS_PORT="0", SPENDGATE_SCHEDULER_METRICS_PORT="0")
     os.environ["SPENDGATE_ENCRYPTION_KEYS"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
     os.environ.pop("SPENDGATE_HOME", None)
-    if "DATABASE_URL" not in os.environ:
+    if citus.is_used():
+        os.environ["DATABASE_URL"] = os.environ[citus.VARIABLE]
+    if "DATABASE_URL" not in os.environ or ("REDIS_URL" not in os.environ and citus.is_used()):
         home = new_folder("spendgate-tests-")
         servers = _servers.enter_context(embedded.running(home, postgres_settings=THROW_AWAY))
         _servers.callback(shutil.rmtree, home, ignore_errors=True)
         _set_password_again(servers.database_url)
-        os.environ.update(DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url, SPENDGATE_HOME=str(home))
+        url = os.environ.get(citus.VARIABLE, servers.database_url)
+        os.environ.update(DATABASE_URL=url, REDIS_URL=servers.redis_url, SPENDGATE_HOME=str(home))
     if "SPENDGATE_TEST_REDIS" in os.environ:
         os.environ["REDIS_URL"] = _servers.enter_context(redis_server(os.environ["SPENDGATE_TEST_REDIS"]))
     os.environ.pop("BROKER_URL", None)
@@ -147,6 +151,8 @@ def pytest_unconfigure() -> None:
     """Drops the template database and roles, and stops the servers."""
     preloaded.stop()
     if _maintenance:
+        if citus.is_used():
+            citus.drop_database(_maintenance_url[0], TEMPLATE)
         _maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)", TEMPLATE)
         for name, _ in _logins.values():
             _maintain("DROP ROLE IF EXISTS {}", name)
@@ -172,8 +178,11 @@ def _make_template() -> None:
 
     base = os.environ["DATABASE_URL"]
     _maintenance_url.append(base)
-    _maintain("DROP DATABASE IF EXISTS {}", TEMPLATE)
-    _maintain("CREATE DATABASE {}", TEMPLATE)
+    if citus.is_used():
+        citus.make_database(base, TEMPLATE)
+    else:
+        _maintain("DROP DATABASE IF EXISTS {}", TEMPLATE)
+        _maintain("CREATE DATABASE {}", TEMPLATE)
     os.environ["DATABASE_URL"] = _url_of(TEMPLATE)
     settings.cache_clear()
     migrate_to("head")
@@ -234,7 +243,11 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
     from runtime.settings import settings  # noqa: PLC0415
 
     name = f"spendgate_test_{os.getpid()}_{next(_numbers)}"
-    _maintain("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, TEMPLATE)
+    if citus.is_used():
+        name = TEMPLATE
+        citus.empty(_url_of(name))
+    else:
+        _maintain("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, TEMPLATE)
     url = _url_of(name)
     monkeypatch.setenv("DATABASE_URL", url if login is None else as_login(url, *_logins[login]))
     settings.cache_clear()
@@ -249,7 +262,8 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
     engine().dispose()
     engine.cache_clear()
     settings.cache_clear()
-    _maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    if not citus.is_used():
+        _maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
 _numbers = iter(range(1_000_000))

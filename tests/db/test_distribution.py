@@ -1,0 +1,55 @@
+"""The migration on a Citus cluster spreads tables once, and refuses those that are spread otherwise."""
+
+import pytest
+
+from db import distribution
+from db.repository.spread.places import SPREAD
+from domain.errors import InvalidValue
+from tests import citus
+from tests.cli.shell import shell
+from tests.world import World
+
+
+def test_nothing_is_spread_without_the_extension(world: World) -> None:
+    if citus.is_used():
+        pytest.skip("the tests run on Citus")
+    assert distribution.spread() == []
+    assert "servers" not in shell("doctor").out
+
+
+@pytest.fixture
+def cluster(world: World) -> World:
+    if not citus.is_used():
+        pytest.skip(f"{citus.VARIABLE} is not set")
+    return world
+
+
+def test_spreading_again_changes_nothing(cluster: World) -> None:
+    assert distribution.spread() == []
+    places = cluster.rows("SELECT table_name::text, citus_table_type FROM citus_tables")
+    assert {row["table_name"] for row in places if row["citus_table_type"] == "distributed"} >= set(SPREAD)
+
+
+def test_table_that_was_spread_by_hand_is_refused(cluster: World) -> None:
+    cluster.execute("SELECT create_distributed_table('import_mappings', 'layout', colocate_with => 'none')")
+    try:
+        with pytest.raises(InvalidValue, match="import_mappings is distributed, not local"):
+            distribution.spread()
+    finally:
+        cluster.execute("SELECT undistribute_table('import_mappings')")
+    assert distribution.spread() == []
+
+
+def test_doctor_says_how_brands_lie_over_the_servers(cluster: World) -> None:
+    for _ in range(8):
+        cluster.brand()
+    lines = [line for line in shell("doctor").out.splitlines() if "brands in" in line]
+    assert len(lines) > 0
+
+
+def test_brands_of_all_servers_count_and_pause(cluster: World) -> None:
+    campaigns = [cluster.campaign(cluster.brand(daily=10)) for _ in range(8)]
+    cluster.ingest([cluster.event(campaign, 4 + 3 * (campaign % 3)) for campaign in campaigns])
+    expected = {campaign: 4 + 3 * (campaign % 3) for campaign in campaigns}
+    assert {campaign: cluster.spent(campaign) for campaign in campaigns} == expected
+    assert [cluster.is_active(campaign) for campaign in campaigns] == [spent < 10 for spent in expected.values()]
