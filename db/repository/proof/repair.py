@@ -65,10 +65,12 @@ CAMPAIGNS_OFF_HISTORY = text("""
         last_change.to_status AS known_status, last_change.holds_after AS change_holds
     FROM campaigns
     LEFT JOIN LATERAL (
-        SELECT holds FROM hold_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
+        SELECT holds FROM hold_changes
+        WHERE brand_id = campaigns.brand_id AND campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
     ) AS held ON true
     LEFT JOIN LATERAL (
-        SELECT to_status, holds_after FROM status_changes WHERE campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
+        SELECT to_status, holds_after FROM status_changes
+        WHERE brand_id = campaigns.brand_id AND campaign_id = campaigns.id ORDER BY id DESC LIMIT 1
     ) AS last_change ON true
     WHERE campaigns.brand_id = :brand_id AND (enforced_at IS NOT NULL OR held.holds IS NOT NULL)
         AND (campaigns.holds IS DISTINCT FROM held.holds OR effective_status <> last_change.to_status)
