@@ -15,7 +15,7 @@ from db.repository.ledger import ledger
 from db.repository.proof import (
     corrections,
     history_checks,
-    seals,
+    seal_checks,
     totals_check,
     verification,
 )
@@ -213,7 +213,7 @@ def _facts(connection: Connection, check: Check, _at: datetime) -> None:
 
 
 def _seals(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += seals.broken(connection, NAMED_ROWS)
+    check.wrong += seal_checks.broken(connection, NAMED_ROWS)
 
 
 def _ids(connection: Connection, check: Check, _at: datetime) -> None:

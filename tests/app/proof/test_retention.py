@@ -10,8 +10,7 @@ from app.proof import seals
 from cli import roles
 from db.engine import snapshot
 from db.repository.access.privileges import DatabaseRole
-from db.repository.proof import retention
-from db.repository.proof import seals as seal_rows
+from db.repository.proof import retention, seal_checks
 from runtime import clock
 from runtime.settings import settings
 from tests.roles import UrlOf
@@ -111,7 +110,7 @@ def test_rows_among_forgotten_and_deleted_rows_after_them_are_found(
     )
     world.execute("DELETE FROM rejected_events WHERE id = 5")
     with snapshot() as connection:
-        found = seal_rows.broken(connection, 10)
+        found = seal_checks.broken(connection, 10)
     assert {one["history"] for one in found} == {"audit_entries", "rejected_events"}
 
 
