@@ -10,7 +10,7 @@ STATEMENT = text("""SELECT 1 FROM brands WHERE id = :id /*citus AND id = ANY(CAS
 
 
 def test_citus_gets_the_conditions_in_comments_and_not_the_words_for_postgres_alone() -> None:
-    dialect = psycopg.dialect()
+    dialect = psycopg.dialect()  # type: ignore[no-untyped-call]
     plain, citus = (for_driver(STATEMENT, dialect, is_citus).decode() for is_citus in (False, True))
     assert "/*citus AND" in plain
     assert plain.endswith("LIMIT 1 /*end*/")
