@@ -8,7 +8,7 @@ from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 from dramatiq.errors import BrokerConnectionError
 from prometheus_client.core import GaugeMetricFamily
@@ -92,7 +92,7 @@ def _postgres() -> Iterator[GaugeMetricFamily]:
     yield _gauge(
         "spendgate_watermark_age_seconds",
         "Seconds since the moment up to which a scheduled job is done",
-        "job",
+        "watermark",
         {name: (at - reached_at).total_seconds() for name, reached_at in reached.items()},
     )
     yield from _processes(live)
@@ -204,6 +204,17 @@ def _queues() -> Iterator[GaugeMetricFamily]:
         "Age of the oldest message that waits, in seconds, 0 if none waits",
         "queue",
         _of_queues(broker.oldest_waiting()),
+    )
+    yield _memory_share(broker.info())
+
+
+def _memory_share(info: Mapping[str, Any]) -> GaugeMetricFamily:
+    """Redis's memory as a share of `maxmemory`; no sample without that limit, and for RabbitMQ."""
+    limit = int(info.get("maxmemory", 0))
+    return GaugeMetricFamily(
+        "spendgate_redis_memory_share",
+        "Memory that Redis uses, as a share of maxmemory",
+        int(info["used_memory"]) / limit if limit else None,
     )
 
 

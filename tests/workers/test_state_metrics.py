@@ -142,7 +142,7 @@ def test_age_of_each_watermark_is_exported(world: World) -> None:
     at = world.set_clock("2026-06-17T12:00:00Z")
     committed(lambda connection: watermarks.raise_to(connection, "daily_reset", at))
     world.set_clock(at.replace(minute=1))
-    assert value(samples(scraped()), "spendgate_watermark_age_seconds", job="daily_reset") == 60
+    assert value(samples(scraped()), "spendgate_watermark_age_seconds", watermark="daily_reset") == 60
 
 
 def test_metrics_contain_no_names_and_no_spend(world: World) -> None:
