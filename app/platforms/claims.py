@@ -12,7 +12,7 @@ from app.platforms import visits
 from app.platforms.protocol import Account, Platform
 from app.platforms.registry import account_of, adapter_of
 from db.engine import committed
-from db.repository.platforms import connections
+from db.repository.platforms import claims, connections
 from db.repository.platforms.connections import StoredConnection
 from runtime import clock
 from runtime.settings import settings
@@ -51,7 +51,7 @@ def claimed(stored: StoredConnection) -> Visit | None:
         return None
     at = clock.now()
     until = _end(at)
-    is_free = committed(partial(connections.claim, account=stored.id, at=at, until=until))
+    is_free = committed(partial(claims.claim, account=stored.id, at=at, until=until))
     return Visit(stored, *opened, until, stored.statuses_read_at) if is_free else None
 
 
@@ -61,10 +61,29 @@ def prolong(connection: Connection, visit: Visit, at: datetime) -> bool:
     The caller commits.
     """
     until = _end(at)
-    is_wanted = connections.prolong(connection, visit.stored.id, visit.claimed_until, until)
+    is_wanted = claims.prolong(connection, visit.stored.id, visit.claimed_until, until)
     if is_wanted is not None:
         visit.claimed_until = until
     return is_wanted is not None
+
+
+def may_send(connection: Connection, visit: Visit, at: datetime, *, for_pauses: bool) -> bool:
+    """Moves the end of the claim so that one more change fits in; returns whether the visit may make it.
+
+    It may not if it lost the claim, the account's mode changed, or the platform allows no such change now.
+    `for_pauses`: the change is a pause. The caller commits.
+    """
+    until = _end(at)
+    is_allowed = claims.prolong_to_send(connection, visit.stored, visit.claimed_until, until, at, for_pauses=for_pauses)
+    if is_allowed:
+        visit.claimed_until = until
+    return is_allowed
+
+
+def keeps_mode(connection: Connection, visit: Visit) -> bool:
+    """Whether the account still has the mode with which the visit began."""
+    stored = connections.connection_of(connection, visit.stored.id)
+    return stored is not None and stored.mode == visit.stored.mode
 
 
 def committed_by(visit: Visit, work: Callable[[Connection], Result]) -> Result:
@@ -86,7 +105,7 @@ def committed_by(visit: Visit, work: Callable[[Connection], Result]) -> Result:
 
 def released(visit: Visit) -> bool:
     """Ends the claim; returns whether another worker wanted the account since it was claimed."""
-    end = partial(connections.prolong, account=visit.stored.id, claimed=visit.claimed_until, until=clock.now())
+    end = partial(claims.prolong, account=visit.stored.id, claimed=visit.claimed_until, until=clock.now())
     return bool(committed(end))
 
 

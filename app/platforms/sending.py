@@ -99,6 +99,8 @@ def _mark(
         and steps.may_be_sent(row, at)
     )
     before = list(_some_of(due, *most))
+    if not before or not claims.may_send(connection, visit, at, for_pauses=action is Action.PAUSE):
+        return []
     rows.keep(connection, visit.stored.id, [steps.sending(row, action, _unread_since(visit, at), at) for row in before])
     return before
 

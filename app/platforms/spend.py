@@ -54,7 +54,7 @@ def pull(account_id: int) -> None:
     try:
         _pull(stored, claim)
     except BaseException:
-        claim.prolong(clock.now())
+        claim.release()
         raise
 
 
@@ -72,12 +72,19 @@ class _Claim:
         is_made = committed(partial(reads.claim, account=stored.id, at=at, until=until))
         return cls(stored.id, until) if is_made else None
 
-    def prolong(self, until: datetime) -> bool:
-        """Moves the end of the claim; returns False if it is lost. An `until` that has passed gives the read back."""
-        is_kept = committed(partial(reads.prolong, account=self.account, claimed=self.until, until=until))
-        if is_kept:
+    def prolong(self) -> bool:
+        """Moves the end of the claim so that one more read fits in; returns whether the account may still be read."""
+        at = clock.now()
+        until = at + pace.reading_time()
+        prolong = partial(reads.prolong, account=self.account, claimed=self.until, until=until, at=at)
+        may_read = committed(prolong)
+        if may_read:
             self.until = until
-        return is_kept
+        return may_read
+
+    def release(self) -> None:
+        """Makes the account due again at once."""
+        committed(partial(reads.release, account=self.account, claimed=self.until, at=clock.now()))
 
 
 def _pull(stored: StoredConnection, claim: _Claim) -> None:
@@ -141,7 +148,7 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account, c
     tally = _Tally()
     reads_left = deque(_reads(plan, platform, account, zone, days, as_of))
     while reads_left:
-        if not claim.prolong(clock.now() + pace.reading_time()) or not _reserved(stored):
+        if not claim.prolong() or not _reserved(stored):
             return False
         answer = visits.attempted(stored, partial(_answer, reads_left.popleft()), is_of_spend=True)
         if answer is None:

@@ -193,9 +193,12 @@ def _change_holds(
 ) -> list[DecidedChange]:
     """Changes the holds under the brands' locks and enforces the campaigns in the same transaction.
 
-    Leaves out campaigns that have another external id now. `names`: who changed campaigns there, by the platform's id.
+    Changes nothing if the account's mode changed since the visit began, and leaves out campaigns that have another
+    external id now. `names`: who changed campaigns there, by the platform's id.
     """
     brand_ids = sorted({row.brand_id for row, _ in wanted})
+    if not claims.keeps_mode(connection, visit):
+        return []
     lock_brands(connection, brand_ids)
     present = rows.of_campaigns(connection, visit.stored.id, [row.campaign_id for row, _ in wanted])
     same = [

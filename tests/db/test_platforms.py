@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from db.engine import committed, transaction
-from db.repository.platforms import connections, operations, statuses
+from db.repository.platforms import claims, operations, statuses
 from tests.kit import at_once
 from tests.world import World, moment
 
@@ -52,7 +52,7 @@ def test_concurrent_reservations_do_not_exceed_the_quota(world: World) -> None:
 def test_one_worker_claims_an_account_until_its_claim_ends(account: int) -> None:
     def claim(seconds: int) -> bool:
         at = AT + timedelta(seconds=seconds)
-        return committed(partial(connections.claim, account=account, at=at, until=at + timedelta(minutes=1)))
+        return committed(partial(claims.claim, account=account, at=at, until=at + timedelta(minutes=1)))
 
     assert claim(0)
     assert not claim(59)

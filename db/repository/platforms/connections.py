@@ -1,4 +1,4 @@
-"""Connections to platform accounts: which are due, how reads went, and which worker reconciles one."""
+"""Connections to platform accounts: which are due, and how requests went."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -89,21 +89,6 @@ ACCOUNTS_OF_BRANDS = text("""
     FROM platform_account_brands JOIN platform_connections USING (platform_account_id)
     WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND mode <> 'off'
     ORDER BY platform_account_id
-""")
-
-# Takes the row's lock first, so that a worker that ends its claim meanwhile sees the wake or leaves the account free.
-NOTE_WAKE = text("UPDATE platform_connections SET woken_at = :at WHERE platform_account_id = :id")
-
-CLAIM = text("""
-    UPDATE platform_connections SET claimed_until = :until, woken_at = NULL
-    WHERE platform_account_id = :id AND COALESCE(claimed_until, '-infinity') <= :at
-    RETURNING platform_account_id
-""")
-
-# Moves the end of a claim, which its value identifies: after it passed, another worker may have claimed the account.
-PROLONG = text("""
-    UPDATE platform_connections SET claimed_until = :until WHERE platform_account_id = :id AND claimed_until = :claimed
-    RETURNING woken_at IS NOT NULL
 """)
 
 NOTE_DESCRIPTION = text("""
@@ -227,25 +212,6 @@ def brands_visited(connection: Connection) -> frozenset[int]:
 def accounts_of_brands(connection: Connection, brand_ids: Sequence[int]) -> list[int]:
     """The accounts of these brands whose mode is not `off`, by id."""
     return list(connection.scalars(ACCOUNTS_OF_BRANDS, {"brand_ids": list(brand_ids)}))
-
-
-def claim(connection: Connection, account: int, at: datetime, until: datetime) -> bool:
-    """Claims the account for one worker until `until`; returns whether it was free at `at`.
-
-    If not, the worker that has it learns by `prolong` that it was wanted.
-    """
-    connection.execute(NOTE_WAKE, {"id": account, "at": at})
-    return connection.execute(CLAIM, {"id": account, "at": at, "until": until}).first() is not None
-
-
-def prolong(connection: Connection, account: int, claimed: datetime, until: datetime) -> bool | None:
-    """Moves the end of this worker's claim from `claimed` to `until`; an `until` in the past releases it.
-
-    Returns whether another worker wanted the account since it was claimed; None if the claim is lost.
-    """
-    values = {"id": account, "claimed": claimed, "until": until}
-    is_wanted: bool | None = connection.execute(PROLONG, values).scalar()
-    return is_wanted
 
 
 def note_description(connection: Connection, account: int, time_zone: str, currency: str, at: datetime) -> None:

@@ -13,8 +13,14 @@ CLAIM = text("""
 """)
 
 PROLONG = text("""
-    UPDATE platform_connections SET next_read_at = :until WHERE platform_account_id = :id AND next_read_at = :claimed
+    UPDATE platform_connections SET next_read_at = :until
+    WHERE platform_account_id = :id AND next_read_at = :claimed
+        AND mode <> 'off' AND COALESCE(wait_until, '-infinity') <= :at
     RETURNING platform_account_id
+""")
+
+RELEASE = text("""
+    UPDATE platform_connections SET next_read_at = :at WHERE platform_account_id = :id AND next_read_at = :claimed
 """)
 
 NOTE_SPEND_READ = text("""
@@ -66,9 +72,18 @@ def claim(connection: Connection, account: int, at: datetime, until: datetime) -
     return connection.execute(CLAIM, {"id": account, "at": at, "until": until}).first() is not None
 
 
-def prolong(connection: Connection, account: int, claimed: datetime, until: datetime) -> bool:
-    """Moves the end of this worker's claim from `claimed` to `until`; returns False if the claim is lost."""
-    return connection.execute(PROLONG, {"id": account, "claimed": claimed, "until": until}).first() is not None
+def prolong(connection: Connection, account: int, claimed: datetime, until: datetime, at: datetime) -> bool:
+    """Moves the end of this worker's claim from `claimed` to `until`; returns whether it may read on at `at`.
+
+    It may not if the claim is lost, the mode is `off` now, or the platform allows no reads since.
+    """
+    values = {"id": account, "claimed": claimed, "until": until, "at": at}
+    return connection.execute(PROLONG, values).first() is not None
+
+
+def release(connection: Connection, account: int, claimed: datetime, at: datetime) -> None:
+    """Makes the account due at `at` if this worker still has the claim that ends at `claimed`."""
+    connection.execute(RELEASE, {"id": account, "claimed": claimed, "at": at})
 
 
 def note_spend_read(
