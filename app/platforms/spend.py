@@ -13,6 +13,7 @@ from more_itertools import chunked
 
 from app.ingest.ingest import TOTALS, count_totals, log_counted
 from app.platforms import bounds, pace, quota, visits
+from app.platforms.owned_days import OwnedDays
 from app.platforms.protocol import Account, Platform, Refused, TooLarge
 from app.platforms.readings import Days, HourReader, Plan, Reading, halves, planned, spans
 from app.platforms.registry import account_of, adapter_of
@@ -245,20 +246,20 @@ def _next_read(
 def _totals(stored: StoredConnection, reading: Reading, as_of: datetime) -> Iterator[dict[str, Any]]:
     """The totals to count: those of the answer, and zero for days with a stored total that the answer lacks.
 
-    An answer for a range of days is complete: platforms leave out days without cost.
+    An answer for a range of days is complete: platforms leave out days without cost. Days on which a campaign owns no
+    id in this account are left as they are.
     """
     common = {"source": stored.platform, "as_of": as_of.isoformat(), "currency": stored.currency}
-    names_of: dict[int, set[str]] = {}
-    for one in reading.owners:
-        names_of.setdefault(one.campaign_id, set()).add(one.external_id)
-    names = {name for known in names_of.values() for name in known}
-    for row in reading.spend:
-        if row.external_id in names:
-            named = {"platform": stored.platform, "external_id": row.external_id, "account": stored.account_id}
-            yield {**common, **named, "day": row.day.isoformat(), "total_micros": row.micros}
-    answered = {(row.external_id, row.day) for row in reading.spend}
+    owned = OwnedDays(reading.owners)
+    answered = set()
+    for campaign_id, day, some in owned.spend(reading.spend):
+        answered.add((campaign_id, day))
+        named: dict[str, Any] = {"campaign_id": campaign_id}
+        if len(some) == 1:
+            named = {"platform": stored.platform, "external_id": some[0].external_id, "account": stored.account_id}
+        yield {**common, **named, "day": day.isoformat(), "total_micros": sum(row.micros for row in some)}
     with transaction() as connection:
-        with_spend = rows.days_with_spend(connection, stored.platform, list(names_of), *reading.days)
+        with_spend = rows.days_with_spend(connection, stored.platform, owned.campaign_ids, *reading.days)
     for campaign_id, day in with_spend:
-        if day not in reading.left_out and not any((name, day) in answered for name in names_of[campaign_id]):
+        if day not in reading.left_out and (campaign_id, day) not in answered and owned.owns(campaign_id, day):
             yield {**common, "campaign_id": campaign_id, "day": day.isoformat(), "total_micros": 0}
