@@ -1,4 +1,4 @@
-"""The memory of a campaign on its platform ends with its external id, and orphans of before are deleted"""
+"""The memory of a campaign on its platform ends with its external id, and an account's has an epoch"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -38,6 +38,7 @@ def as_owner() -> str:
 
 
 def upgrade() -> None:
+    op.add_column("platform_connections", sa.Column("statuses_epoch", sa.Text(), nullable=True))
     op.execute(FORGET_PLATFORM_STATUS.format(definer=as_owner()))
     op.execute("REVOKE EXECUTE ON FUNCTION forget_platform_status() FROM PUBLIC")
     op.execute(TRIGGER)
@@ -47,3 +48,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP TRIGGER forget_platform_status ON campaigns")
     op.execute("DROP FUNCTION forget_platform_status()")
+    op.drop_column("platform_connections", "statuses_epoch")

@@ -81,6 +81,27 @@ def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequ
     return [cleared.get(row.campaign_id, row) for row in page]
 
 
+def told_after_a_gap(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequence[StoredStatus] | None:
+    """The campaigns, after the platform was asked who paused those that Spendgate had paused before a gap in its reads.
+
+    A person may have enabled and paused them since. After a gap of which the platform does not tell, all are taken to
+    be a person's. None if the platform does not answer.
+    """
+    since = visit.stored.statuses_read_at
+    ours = [row for row in page if row.paused_by_us and row.confirmed == Confirmed.PAUSED and row.enabled_at is None]
+    judged: dict[int, StoredStatus] = {}
+    for some in chunked(ours, QUESTIONS_A_REQUEST):
+        moments: dict[int, datetime | None] = {row.campaign_id: at for row in some}
+        if since is not None and since > at - LONGEST_HISTORY:
+            changes = [Change(row.external_id, Confirmed.PAUSED) for row in some]
+            told = _told(visit, changes, since - EARLIER, at)
+            if told is None:
+                return None
+            moments = {row.campaign_id: told[row.external_id].at for row in some if row.external_id in told}
+        judged |= claims.committed_by(visit, partial(_clear_up, visit=visit, moments=moments, is_answered=True))
+    return [judged.get(row.campaign_id, row) for row in page]
+
+
 def _clear_up(
     connection: Connection, visit: Visit, moments: Mapping[int, datetime | None], *, is_answered: bool
 ) -> dict[int, StoredStatus]:

@@ -19,7 +19,7 @@ from app.platforms.registry import account_of, adapter_of
 from db.engine import transaction
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.enforcement.facts import lock_brands
-from db.repository.platforms import connections
+from db.repository.platforms import connections, epochs
 from db.repository.platforms import statuses as rows
 from db.repository.platforms.connections import StoredConnection
 from db.repository.platforms.statuses import StoredStatus
@@ -98,19 +98,38 @@ def plan(account_id: int) -> list[Planned]:
 
 
 def _run(visit: Visit) -> None:
-    """Reads, sets holds, then sends changes. Without an answer only pauses are sent, of campaigns read before."""
+    """Reads, sets holds, then sends changes. Without an answer only pauses are sent, of campaigns read before.
+
+    Nor is anything released after a gap in the reads until the platform told who paused campaigns meanwhile.
+    """
     asked_at = clock.now()
     read = _read(visit)
     at = clock.now()
     if read is not None:
         visit.read_at = asked_at
+    has_gap = read is not None and not _is_continued(visit)
+    may_enable = read is not None
     for page in _compared_pages(visit, read, at):
         if read is not None:
-            _respect_people(visit, people.cleared_up(visit, page.rows, at), at)
+            told = people.cleared_up(visit, page.rows, at)
+            after_gap = people.told_after_a_gap(visit, told, at) if has_gap else told
+            may_enable = may_enable and after_gap is not None
+            _respect_people(visit, told if after_gap is None else after_gap, at)
         people.name_overriders(visit, page.alerts, at)
-    if read is not None:
-        claims.committed_by(visit, partial(connections.note_statuses_read, account=visit.stored.id, at=at))
-    sending.send_changes(visit, may_enable=read is not None)
+    if may_enable:
+        claims.committed_by(visit, partial(_note_read, visit=visit, at=at))
+    sending.send_changes(visit, may_enable=may_enable)
+
+
+def _is_continued(visit: Visit) -> bool:
+    """Whether what is remembered of the account is its state at the last read: no restored backup, no mode `off`."""
+    with transaction() as connection:
+        return epochs.is_continued(connection, visit.stored.id)
+
+
+def _note_read(connection: Connection, visit: Visit, at: datetime) -> None:
+    connections.note_statuses_read(connection, visit.stored.id, at)
+    epochs.keep(connection, visit.stored.id)
 
 
 def _read(visit: Visit) -> Mapping[str, Confirmed] | None:

@@ -33,6 +33,7 @@ class PlatformConnection(Base):
     read that cannot be counted, such as in another currency than the brand's. `limit_at`: when spend reaches the
     nearest limit at the rate of the last read.
     `usage_percent`, `usage_at`: how much of its quota the platform said is used, and when.
+    `statuses_epoch`: the epoch of the feed in which statuses were read last; `off` after that mode.
     """
 
     __tablename__ = "platform_connections"
@@ -71,6 +72,7 @@ class PlatformConnection(Base):
     limit_at: Mapped[datetime | None] = mapped_column(Moment)
     usage_at: Mapped[datetime | None] = mapped_column(Moment)
     usage_percent: Mapped[int | None] = mapped_column(Integer)
+    statuses_epoch: Mapped[str | None] = mapped_column(Text)
 
 
 class PlatformCredentials(Base):

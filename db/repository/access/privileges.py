@@ -90,7 +90,7 @@ WORKER: Final = {
     "platform_connections": (
         "SELECT, UPDATE (time_zone, currency, described_at, next_read_at, last_read_at, history_read_at, "
         "statuses_read_at, claimed_until, woken_at, wait_until, pauses_wait_until, limit_at, usage_percent, usage_at, "
-        "last_error, failed_at, failures, failing_since, problem_since, retry_at)"
+        "last_error, failed_at, failures, failing_since, problem_since, retry_at, statuses_epoch)"
     ),
     "platform_credentials": READ,
     "platform_statuses": COUNT,

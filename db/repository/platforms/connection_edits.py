@@ -17,7 +17,9 @@ CONNECT = text("""
     VALUES (:id, :mode, :credentials, CAST(:options AS jsonb), :at)
     ON CONFLICT (platform_account_id) DO UPDATE
     SET mode = excluded.mode, credentials = excluded.credentials, options = excluded.options,
-        next_read_at = NULL, described_at = NULL
+        next_read_at = NULL, described_at = NULL,
+        statuses_epoch = CASE WHEN platform_connections.mode = 'off' THEN 'off'
+            ELSE platform_connections.statuses_epoch END
 """)
 
 LOCK = text("SELECT FROM platform_connections WHERE platform_account_id = :id FOR NO KEY UPDATE")

@@ -1,0 +1,28 @@
+"""The epoch in which an account's statuses were read: after a restored backup, or mode `off`, they may be old."""
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from db.repository.reading import feed
+
+OFF: Final = "off"
+"""Stored instead of an epoch when the mode is no longer `off`: nothing was read meanwhile."""
+
+EPOCH = text("SELECT statuses_epoch FROM platform_connections WHERE platform_account_id = :id")
+
+KEEP = text("""
+    UPDATE platform_connections SET statuses_epoch = :epoch
+    WHERE platform_account_id = :id AND statuses_epoch IS DISTINCT FROM :epoch
+""")
+
+
+def is_continued(connection: Connection, account: int) -> bool:
+    """Whether the account was read in the present epoch, or never in one, and its mode was not `off` since."""
+    stored: str | None = connection.scalar(EPOCH, {"id": account})
+    return stored is None or stored == feed.epoch(connection)
+
+
+def keep(connection: Connection, account: int) -> None:
+    """Stores that the account's statuses were read in the present epoch."""
+    connection.execute(KEEP, {"id": account, "epoch": feed.epoch(connection)})
