@@ -58,12 +58,17 @@ def test_odd_ids_alone_send_nothing(account: Account, fake: FakePlatform, odd: s
 def test_campaign_whose_id_was_made_odd_stops_no_other(
     world: World, fake: FakePlatform, logins: dict[str, str], platform: str
 ) -> None:
-    """The account cannot be read now, so the campaign still counts as the one that was enabled under its old id."""
+    """The campaign counts as enabled there, as an older version left it, until the account can be read again."""
     world.set_clock("2026-06-17T12:00")
     connected = Connected(world, fake, logins[platform], platform=platform)
     odd, other = connected.campaign("11"), connected.campaign("12")
     connected.reconcile()
     world.execute("UPDATE campaigns SET external_id = 'eleven' WHERE id = %s", odd)
+    world.execute(
+        "INSERT INTO platform_statuses (brand_id, campaign_id, platform_account_id, desired, confirmed)"
+        " VALUES (%s, %s, %s, 'active', 'enabled')",
+        *(connected.brand, odd, connected.account),
+    )
     world.execute("UPDATE platform_connections SET wait_until = '2026-06-17T13:00Z'")
     world.spend(other, 100)
     connected.reconcile()
