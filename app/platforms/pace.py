@@ -53,7 +53,7 @@ def limit_at(
             window_passed=None
             if limit.first_day == date.min
             else at - day_starts_at(limit.first_day, zones[limit.time_zone]),
-            since_release=None if limit.released_at is None else at - limit.released_at,
+            since_release=at - limit.released_at,
         )
         for limit in after
     ]

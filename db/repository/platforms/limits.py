@@ -11,7 +11,7 @@ from db.repository.shared.windows import SPEND_OF_BUDGETS, SPENT_MICROS, current
 # Budgets of active campaigns of the account, and of their brands, with the newest release of such a campaign.
 LIMITS = text(f"""
     WITH serving AS (
-        SELECT brand_id, campaigns.id AS campaign_id, changed_at AS released_at
+        SELECT brand_id, campaigns.id AS campaign_id, COALESCE(changed_at, created_at) AS released_at
         FROM campaigns LEFT JOIN LATERAL (
             SELECT changed_at FROM status_changes WHERE status_changes.campaign_id = campaigns.id
             ORDER BY status_changes.id DESC LIMIT 1
@@ -32,7 +32,7 @@ LIMITS = text(f"""
 class AccountLimit(NamedTuple):
     """A budget in its current window, which began on `first_day` of its brand's zone.
 
-    `released_at`: when a campaign of it became active last; None: active since its creation.
+    `released_at`: when a campaign of it became active last, by a release or its creation.
     """
 
     budget_id: int
@@ -40,7 +40,7 @@ class AccountLimit(NamedTuple):
     first_day: date
     limit_micros: int
     spent_micros: int
-    released_at: datetime | None
+    released_at: datetime
 
 
 def of_account(connection: Connection, account: int, zones: Iterable[str], at: datetime) -> list[AccountLimit]:

@@ -39,6 +39,17 @@ def reads_until(connected: Connected, at: datetime, minutes: int) -> list[int]:
     return reads
 
 
+def old_campaign(connected: Connected) -> None:
+    """Creates a campaign that has been active for a month."""
+    connected.campaign("11")
+    connected.world.execute("UPDATE campaigns SET created_at = '2026-05-17T12:00Z'")
+
+
+def test_account_of_a_new_campaign_is_read_again_soon(connected: Connected, world: World) -> None:
+    connected.campaign("11")
+    assert len(reads_until(connected, clock.now(), 20)) >= 8
+
+
 @pytest.fixture
 def used_up(connected: Connected, world: World) -> int:
     """A campaign whose daily budget is used up, and whose account was read half an hour before midnight."""
@@ -79,7 +90,7 @@ def test_account_that_was_read_since_its_release_is_not_hastened(connected: Conn
 
 @pytest.mark.parametrize("is_new", [True, False])
 def test_changed_limit_is_paced_within_two_minutes(connected: Connected, world: World, is_new: bool) -> None:
-    connected.campaign("11")
+    old_campaign(connected)
     connected.fake.spend("11", TODAY, 9)
     connected.pull()
     world.set_clock(moment("2026-06-17T12:10"))
@@ -125,7 +136,7 @@ def test_failure_of_a_change_or_of_statuses_delays_no_read_of_spend(
 
 
 def test_account_that_is_being_read_is_read_by_no_other_worker(connected: Connected, world: World) -> None:
-    connected.campaign("11")
+    old_campaign(connected)
     connected.pull()
     connected.fake.latency_seconds = 1.0
     world.set_clock(moment("2026-06-17T13:01"))
