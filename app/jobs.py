@@ -11,6 +11,8 @@ import structlog
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app import passes, sequences
+from app.alerts import prune
+from app.batches import in_batches
 from app.enforcement import enforce_brands, enforce_campaigns
 from app.proof import recounts
 from db.engine import committed, is_timeout, snapshot, transaction
@@ -175,54 +177,84 @@ def roll_up(at: datetime) -> None:
 def maintain(at: datetime) -> None:
     """Deletes expired rows, creates MONTHS_AHEAD ledger partitions, drops months past retention.
 
-    Expired are sessions, suspects, notices, deliveries, rejected inputs and audit entries past their retention, and
-    days of imports that no undo can need any more.
+    Expired are sessions, suspects, notices, deliveries, alerts, rejected inputs and audit entries past their retention,
+    and days of imports that no undo can need any more.
 
     Months are dropped only if SPENDGATE_LEDGER_RETENTION_MONTHS is set; a locked ledger is logged, for the next run.
+    Partitions come first, and a step that fails or times out stops no other step. Raises the first error at the end.
     """
-    committed(lambda connection: access.forget_expired(connection, at))
-    committed(lambda connection: suspects.forget(connection, at - SUSPECTS_KEPT))
-    _forget_notices(at)
-    _forget_histories()
+    steps = (
+        partial(_ensure_months, at),
+        partial(_drop_months, at),
+        partial(_forget_access, at),
+        partial(_forget_notices, at),
+        partial(prune.forget_old, at),
+        _forget_histories,
+        _forget_before_floor,
+    )
+    _, failed = _each(*(partial(_held_up, step) for step in steps))
+    for error in failed:
+        raise error
+
+
+def _held_up(step: Callable[[], object]) -> int:
+    """Runs a step of maintenance; a timeout is logged, and the next night continues it. Returns 0."""
+    with stop_on_timeout():
+        step()
+    return 0
+
+
+def _ensure_months(at: datetime) -> None:
     months = [ledger.month_of(at)]
     for _ in range(MONTHS_AHEAD):
         months.append(ledger.next_month(months[-1]))
     committed(lambda connection: ledger.ensure_months(connection, months))
+
+
+def _drop_months(at: datetime) -> None:
     months_kept = settings().ledger_retention_months
-    if months_kept is not None:
-        earliest = ledger.floor(at, months_kept)
-        try:
-            dropped = committed(lambda connection: ledger.drop_months_before(connection, earliest))
-        except (OperationalError, psycopg.OperationalError):
-            log.warning("ledger.busy", earliest=earliest.isoformat())
-            return
+    if months_kept is None:
+        return
+    earliest = ledger.floor(at, months_kept)
+    try:
+        dropped = committed(lambda connection: ledger.drop_months_before(connection, earliest))
+    except (OperationalError, psycopg.OperationalError):
+        log.warning("ledger.busy", earliest=earliest.isoformat())
+    else:
         log.info("ledger.maintained", dropped=[month.isoformat() for month in dropped])
+
+
+def _forget_access(at: datetime) -> None:
+    committed(lambda connection: access.forget_expired(connection, at))
+    committed(lambda connection: suspects.forget(connection, at - SUSPECTS_KEPT))
+
+
+def _forget_before_floor() -> None:
+    """Deletes confirmations and days of imports that belong to spend which the ledger no longer has."""
     with snapshot() as connection:
         stored = ledger.stored_floor(connection)
     if stored is not None:
-        committed(partial(confirmations.forget, floor=stored))
+        in_batches(partial(confirmations.forget, floor=stored))
     _prune_imports(stored)
 
 
 def _forget_histories() -> None:
     """Deletes rejected inputs and audit entries past their retention, one transaction a batch."""
     for history in retention.FORGETTABLE:
-        rows = 0
-        while removed := committed(partial(retention.forget, history=history)):
-            rows += removed
+        rows = in_batches(partial(retention.forget, history=history))
         if rows:
             log.info("history.forgotten", history=history, rows=rows)
 
 
 def _forget_notices(at: datetime) -> None:
     """Deletes old notices and deliveries of webhooks, and secrets that sign no longer."""
-    committed(lambda connection: deliveries.prune(connection, at - DELIVERIES_KEPT))
-    committed(lambda connection: notices.forget(connection, at - NOTICES_KEPT))
+    in_batches(partial(deliveries.prune, before=at - DELIVERIES_KEPT))
+    in_batches(partial(notices.forget, before=at - NOTICES_KEPT))
     committed(lambda connection: endpoint_edits.forget_old_secrets(connection, at))
 
 
 def _prune_imports(stored: datetime | None) -> None:
-    """Deletes the days of imports that no undo can need any more, one transaction a brand.
+    """Deletes the days of imports that no undo can need any more, one transaction a batch.
 
     `stored`: the moment before which the ledger has dropped its events; None: it has them all.
     """
@@ -230,6 +262,6 @@ def _prune_imports(stored: datetime | None) -> None:
         brand_ids = pruning.brands(connection)
     # A brand's day may begin before the day in UTC.
     floor = None if stored is None else stored.date() - ONE_DAY
-    pruned = sum(committed(partial(pruning.prune, brand_id=brand_id, floor=floor)) for brand_id in brand_ids)
+    pruned = sum(in_batches(partial(pruning.prune, brand_id=brand_id, floor=floor)) for brand_id in brand_ids)
     if pruned:
         log.info("imports.pruned", days=pruned)

@@ -1,11 +1,10 @@
 """Deletes old alerts, attempts and mutes."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
-from sqlalchemy import Connection
-
-from db.engine import committed
+from app.batches import in_batches
 from db.repository.alerts import alerts, channels, mutes
 
 ALERTS_KEPT: Final = timedelta(days=90)
@@ -16,10 +15,6 @@ ATTEMPTS_KEPT: Final = timedelta(days=30)
 
 def forget_old(at: datetime) -> None:
     """Deletes alerts that ended ALERTS_KEPT ago, older attempts than ATTEMPTS_KEPT, and mutes that are over."""
-
-    def work(connection: Connection) -> None:
-        alerts.forget(connection, at - ALERTS_KEPT)
-        channels.forget_attempts(connection, at - ATTEMPTS_KEPT)
-        mutes.forget(connection, at - ATTEMPTS_KEPT)
-
-    committed(work)
+    in_batches(partial(alerts.forget, before=at - ALERTS_KEPT))
+    in_batches(partial(channels.forget_attempts, before=at - ATTEMPTS_KEPT))
+    in_batches(partial(mutes.forget, before=at - ATTEMPTS_KEPT))

@@ -9,10 +9,11 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from app.jobs import enforce_due, reset
+from db.repository.shared.batches import ROWS_A_BATCH
 from domain.periods import Period
 from runtime import clock
 from runtime.settings import settings
-from tests.kit import at_once, is_empty, lines, toggles, working
+from tests.kit import at_each_statement, at_once, is_empty, lines, toggles, wait_for_locks, working
 from tests.world import World, eventually, moment
 from workers.actors.schedule import (
     apply_dayparting,
@@ -591,6 +592,54 @@ def test_maintenance_drops_months_past_retention_and_keeps_every_counter(
     world.spend(campaign, 60)
     assert world.holds(campaign) == {"brand_lifetime_budget"}
     world.verify()
+
+
+OLD_ROWS = """
+    INSERT INTO webhook_endpoints (url, secret, types) VALUES ('https://x.example', '', '{campaign.paused}');
+    INSERT INTO alert_channels (id, name, scheme, encrypted_url, created_at, created_by)
+    VALUES (1, 'ops', 'slack', '', now(), 'ada');
+    INSERT INTO notices (kind, key, body, created_at)
+    SELECT 'import.failed', number::text, '{}', '2020-01-01Z' FROM generate_series(1, 11000) AS number;
+    INSERT INTO webhook_deliveries (endpoint_id, next_attempt_at, created_at, type, body, state, settled_at)
+    SELECT (SELECT id FROM webhook_endpoints), now(), now(), 'endpoint.test', '{}', 'failed', '2020-01-01Z'
+    FROM generate_series(1, 11000);
+    INSERT INTO alerts (kind, subject, episode, raised_at, figures, state, resolved_at, resolved_because)
+    SELECT 'overspend', number::text, 'e', '2020-01-01Z', '{}', 'resolved', '2020-01-02Z', 'gone'
+    FROM generate_series(1, 11000) AS number;
+    INSERT INTO alert_attempts (channel_id, purpose, attempted_at, duration_ms, alerts, is_delivered)
+    SELECT 1, 'test', '2020-01-01Z', 0, 0, true FROM generate_series(1, 11000);
+    INSERT INTO alert_mutes (kind, until, muted_at, muted_by)
+    SELECT 'overspend', '2020-01-02Z', '2020-01-01Z', 'ada' FROM generate_series(1, 11000)
+"""
+OLD_TABLES = ("notices", "webhook_deliveries", "alerts", "alert_attempts", "alert_mutes")
+
+
+def test_maintenance_deletes_any_number_of_old_rows_in_batches(world: World) -> None:
+    world.execute(OLD_ROWS)
+    deleted: list[int] = []
+
+    def note(cursor: psycopg.Cursor, statement: str, _parameters: object) -> None:
+        if "DELETE" in statement:
+            deleted.append(cursor.rowcount)
+
+    with at_each_statement(after=note):
+        maintain_ledger()
+    assert max(deleted) == ROWS_A_BATCH
+    assert [len(world.rows(f"SELECT FROM {table}")) for table in OLD_TABLES] == [0] * len(OLD_TABLES)
+
+
+def test_step_of_maintenance_that_times_out_stops_no_other_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.set_clock("2031-11-15T12:00:00Z")
+    wait_for_locks(100, monkeypatch)
+    world.execute(OLD_ROWS)
+    with psycopg.connect(world.url) as other, structlog.testing.capture_logs() as logged:
+        other.execute("LOCK TABLE webhook_deliveries")
+        maintain_ledger()
+    assert len(lines(logged, "job.held_up")) == 1
+    assert "2032_02" in partitions(world)
+    assert world.rows("SELECT FROM alerts") == []
+    maintain_ledger()
+    assert world.rows("SELECT FROM webhook_deliveries") == []
 
 
 # --- transient faults

@@ -4,7 +4,6 @@ import dramatiq
 from periodiq import cron
 
 from app import jobs, passes
-from app.alerts import prune
 from app.imports import folder_imports
 from app.jobs import stop_on_timeout
 from app.proof import seals
@@ -64,7 +63,6 @@ def roll_up_hours() -> None:
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["maintain_ledger"], periodic=cron("0 0 * * *"))
 def maintain_ledger() -> None:
     """Creates partitions for coming months, drops those past the retention and deletes expired rows."""
-    prune.forget_old(clock.now())
     jobs.maintain(clock.now())
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.shared import locks
 from db.repository.shared.arrays import array_of, text_array_of
+from db.repository.shared.batches import ROWS_A_BATCH
 from db.repository.shared.locks import Lock
 from db.repository.shared.rows import plain
 from domain.alerts.kinds import AlertKind, Ending
@@ -65,7 +66,10 @@ NAMED: Final = """
 
 BY_ID = text(f"SELECT {FIELDS} {NAMED} WHERE alerts.id = ANY(CAST(:ids AS bigint[])) ORDER BY alerts.id")
 
-FORGET = text("DELETE FROM alerts WHERE state = 'resolved' AND resolved_at < :before")
+FORGET = text("""
+    DELETE FROM alerts
+    WHERE id IN (SELECT id FROM alerts WHERE state = 'resolved' AND resolved_at < :before LIMIT :limit)
+""")
 
 
 def is_only_evaluation(connection: Connection) -> bool:
@@ -130,6 +134,6 @@ def required(connection: Connection, alert_id: int) -> dict[str, Any]:
     return found[0]
 
 
-def forget(connection: Connection, before: datetime) -> None:
-    """Deletes the alerts that were resolved before that moment."""
-    connection.execute(FORGET, {"before": before})
+def forget(connection: Connection, before: datetime) -> int:
+    """Deletes at most ROWS_A_BATCH alerts that were resolved before that moment; returns how many."""
+    return connection.execute(FORGET, {"before": before, "limit": ROWS_A_BATCH}).rowcount

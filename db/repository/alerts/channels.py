@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from db.repository.shared.batches import ROWS_A_BATCH
 from db.repository.shared.rows import plain
 from domain.errors import InvalidValue
 
@@ -49,7 +50,9 @@ ATTEMPTS = text("""
     WHERE channel_id = :channel_id ORDER BY id DESC LIMIT :limit
 """)
 
-FORGET_ATTEMPTS = text("DELETE FROM alert_attempts WHERE attempted_at < :before")
+FORGET_ATTEMPTS = text("""
+    DELETE FROM alert_attempts WHERE id IN (SELECT id FROM alert_attempts WHERE attempted_at < :before LIMIT :limit)
+""")
 
 ROUTES = text("""
     SELECT alert_routes.id, channel_id, alert_channels.name AS channel, alert_routes.brand_id, brands.name AS brand,
@@ -113,9 +116,9 @@ def attempts(connection: Connection, channel_id: int, limit: int) -> list[dict[s
     return plain(connection.execute(ATTEMPTS, {"channel_id": channel_id, "limit": limit}))
 
 
-def forget_attempts(connection: Connection, before: datetime) -> None:
-    """Deletes the attempts made before that moment."""
-    connection.execute(FORGET_ATTEMPTS, {"before": before})
+def forget_attempts(connection: Connection, before: datetime) -> int:
+    """Deletes at most ROWS_A_BATCH attempts made before that moment; returns how many."""
+    return connection.execute(FORGET_ATTEMPTS, {"before": before, "limit": ROWS_A_BATCH}).rowcount
 
 
 def routes(connection: Connection) -> Sequence[dict[str, Any]]:

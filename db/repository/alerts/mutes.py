@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from db.repository.shared.batches import ROWS_A_BATCH
 from db.repository.shared.rows import plain
 
 MUTES = text("""
@@ -16,7 +17,9 @@ MUTES = text("""
     WHERE until > :at ORDER BY until, alert_mutes.id
 """)
 
-FORGET = text("DELETE FROM alert_mutes WHERE until < :before")
+FORGET = text("""
+    DELETE FROM alert_mutes WHERE id IN (SELECT id FROM alert_mutes WHERE until < :before LIMIT :limit)
+""")
 
 THRESHOLDS = text("SELECT thresholds FROM alert_settings WHERE brand_id = :brand_id")
 
@@ -26,9 +29,9 @@ def mutes(connection: Connection, at: datetime) -> list[dict[str, Any]]:
     return plain(connection.execute(MUTES, {"at": at}))
 
 
-def forget(connection: Connection, before: datetime) -> None:
-    """Deletes the mutes that ended before that moment."""
-    connection.execute(FORGET, {"before": before})
+def forget(connection: Connection, before: datetime) -> int:
+    """Deletes at most ROWS_A_BATCH mutes that ended before that moment; returns how many."""
+    return connection.execute(FORGET, {"before": before, "limit": ROWS_A_BATCH}).rowcount
 
 
 def thresholds(connection: Connection, brand_id: int) -> tuple[int, ...] | None:

@@ -5,6 +5,7 @@ from datetime import date
 from sqlalchemy import Connection, text
 
 from db.local_settings import has_citus
+from db.repository.shared.batches import ROWS_A_BATCH
 from db.repository.shared.rows import plain
 
 # The brands with rows, where several servers have them.
@@ -24,27 +25,30 @@ BRANDS = text("""
 # A row is needed while the day has its total, or has the total that undoing it restored, or a later import replaced its
 # total and may be undone. Days before `floor` take no totals any more.
 PRUNE = text("""
-    DELETE FROM import_days AS ours USING import_days AS one
-    LEFT JOIN reported_totals AS own
-        ON own.brand_id = one.brand_id AND own.source = one.source AND own.campaign_id = one.campaign_id
-        AND own.day = one.day
-    WHERE one.brand_id = :brand_id
-        AND (ours.brand_id, ours.campaign_id, ours.day, ours.import_id)
-            = (one.brand_id, one.campaign_id, one.day, one.import_id)
-        AND (
-            one.day < CAST(:floor AS date)
-            OR own.as_of IS DISTINCT FROM COALESCE(one.undone_as_of, one.as_of)
-            AND NOT EXISTS (
-                SELECT FROM import_days AS later
-                WHERE one.undone_as_of IS NULL AND later.brand_id = one.brand_id
-                    AND later.campaign_id = one.campaign_id AND later.day = one.day AND later.source = one.source
-                    AND later.before_as_of = one.as_of
+    WITH unneeded AS (
+        SELECT one.brand_id, one.campaign_id, one.day, one.import_id FROM import_days AS one
+        LEFT JOIN reported_totals AS own
+            ON own.brand_id = one.brand_id AND own.source = one.source AND own.campaign_id = one.campaign_id
+            AND own.day = one.day
+        WHERE one.brand_id = :brand_id
+            AND (
+                one.day < CAST(:floor AS date)
+                OR own.as_of IS DISTINCT FROM COALESCE(one.undone_as_of, one.as_of)
+                AND NOT EXISTS (
+                    SELECT FROM import_days AS later
+                    WHERE one.undone_as_of IS NULL AND later.brand_id = one.brand_id
+                        AND later.campaign_id = one.campaign_id AND later.day = one.day AND later.source = one.source
+                        AND later.before_as_of = one.as_of
+                )
+                AND (one.undone_as_of IS NULL OR EXISTS (
+                    SELECT FROM imports WHERE imports.id = one.import_id AND status = 'undone'
+                ))
             )
-            AND (one.undone_as_of IS NULL OR EXISTS (
-                SELECT FROM imports WHERE imports.id = one.import_id AND status = 'undone'
-            ))
-        )
-    RETURNING ours.import_id
+        LIMIT :limit
+    )
+    DELETE FROM import_days AS ours USING unneeded
+    WHERE (ours.brand_id, ours.campaign_id, ours.day, ours.import_id)
+        = (unneeded.brand_id, unneeded.campaign_id, unneeded.day, unneeded.import_id)
 """)
 
 
@@ -55,8 +59,8 @@ def brands(connection: Connection) -> list[int]:
 
 
 def prune(connection: Connection, brand_id: int, floor: date | None) -> int:
-    """Deletes a brand's rows that no undo can need any more; returns how many.
+    """Deletes at most ROWS_A_BATCH of a brand's rows that no undo can need any more; returns how many.
 
     `floor`: totals of earlier days are refused, because the ledger dropped their months; None if it dropped none.
     """
-    return len(connection.execute(PRUNE, {"brand_id": brand_id, "floor": floor}).all())
+    return connection.execute(PRUNE, {"brand_id": brand_id, "floor": floor, "limit": ROWS_A_BATCH}).rowcount

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from db.repository.shared.arrays import array_of
+from db.repository.shared.batches import ROWS_A_BATCH
 
 # A delivery with the present facts of its campaign, and of its status change or its notice.
 FACTS = """
@@ -101,7 +102,10 @@ ATTEMPTS = text("""
     ORDER BY webhook_attempts.id DESC LIMIT :limit
 """)
 
-PRUNE = text("DELETE FROM webhook_deliveries WHERE settled_at < :before")
+PRUNE = text("""
+    DELETE FROM webhook_deliveries
+    WHERE id IN (SELECT id FROM webhook_deliveries WHERE settled_at < :before LIMIT :limit)
+""")
 
 # Figures for metrics: deliveries by state, the oldest pause that is not delivered, and endpoints that fail.
 COUNTS = text("SELECT state, count(*) FROM webhook_deliveries GROUP BY state")
@@ -256,8 +260,8 @@ def attempts(
 
 
 def prune(connection: Connection, before: datetime) -> int:
-    """Deletes deliveries that were settled before that moment, with their attempts; returns how many."""
-    return connection.execute(PRUNE, {"before": before}).rowcount
+    """Deletes at most ROWS_A_BATCH deliveries settled before that moment, with their attempts; returns how many."""
+    return connection.execute(PRUNE, {"before": before, "limit": ROWS_A_BATCH}).rowcount
 
 
 def counts(connection: Connection) -> dict[str, int]:

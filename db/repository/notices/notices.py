@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from db.repository.shared import locks
+from db.repository.shared.batches import ROWS_A_BATCH
 from db.repository.shared.locks import Lock
 
 IS_KNOWN = text("SELECT FROM notices WHERE kind = :kind AND key = :key")
@@ -21,7 +22,9 @@ ADD = text("""
     RETURNING id
 """)
 
-FORGET = text("DELETE FROM notices WHERE created_at < :before")
+FORGET = text("""
+    DELETE FROM notices WHERE id IN (SELECT id FROM notices WHERE created_at < :before LIMIT :limit)
+""")
 
 
 class NoticeKind(StrEnum):
@@ -52,6 +55,6 @@ def add(
     return added
 
 
-def forget(connection: Connection, before: datetime) -> None:
-    """Deletes the notices of before that moment. Their keys may then be used again."""
-    connection.execute(FORGET, {"before": before})
+def forget(connection: Connection, before: datetime) -> int:
+    """Deletes at most ROWS_A_BATCH notices of before that moment, which frees their keys; returns how many."""
+    return connection.execute(FORGET, {"before": before, "limit": ROWS_A_BATCH}).rowcount

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from db.repository.platforms.statuses import StoredStatus
+from db.repository.shared.batches import ROWS_A_BATCH
 
 # Only the first confirmation of a status change counts: a pause that is sent again confirms no new decision.
 ADD = text("""
@@ -43,7 +44,12 @@ SUMMARY = text(f"""
     FROM platform_confirmations WHERE brand_id = :brand_id AND desired = 'inactive'
 """)  # noqa: S608 - a constant, put together once
 
-FORGET = text("DELETE FROM platform_confirmations WHERE confirmed_at < :floor")
+FORGET = text("""
+    DELETE FROM platform_confirmations WHERE (brand_id, campaign_id, status_change_id) IN (
+        SELECT brand_id, campaign_id, status_change_id FROM platform_confirmations
+        WHERE confirmed_at < :floor LIMIT :limit
+    )
+""")
 
 
 def add(connection: Connection, account: int, confirmed: Iterable[StoredStatus]) -> None:
@@ -74,5 +80,5 @@ def confirmed_pauses(connection: Connection, brand_id: int) -> ConfirmedPauses:
 
 
 def forget(connection: Connection, floor: datetime) -> int:
-    """Deletes confirmations before `floor`, whose spend the ledger no longer has; returns how many."""
-    return connection.execute(FORGET, {"floor": floor}).rowcount
+    """Deletes at most ROWS_A_BATCH confirmations before `floor`, whose spend the ledger lacks; returns how many."""
+    return connection.execute(FORGET, {"floor": floor, "limit": ROWS_A_BATCH}).rowcount
