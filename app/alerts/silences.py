@@ -63,7 +63,7 @@ def find(connection: Connection, at: datetime, *, seen: Seen) -> Changes:
 
     The watermark is raised here, so that events are read again if another evaluation was under way.
     """
-    watermarks.raise_to(connection, WATERMARK, _settled(at))
+    watermarks.raise_to(connection, WATERMARK, _settled(at), at)
     last_hour = hour_of(at) - 2
     held = spend_hours.held_but_spending(connection, seen, HELD_GRACE_SECONDS, last_hour)
     found = _changes(connection, AlertKind.HELD_BUT_SPENDING, map(_held, held))

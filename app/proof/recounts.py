@@ -82,7 +82,7 @@ def compare_due_brands(at: datetime) -> set[int]:
         reached = came_at
     else:
         reached = at
-    committed(lambda connection: watermarks.raise_to(connection, COMPARED, reached))
+    committed(lambda connection: watermarks.raise_to(connection, COMPARED, reached, at))
     return raised
 
 

@@ -6,7 +6,7 @@ import structlog
 
 from db.engine import snapshot
 from db.repository.reading.hours import REACH, SETTLED, hours_of
-from tests.kit import lines
+from tests.kit import lines, statements
 from tests.world import World
 from workers.actors.schedule import roll_up_hours
 
@@ -86,6 +86,17 @@ def test_clock_set_back_counts_nothing_twice(world: World) -> None:
     for at in ("2026-06-17T14:00:00Z", "2026-06-17T13:00:00Z", "2026-06-17T13:05:00Z", "2026-06-17T14:05:00Z"):
         roll_up_at(world, at)
         assert hours(world, 1, "2026-06-17") == {12: 5}
+
+
+def test_watermark_from_a_clock_ahead_begins_the_hours_anew_once(world: World) -> None:
+    world.set_clock("2026-06-17T12:00:00Z")
+    world.spend(world.campaign(world.brand()), 5)
+    world.execute("INSERT INTO watermarks VALUES ('brand_hours', '2036-01-01Z')")
+    roll_up_at(world, "2026-06-17T12:05:00Z")
+    with statements() as sent:
+        roll_up_at(world, "2026-06-17T12:20:00Z")
+    assert not any(statement.strip() == "DELETE FROM brand_hours" for statement, _ in sent)
+    assert hours(world, 1, "2026-06-17") == {12: 5}
 
 
 def test_hours_older_than_the_plots_are_deleted(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import psycopg
 import pytest
@@ -9,18 +10,22 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from app.jobs import enforce_due, reset
+from db.engine import committed
+from db.repository.shared import watermarks
 from db.repository.shared.batches import ROWS_A_BATCH
 from domain.periods import Period
 from runtime import clock
 from runtime.settings import settings
 from tests.kit import at_each_statement, at_once, is_empty, lines, toggles, wait_for_locks, working
 from tests.world import World, eventually, moment
+from workers.actors.reports import generate_monthly_reports
 from workers.actors.schedule import (
     apply_dayparting,
     maintain_ledger,
     refresh_spend,
     reset_daily_budgets,
     reset_monthly_budgets,
+    roll_up_hours,
 )
 
 PERIODS = (Period.DAILY, Period.MONTHLY)
@@ -449,7 +454,7 @@ def test_reset_returns_its_brands_and_handles_each_once_a_day(world: World, noon
     assert lines(logged, "day.reset") == [{"brands": 1, "zones": ["Asia/Kathmandu"], "toggles": 0}]
 
 
-def test_watermark_never_falls(world: World, noon: datetime) -> None:
+def test_run_that_began_earlier_lowers_no_watermark(world: World, noon: datetime) -> None:
     reached = "SELECT name, reached_at FROM watermarks ORDER BY name"
     world.set_clock(noon)
     world.brand()
@@ -458,7 +463,7 @@ def test_watermark_never_falls(world: World, noon: datetime) -> None:
     before = world.rows(reached)
     assert [row["name"] for row in before] == ["daily_reset", "monthly_reset"]
     assert {row["reached_at"] for row in before} == {noon}
-    world.set_clock(noon - timedelta(days=3))
+    world.set_clock(noon - timedelta(seconds=50))
     reset_daily_budgets()
     reset_monthly_budgets()
     assert world.rows(reached) == before
@@ -684,6 +689,20 @@ def test_watermark_from_a_clock_ahead_prevents_no_reset(world: World, noon: date
     brand = world.brand()
     world.campaign(brand)
     assert reset(Period.DAILY) == [brand]
+
+
+def test_each_job_sets_back_a_watermark_from_a_clock_that_ran_ahead(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    campaign = world.campaign(world.brand(daily=10))
+    world.spend(campaign, 5)
+    for name in {*watermarks.JOBS, "alerts"}:
+        world.execute("INSERT INTO watermarks VALUES (%s, '2036-01-01Z')", name)
+    for job in (reset_daily_budgets, reset_monthly_budgets, refresh_spend, roll_up_hours, generate_monthly_reports):
+        job()
+    ahead = world.rows("SELECT name FROM watermarks WHERE reached_at > %s ORDER BY name", noon)
+    assert {row["name"] for row in ahead} == {"alerts", "ledger_floor"}
+    committed(partial(watermarks.raise_to, name="ledger_floor", at=noon))
+    assert world.one("SELECT reached_at > %s AS ahead FROM watermarks WHERE name = 'ledger_floor'", noon)["ahead"]
 
 
 def test_months_are_not_dropped_while_another_session_reads_the_ledger(

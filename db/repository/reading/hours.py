@@ -129,7 +129,7 @@ def roll_up(connection: Connection, zones: Iterable[str], at: datetime) -> int:
         wrong |= _days(connection, TOUCHED, {**everything, "since": since - OVERLAP, "until": since})
     if wrong:
         _recount(connection, sorted(wrong), {**everything, "since": FIRST_INSTANT, "until": until})
-    watermarks.raise_to(connection, WATERMARK, until)
+    watermarks.raise_to(connection, WATERMARK, until, at)
     return len(wrong)
 
 

@@ -15,10 +15,15 @@ JOBS: Final = frozenset(
 
 REACHED = text("SELECT reached_at FROM watermarks WHERE name = :name")
 
-# A watermark only rises: a late or repeated run does not lower it.
+# A late or repeated run does not lower a watermark. A watermark after the time of the run dates from a clock that ran
+# ahead, and is set back; the minute is for runs side by side. The floor of the ledger is never set back.
 RAISE = text("""
     INSERT INTO watermarks AS known (name, reached_at) VALUES (:name, :at)
-    ON CONFLICT (name) DO UPDATE SET reached_at = greatest(known.reached_at, excluded.reached_at)
+    ON CONFLICT (name) DO UPDATE SET reached_at = CASE
+        WHEN known.reached_at > CAST(:now AS timestamptz) + interval '1 minute' AND known.name <> 'ledger_floor'
+            THEN excluded.reached_at
+        ELSE greatest(known.reached_at, excluded.reached_at)
+    END
 """)
 
 
@@ -37,6 +42,10 @@ def reached_by(connection: Connection, name: str, at: datetime) -> datetime | No
     return None if reached_at is None or reached_at > at else reached_at
 
 
-def raise_to(connection: Connection, name: str, at: datetime) -> None:
-    """Records that the job's work is done up to `at`; does nothing if the watermark is later."""
-    connection.execute(RAISE, {"name": name, "at": at})
+def raise_to(connection: Connection, name: str, at: datetime, now: datetime | None = None) -> None:
+    """Records that the job's work is done up to `at`; does nothing if the watermark is later.
+
+    `now`: the time of the run, `at` by default. A watermark more than a minute after it is set back to `at`, as
+    `reached_by` ignored it; otherwise each run would begin anew until the clock reaches it.
+    """
+    connection.execute(RAISE, {"name": name, "at": at, "now": now or at})
