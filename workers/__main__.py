@@ -62,12 +62,12 @@ def _run_master(folder: "Path") -> int:
     from workers import metrics_server  # noqa: PLC0415
     from workers.master import Master  # noqa: PLC0415
 
+    gc.freeze()
+    gc.enable()  # before any fork
     read = settings()
     metrics_server.serve_in_fork(metrics_server.listeners(read.worker_metrics_port), metric_files.registry_of(folder))
     log_concerns()
     log_at_start()
-    gc.freeze()
-    gc.enable()
     master = Master(
         work,
         get_broker().return_messages_of,

@@ -11,9 +11,9 @@ def show(*_):
     os._exit(0)
 gc.unfreeze()
 """
-PROCESSES = {
+PROCESSES = {  # each shows it where it has imported everything, workers before the first fork
     "spendgate": "from cli import main; main.run = show; from cli.__main__ import main; main()",
-    "workers": "from workers.master import Master; Master.run = show; from workers.__main__ import main; main()",
+    "workers": "from workers import __main__, metrics_server; metrics_server.serve_in_fork = show; __main__.main()",
     "scheduler": "from workers import scheduler; scheduler._periodiq = show; scheduler.main()",
     "web": "from web import __main__ as web; sys.argv = ['web']; web.Server.main_loop = show; web.main()",
 }
