@@ -6,10 +6,11 @@ A process that replaces a dead one takes over its slot and continues its counter
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, values
+from prometheus_client import CollectorRegistry, Metric, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 MASTER_SLOT: Final = "master"
@@ -39,8 +40,15 @@ def use_slot(slot: str) -> None:
 def registry_of(folder: Path) -> CollectorRegistry:
     """A registry that adds up the files of all slots at each scrape."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]  # it is not annotated
+    _Collector(registry, path=str(folder))  # type: ignore[no-untyped-call]  # it is not annotated
     return registry
+
+
+class _Collector(MultiProcessCollector):
+    def collect(self) -> Iterable[Metric]:
+        """Adds up the files. Leaves out empty ones, which a process has made and not yet filled: reading one fails."""
+        files = [str(file) for file in Path(self._path).glob("*.db") if file.stat().st_size]
+        return self.merge(files, accumulate=True)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def remove(folder: Path) -> None:
