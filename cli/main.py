@@ -140,3 +140,7 @@ def _first_line(error: BaseException | None) -> str:
 def _fail(message: str, code: int) -> None:
     errors.print(f"[red]{escape(message)}[/red]", highlight=False, soft_wrap=True)
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    run()
