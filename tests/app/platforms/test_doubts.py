@@ -196,7 +196,7 @@ class Story:
         self.there = status
 
     def visit(self, *, is_read: bool, is_lost: bool = False, is_answered: bool = True) -> None:
-        """One visit: reads, clears doubts up, sets or lifts the hold, sends. The change may be lost, or its answer."""
+        """One visit: reads, clears doubts up, sets or lifts the hold, sends. A pause may be lost, or its answer."""
         if is_read:
             self.read_at, self.unread_changes = self.at, 0
             self.row = steps.seen(self.row, self.there, self.at)
@@ -217,7 +217,7 @@ class Story:
         sent = steps.sending(self.row, action, unread_since, self.at)
         if not is_lost:
             self.change(steps.SENT[action], API)
-        is_seen = is_answered and not is_lost
+        is_seen = action is Action.ENABLE or (is_answered and not is_lost)
         self.row = steps.seen(sent, steps.SENT[action], self.at) if is_seen else steps.unanswered(sent, "no answer")
 
 
