@@ -1,10 +1,13 @@
-"""Serves the metrics of a worker's processes, or of the scheduler, in Prometheus' text format."""
+"""Serves the metrics of a worker's processes, or of the scheduler, in Prometheus' text format, and /healthz.
+
+/healthz answers as long as the process lives, so that a slow Postgres is no reason to restart it.
+"""
 
 import os
 import signal
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import Any, Final
@@ -21,6 +24,21 @@ log = structlog.get_logger()
 
 CLIENT_SECONDS: Final = 5.0
 PARENT_POLL_SECONDS: Final = 1.0
+
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def _with_health(metrics: Application) -> Application:
+    """Answers /healthz without a read of any server, and each other path by `metrics`, which may read all of them."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/healthz":
+            return metrics(environ, start_response)
+        start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"ok\n"]
+
+    return answer
 
 
 class _Handler(WSGIRequestHandler):
@@ -42,7 +60,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.socket = listener
         self.server_name, self.server_port = host, port
         self.setup_environ()
-        self.set_app(make_wsgi_app(registry))
+        self.set_app(_with_health(make_wsgi_app(registry)))
         self.timeout = PARENT_POLL_SECONDS
 
     def handle_error(self, *_: Any) -> None:

@@ -97,6 +97,13 @@ def test_containers_run_the_commands_of_compose() -> None:
         assert f"command: [{command}]" in TEMPLATES[f"{process}.yaml"]
 
 
+def test_no_probe_and_no_health_check_of_a_process_reads_the_servers() -> None:
+    services = yaml.safe_load((REPOSITORY / "compose.yaml").read_text())["services"]
+    for process in ("worker", "scheduler"):
+        assert set(re.findall(r"path: (/\w+)", TEMPLATES[f"{process}.yaml"])) == {"/healthz"}
+        assert "/healthz" in services[process]["healthcheck"]["test"][-1]
+
+
 def test_metric_of_the_autoscaling_exists() -> None:
     from docs.reference.metric_names import metrics  # noqa: PLC0415
 

@@ -4,10 +4,12 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2 as httpx
+import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -88,6 +90,35 @@ def test_counters_continue_and_the_number_of_files_stays_constant_when_processes
         service.send(signal.SIGTERM)
         assert service.code() == 0
     assert not any((tmp_path / "folder").iterdir())
+
+
+def healthy(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=60).text == "ok\n"
+    except httpx.TransportError:
+        return False
+
+
+def test_worker_answers_that_it_is_healthy(worker: Service, port: int) -> None:
+    assert healthy(port)
+
+
+def test_scheduler_is_healthy_while_a_scrape_waits_for_postgres(world: World, port: int, tmp_path: Path) -> None:
+    settings = {"SPENDGATE_SCHEDULER_METRICS_PORT": str(port)}
+    with (
+        serving("-m", "workers.scheduler", output=tmp_path / "log", env=settings, by_exec=True),
+        psycopg.connect(world.url) as other,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        eventually(lambda: healthy(port), 90)
+        other.execute("LOCK TABLE campaigns")
+        scrape = threads.submit(value, port, "spendgate_up", part="postgres")
+        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'campaigns'::regclass"
+        eventually(lambda: bool(other.execute(waiting).fetchall()), 60)
+        assert healthy(port)
+        assert not scrape.done()
+        other.rollback()
+        assert scrape.result() == 1
 
 
 def test_half_sent_requests_do_not_delay_a_scrape(worker: Service, port: int) -> None:
