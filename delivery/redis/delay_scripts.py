@@ -9,8 +9,8 @@ from typing import Final
 from delivery.redis.scripts import ALWAYS, WITH_ROOM
 
 _PUT_LATER: Final = """
-redis.call('hset', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[2], ARGV[3])
 redis.call('zadd', KEYS[1] .. ':' .. ARGV[1] .. '.etas', ARGV[4], ARGV[2])
+redis.call('hset', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[2], ARGV[3])
 """
 
 ENQUEUE_LATER: Final = WITH_ROOM + _PUT_LATER

@@ -244,6 +244,22 @@ def test_producer_without_script_load_can_enqueue_after_a_worker_loaded_the_scri
         producer.script_load("while true do end")
 
 
+def test_web_process_can_enqueue_a_delayed_message_on_each_queue(url: Url) -> None:
+    for queue in sorted(QUEUES):
+        ours(url("web")).enqueue(message(queue), delay=60_000)
+        with client(url("looking")) as looking:
+            assert looking.zcard(f"dramatiq:{queue}.DQ.etas") == looking.hlen(f"dramatiq:{queue}.DQ.msgs") == 1
+    for key in ("dramatiq:__heartbeats__", "dramatiq:spend.XQ"):
+        assert_refused(url("web"), "zadd", key, 0, "id")
+
+
+def test_refused_delayed_message_leaves_nothing_behind(url: Url) -> None:
+    with pytest.raises(Exception, match=BY_ACL):
+        ours(url("scheduler")).enqueue(message("schedule"), delay=60_000)
+    with client(url("looking")) as looking:
+        assert looking.keys("dramatiq:*") == []
+
+
 def fetch(broker: SpendgateBroker) -> list[bytes]:
     """Returns the ids of one fetch."""
     return [row[0] for row in broker.steps.run("FETCH", "spend", broker.broker_id, 10, SILENT_MS, 10**6, 10**7)]
