@@ -74,7 +74,9 @@ class Settings(BaseSettings):
     open_dashboard: bool = Field(False, validation_alias=_variable("SPENDGATE_OPEN_DASHBOARD"))
     secret_key: OptionalText = Field(None, min_length=32, validation_alias=_variable("SPENDGATE_SECRET_KEY"))
     encryption_keys: EncryptionKeys = Field(None, validation_alias=_variable("SPENDGATE_ENCRYPTION_KEYS"))
-    max_body_bytes: int = Field(8_388_608, ge=65_536, validation_alias=_variable("SPENDGATE_MAX_BODY_BYTES"))
+    max_body_bytes: int = Field(
+        8_388_608, ge=65_536, le=1_000_000_000, validation_alias=_variable("SPENDGATE_MAX_BODY_BYTES")
+    )
     max_connections: int = Field(1_000, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_MAX_CONNECTIONS"))
     max_connections_per_address: int = Field(
         200, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_MAX_CONNECTIONS_PER_ADDRESS")
@@ -89,8 +91,12 @@ class Settings(BaseSettings):
     )
     body_timeout_seconds: float = Field(30, gt=0, le=600, validation_alias=_variable("SPENDGATE_BODY_TIMEOUT_SECONDS"))
     send_timeout_seconds: float = Field(20, gt=0, le=600, validation_alias=_variable("SPENDGATE_SEND_TIMEOUT_SECONDS"))
-    api_requests_per_minute: int = Field(1_200, ge=1, validation_alias=_variable("SPENDGATE_API_REQUESTS_PER_MINUTE"))
-    max_message_bytes: int = Field(33_554_432, ge=65_536, validation_alias=_variable("SPENDGATE_MAX_MESSAGE_BYTES"))
+    api_requests_per_minute: int = Field(
+        1_200, ge=1, le=1_000_000_000, validation_alias=_variable("SPENDGATE_API_REQUESTS_PER_MINUTE")
+    )
+    max_message_bytes: int = Field(
+        33_554_432, ge=65_536, le=500_000_000, validation_alias=_variable("SPENDGATE_MAX_MESSAGE_BYTES")
+    )
     worker_processes: int = Field(2, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_PROCESSES"))
     worker_threads: int = Field(32, ge=1, le=64, validation_alias=_variable("SPENDGATE_WORKER_THREADS"))
     shutdown_seconds: int = Field(25, ge=1, le=600, validation_alias=_variable("SPENDGATE_SHUTDOWN_SECONDS"))
@@ -106,7 +112,7 @@ class Settings(BaseSettings):
     )
     max_total_age_days: int = Field(1096, ge=1, le=100_000, validation_alias=_variable("SPENDGATE_MAX_TOTAL_AGE_DAYS"))
     ledger_retention_months: int | None = Field(
-        None, ge=2, validation_alias=_variable("SPENDGATE_LEDGER_RETENTION_MONTHS")
+        None, ge=2, le=1_200, validation_alias=_variable("SPENDGATE_LEDGER_RETENTION_MONTHS")
     )
     rejected_retention_days: int | None = Field(
         None, ge=7, le=36_500, validation_alias=_variable("SPENDGATE_REJECTED_RETENTION_DAYS")
@@ -119,11 +125,17 @@ class Settings(BaseSettings):
         60, ge=0, le=86_400, validation_alias=_variable("SPENDGATE_SPEND_FOLDER_QUIET_SECONDS")
     )
     spend_folder_allow_falls: bool = Field(False, validation_alias=_variable("SPENDGATE_SPEND_FOLDER_ALLOW_FALLS"))
-    statement_timeout_ms: int = Field(60_000, ge=100, validation_alias=_variable("SPENDGATE_STATEMENT_TIMEOUT_MS"))
-    lock_timeout_ms: int = Field(15_000, ge=100, validation_alias=_variable("SPENDGATE_LOCK_TIMEOUT_MS"))
-    ingest_lock_timeout_ms: int = Field(500, ge=10, validation_alias=_variable("SPENDGATE_INGEST_LOCK_TIMEOUT_MS"))
+    statement_timeout_ms: int = Field(
+        60_000, ge=100, le=86_400_000, validation_alias=_variable("SPENDGATE_STATEMENT_TIMEOUT_MS")
+    )
+    lock_timeout_ms: int = Field(15_000, ge=100, le=86_400_000, validation_alias=_variable("SPENDGATE_LOCK_TIMEOUT_MS"))
+    ingest_lock_timeout_ms: int = Field(
+        500, ge=10, le=86_400_000, validation_alias=_variable("SPENDGATE_INGEST_LOCK_TIMEOUT_MS")
+    )
     citus_shards: int = Field(32, ge=1, le=10_000, validation_alias=_variable("SPENDGATE_CITUS_SHARDS"))
-    sequence_gap_seconds: int = Field(300, ge=0, validation_alias=_variable("SPENDGATE_SEQUENCE_GAP_SECONDS"))
+    sequence_gap_seconds: int = Field(
+        300, ge=0, le=31_536_000, validation_alias=_variable("SPENDGATE_SEQUENCE_GAP_SECONDS")
+    )
     google_ads_url: EncryptedUrl = Field(
         "https://googleads.googleapis.com", validation_alias=_variable("SPENDGATE_GOOGLE_ADS_URL")
     )
@@ -132,7 +144,7 @@ class Settings(BaseSettings):
         "https://oauth2.googleapis.com/token", validation_alias=_variable("SPENDGATE_GOOGLE_TOKEN_URL")
     )
     google_ads_operations_a_day: int = Field(
-        2_880, ge=1, validation_alias=_variable("SPENDGATE_GOOGLE_ADS_OPERATIONS_A_DAY")
+        2_880, ge=1, le=1_000_000_000, validation_alias=_variable("SPENDGATE_GOOGLE_ADS_OPERATIONS_A_DAY")
     )
     meta_url: EncryptedUrl = Field("https://graph.facebook.com", validation_alias=_variable("SPENDGATE_META_URL"))
     meta_version: ApiVersion = Field("v26.0", validation_alias=_variable("SPENDGATE_META_VERSION"))

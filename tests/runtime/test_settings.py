@@ -40,6 +40,19 @@ def refusal() -> str:
     return str(refused.value)
 
 
+def bounds(name: str) -> dict[str, float]:
+    """The smallest and the largest value of a setting, by the name of the constraint: ge, gt, le, lt."""
+    parts = Settings.model_fields[name].metadata
+    return {kind: getattr(part, kind) for part in parts for kind in ("ge", "gt", "le", "lt") if hasattr(part, kind)}
+
+
+def is_number(name: str) -> bool:
+    return Settings.model_fields[name].annotation in {int, float, int | None}
+
+
+NUMBERS = [name for name in Settings.model_fields if is_number(name)]
+"""The fields of settings that are numbers."""
+
 DEFAULTS = {
     "DATABASE_URL": ("database_url", None),
     "REPLICA_DATABASE_URL": ("replica_database_url", None),
@@ -433,3 +446,15 @@ def test_malformed_file_of_embedded_servers_is_refused_without_secrets(
     monkeypatch.setenv("SPENDGATE_HOME", str(tmp_path))
     assert refusal().startswith("SPENDGATE_HOME: ")
     assert "hidden" not in refusal()
+
+
+def variable_of(name: str) -> str:
+    return str(Settings.model_fields[name].validation_alias.choices[0])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_number_beyond_its_bounds_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    variable, (_, largest) = variable_of(name), bounds(name).values()
+    for beyond in (int(largest) + 1, 10**12, 10**30, -1):
+        monkeypatch.setenv(variable, str(beyond))
+        assert refusal().startswith(f"{variable}: ")
