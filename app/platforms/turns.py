@@ -10,10 +10,10 @@ from delivery.outgoing import send
 from runtime.once import Once
 from runtime.settings import settings
 
-SHARE: Final = 8
-FAILING_SHARE: Final = 16
-"""One of so many worker threads may read spend, and as many may change statuses: a quarter together. For accounts that
-fail, one of FAILING_SHARE each. At least one each."""
+SHARE: Final = 10
+FAILING_SHARE: Final = 32
+"""One of so many worker threads may read spend, and as many may change statuses; of accounts that fail, one of
+FAILING_SHARE each: a quarter of 32 threads in all. At least one each."""
 
 RUN_SECONDS: Final = 8.0
 """After this time a message goes on with no other account that waits; messages of their own do."""

@@ -77,6 +77,11 @@ def test_accounts_that_wait_too_long_get_messages_of_their_own(hanging: Turns, w
     assert work.begun == [1]
 
 
+@pytest.mark.parametrize("threads", [16, 32, 64])
+def test_places_are_a_quarter_of_the_threads(threads: int) -> None:
+    assert 2 * (threads // turns.SHARE + threads // turns.FAILING_SHARE) <= threads // 4
+
+
 @pytest.mark.parametrize("failures", [0, 1])
 def test_actors_leave_accounts_without_a_place_waiting(connected: Connected, world: World, failures: int) -> None:
     campaign = connected.campaign("11")
