@@ -106,10 +106,13 @@ SET_ETA: Final = (
 local queue = KEYS[1] .. ':' .. ARGV[1]
 if redis.call('hexists', queue .. '.msgs', ARGV[2]) == 1 then
     redis.call('zadd', queue .. '.etas', ARGV[3], ARGV[2])
+    if ARGV[4] then
+        redis.call('hset', queue .. '.msgs', ARGV[2], ARGV[4])
+    end
 end
 """
 )
-"""(delay queue, id, due time in ms): sets the due time of a delayed message."""
+"""(delay queue, id, due time in ms, data): sets the due time of a delayed message, and its data if they are given."""
 
 HASTEN: Final = (
     ALWAYS

@@ -89,6 +89,10 @@ class DelayedMessages:
         return now_ms, moved + len(undecided)
 
     def _move(self, redis_id: str, data: bytes | None, now_ms: int) -> None:
+        """Moves a message to its queue if it is due, else records when it is.
+
+        A later `eta` that was cut is cut in Redis too; otherwise it would be cut anew at each reading, and never come.
+        """
         read = self.steps.read(data, self.queue_name)
         if isinstance(read, Fault):
             if self.steps.kept(self.queue_name, redis_id, data, read):
@@ -96,7 +100,8 @@ class DelayedMessages:
             return
         eta = read.options.get("eta", 0)
         if eta > now_ms:
-            self.steps.run("SET_ETA", self.queue_name, redis_id, eta)
+            is_cut = Message.decode(data or b"").options["eta"] != eta
+            self.steps.run("SET_ETA", self.queue_name, redis_id, eta, *([read.encode()] if is_cut else []))
         else:
             self.steps.run("MOVE", self.queue_name, redis_id, q_name(self.queue_name), self._due(read, redis_id))
 

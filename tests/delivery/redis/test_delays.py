@@ -9,7 +9,9 @@ import pytest
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 
+from delivery import messages
 from delivery.broker import get_broker
+from delivery.queues import QUEUE_OF, QUEUES
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import HELD_BYTES
 from delivery.redis.delays import LEASE_MS
@@ -22,6 +24,12 @@ broker = get_broker()
 
 pytestmark = pytest.mark.skipif(is_rabbitmq(), reason="is about Redis")
 SOON_SECONDS = 10
+KWARGS: dict[str, Any] = {
+    "ingest_spend": {"events": []},
+    "evaluate_budgets": {"brand_ids": [1]},
+}
+"""The arguments of the actors that need some."""
+
 LARGE_BYTES = 600_000
 
 
@@ -137,6 +145,22 @@ def test_message_with_a_later_eta_does_not_move_after_its_lease_ends(world: Worl
     put(json.dumps(sent, separators=(",", ":")).encode(), "spend.DQ", "name")
     for _ in range(3):
         eventually(lambda: len(due(lease_ms=1)[1]) == 1)
+
+
+ONE_ACTOR_OF = {queue: next(actor for actor, of in QUEUE_OF.items() if of == queue) for queue in QUEUES}
+
+
+@pytest.mark.parametrize("ahead_ms", [120_000, 10 * 365 * 24 * 3_600_000, 1 << 60])
+@pytest.mark.parametrize("queue_name", sorted(QUEUES))
+def test_message_with_a_far_eta_comes_after_the_longest_delay(
+    world: World, monkeypatch: pytest.MonkeyPatch, queue_name: str, ahead_ms: int
+) -> None:
+    monkeypatch.setattr(messages, "MAX_DELAY_MS", 300)
+    actor = ONE_ACTOR_OF[queue_name]
+    put_message(actor, f"{queue_name}.DQ", options={"eta": now_ms() + ahead_ms}, kwargs=KWARGS.get(actor, {}))
+    with working():
+        eventually(lambda: is_empty(queue_name), SOON_SECONDS)
+    assert world.rejected() == []
 
 
 def test_hastened_messages_come_at_once_and_are_counted_once(world: World, campaign: int) -> None:
