@@ -187,7 +187,7 @@ def _note_outcomes(connection: Connection, visit: Visit, batch: Batch, outcomes:
         named = {"platform": visit.stored.platform, "brand_id": row.brand_id, "campaign_id": row.campaign_id}
         fields = named | {"action": str(batch.action)}
         if error is None:
-            kept.append((now, steps.seen(now, steps.SENT[batch.action], at)))
+            kept.append((now, steps.seen(now, steps.SENT[batch.action], at, is_answer=True)))
             since = row.unconfirmed_since or row.desired_at
             log.info("platform.confirmed", delay_seconds=since and (at - since).total_seconds(), **fields)
         else:

@@ -64,29 +64,30 @@ def _settled(row: StoredStatus, at: datetime) -> StoredStatus:
     )
 
 
-def seen(row: StoredStatus, status: Confirmed, at: datetime) -> StoredStatus:
-    """The row after the platform reported `status`, by a read or by the answer to a change."""
+def seen(row: StoredStatus, status: Confirmed, at: datetime, *, is_answer: bool = False) -> StoredStatus:
+    """The row after the platform reported `status`, by a read or (`is_answer`) by the answer to a change."""
     return _settled(
         row._replace(
             confirmed=status.value,
             confirmed_at=row.confirmed_at if status == row.confirmed else at,
             paused_by_us=paused_by_us_after(status, paused_by_us=row.paused_by_us),
             may_be_applied=False,
-            enabled_at=_doubtful_since(row, status),
+            enabled_at=_doubtful_since(row, status, is_answer=is_answer),
         ),
         at,
     )
 
 
-def _doubtful_since(row: StoredStatus, status: Confirmed) -> datetime | None:
-    """Since when a person may have paused the campaign, after a read of `status`; None: no doubt.
+def _doubtful_since(row: StoredStatus, status: Confirmed, *, is_answer: bool) -> datetime | None:
+    """Since when a person may have paused the campaign, after the platform reported `status`; None: no doubt.
 
-    A release without an answer may have been applied, and a person may have paused the campaign after it.
+    A change without an answer may have been lost, or applied: before or after it a person may have paused the campaign.
     """
     if status is Confirmed.ENABLED:
         return None
-    is_lost_release = row.may_be_applied and row.sent == Confirmed.ENABLED and status is Confirmed.PAUSED
-    return row.sent_at if is_lost_release and row.paused_by_us else row.enabled_at
+    if row.may_be_applied and not is_answer and status is Confirmed.PAUSED and row.paused_by_us:
+        return row.enabled_at or row.sent_at
+    return row.enabled_at
 
 
 def is_newly_confirmed(before: StoredStatus, row: StoredStatus, at: datetime) -> bool:

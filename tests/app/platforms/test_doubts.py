@@ -218,7 +218,11 @@ class Story:
         if not is_lost:
             self.change(steps.SENT[action], API)
         is_seen = action is Action.ENABLE or (is_answered and not is_lost)
-        self.row = steps.seen(sent, steps.SENT[action], self.at) if is_seen else steps.unanswered(sent, "no answer")
+        self.row = (
+            steps.seen(sent, steps.SENT[action], self.at, is_answer=True)
+            if is_seen
+            else steps.unanswered(sent, "no answer")
+        )
 
 
 ROW = StoredStatus(
