@@ -61,7 +61,9 @@ def expected(world: World, key: Key) -> dict[int, dict[str, Any]]:
     found = {}
     for row in world.rows(
         "SELECT campaigns.*, time_zone, (SELECT account_id FROM platform_accounts WHERE id = platform_account_id)"
-        " AS account, (SELECT max(id) FROM status_changes WHERE campaign_id = campaigns.id) AS change_id"
+        " AS account, (SELECT max(id) FROM status_changes WHERE campaign_id = campaigns.id) AS change_id,"
+        " (SELECT external_id FROM released_external_ids AS released"
+        " WHERE released.campaign_id = campaigns.id AND until_day = ends_on + 1) AS leaving"
         " FROM campaigns JOIN brands ON brands.id = brand_id WHERE effective_status = 'active'"
     ):
         today = local_day(at, time_zone(row["time_zone"]))
@@ -72,7 +74,7 @@ def expected(world: World, key: Key) -> dict[int, dict[str, Any]]:
                 "campaign_id": row["id"],
                 "brand_id": row["brand_id"],
                 "platform": row["platform"],
-                "external_id": row["external_id"],
+                "external_id": row["external_id"] or row["leaving"],
                 "account": row["account"],
                 "change_id": row["change_id"],
                 "next_change_at": next_change_at and next_change_at.isoformat().replace("+00:00", "Z"),
