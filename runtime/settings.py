@@ -151,6 +151,9 @@ class Settings(BaseSettings):
     platform_read_seconds: float = Field(
         3_600, gt=0, le=3_600, validation_alias=_variable("SPENDGATE_PLATFORM_READ_SECONDS")
     )
+    platform_history_seconds: int = Field(
+        300, ge=0, le=86_400, validation_alias=_variable("SPENDGATE_PLATFORM_HISTORY_SECONDS")
+    )
     platform_deadline_seconds: float = Field(
         20, gt=0, le=120, validation_alias=_variable("SPENDGATE_PLATFORM_DEADLINE_SECONDS")
     )

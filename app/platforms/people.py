@@ -17,6 +17,7 @@ from db.repository.platforms.statuses import StoredStatus
 from domain.errors import InvalidValue
 from domain.reconcile import OVERRIDDEN, REPAUSE_WINDOW, Confirmed
 from runtime import clock
+from runtime.settings import settings
 
 log = structlog.get_logger()
 
@@ -24,9 +25,6 @@ LONGEST_HISTORY: Final = timedelta(days=28)
 """Platforms tell of changes of the last 30 days at least; the rest is for their time zones."""
 
 NAME_LENGTH: Final = 200
-
-TOLD_SECONDS: Final = 300
-"""Time after which a platform's history holds a change: Google says three minutes."""
 
 EARLIER: Final = timedelta(minutes=1)
 """A read may have been answered this long before its time was stored."""
@@ -65,9 +63,9 @@ def _told(
 def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequence[StoredStatus]:
     """The campaigns, after the platform was asked who paused those that a person may have paused before Spendgate.
 
-    Waits for TOLD_SECONDS after the pause, because the platform's history is late.
+    Waits for SPENDGATE_PLATFORM_HISTORY_SECONDS after the change, because the platform's history is late.
     """
-    told_before = at - clock.passed(TOLD_SECONDS)
+    told_before = at - clock.passed(settings().platform_history_seconds)
     doubtful = [row for row in page if steps.is_to_be_cleared_up(row) and row.sent_at and row.sent_at <= told_before]
     cleared: dict[int, StoredStatus] = {}
     for some in chunked(doubtful, QUESTIONS_A_REQUEST):

@@ -34,6 +34,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePlatform]:
         monkeypatch.setenv("SPENDGATE_GOOGLE_ADS_URL", url)
         monkeypatch.setenv("SPENDGATE_GOOGLE_TOKEN_URL", f"{url}/token")
         monkeypatch.setenv("SPENDGATE_PLATFORM_DEADLINE_SECONDS", "2")
+        monkeypatch.setenv("SPENDGATE_PLATFORM_HISTORY_SECONDS", "1")
         monkeypatch.setenv("SPENDGATE_GOOGLE_ADS_OPERATIONS_A_DAY", "1000000")
         yield platform
 

@@ -108,6 +108,7 @@ DEFAULTS = {
     "SPENDGATE_META_URL": ("meta_url", "https://graph.facebook.com"),
     "SPENDGATE_META_VERSION": ("meta_version", "v26.0"),
     "SPENDGATE_PLATFORM_READ_SECONDS": ("platform_read_seconds", 3_600.0),
+    "SPENDGATE_PLATFORM_HISTORY_SECONDS": ("platform_history_seconds", 300),
     "SPENDGATE_PLATFORM_DEADLINE_SECONDS": ("platform_deadline_seconds", 20.0),
     "SPENDGATE_STATEMENT_TIMEOUT_MS": ("statement_timeout_ms", 60_000),
     "SPENDGATE_LOCK_TIMEOUT_MS": ("lock_timeout_ms", 15_000),
