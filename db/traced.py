@@ -34,7 +34,8 @@ def trace_statements(engine: Engine) -> None:
 
 
 def _begin(_connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
-    context.span = round_trip([_without_comments(statement)])
+    is_traced = tracing.traceparent() is not None
+    context.span = round_trip([_without_comments(statement)]) if is_traced else tracing.NOTHING
     context.span.__enter__()
 
 
