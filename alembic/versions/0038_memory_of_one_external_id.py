@@ -8,7 +8,7 @@ down_revision = "0037"
 branch_labels = None
 depends_on = None
 
-# Whoever edits a campaign may not delete what workers remember of its platform; this happens with the owner's rights.
+# Roles that edit campaigns may not delete the memory of workers about platforms: the function has its owner's rights.
 FORGET_PLATFORM_STATUS = """
 CREATE FUNCTION forget_platform_status() RETURNS trigger LANGUAGE plpgsql {definer} AS $$
 BEGIN

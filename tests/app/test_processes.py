@@ -15,7 +15,7 @@ WARNING = "queue.of_another_database"
 
 
 def warnings_of(kind: ProcessKind) -> list[dict[str, object]]:
-    """What a process of this kind warns of when it reports."""
+    """The warnings that a process of this kind logs when it reports."""
     with capture_logs() as logs:
         report(Process(uuid4(), kind, "1", "here", 1, None))
     return [dict(line) for line in logs]

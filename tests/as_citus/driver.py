@@ -66,7 +66,7 @@ def shards_in(statement: str, parameters: Mapping[str, Any]) -> set[int]:
 
 
 class Driver:
-    """What the driver has seen: the shards that each transaction wrote. `away`: shards whose server does not answer."""
+    """Records the shards that each transaction wrote. `away`: shards whose server does not answer."""
 
     def __init__(self) -> None:
         self.written: list[set[int]] = []

@@ -28,7 +28,7 @@ with socket.socket(socket.AF_UNIX) as test:
     sys.exit(test.recv(1)[0])
 """
 SCRIPT = "import sys; sys.argv[0] = 'spendgate'; from cli.__main__ import main; main()"
-"""What the installed program `spendgate` does."""
+"""Does the same as the installed program `spendgate`."""
 
 
 @contextmanager

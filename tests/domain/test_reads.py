@@ -57,7 +57,7 @@ def test_limit_without_spend_is_not_in_sight() -> None:
 
 
 def test_limit_without_new_spend_is_as_far_as_its_release() -> None:
-    """What the platform has not reported yet may use up the limit in the time that passed since the release."""
+    """Spend that the platform has not reported yet may use up the limit in the time that passed since the release."""
     unseen = LimitPace(100, 0, 0, 9 * HOUR, since_release=10 * MINUTE)
     assert time_left([unseen], HOUR) == 10 * MINUTE
     assert time_left([unseen._replace(spent_micros=60)], HOUR) == 10 * MINUTE

@@ -33,7 +33,7 @@ _SPEND: Final = """
 # Every budget with its current window (parameters from `current_windows`), its spend in it, and spend on later days.
 SPEND_OF_BUDGETS: Final = _SPEND.format(of_budgets="", of_days="")
 
-# The same of the brands in the parameter `brand_ids`, in a statement that leaves out the budgets of other brands.
+# Those budgets of the brands in the parameter `brand_ids`, in a statement that leaves out budgets of other brands.
 SPEND_OF_BUDGETS_OF_BRANDS: Final = _SPEND.format(
     of_budgets="""/*citus AND brands.id = ANY(CAST(:brand_ids AS bigint[]))
         AND budgets.brand_id = ANY(CAST(:brand_ids AS bigint[])) */""",

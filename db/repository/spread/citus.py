@@ -153,7 +153,7 @@ def tables(connection: Connection) -> dict[str, SpreadTable]:
 
 
 def drift(known: dict[str, SpreadTable]) -> Iterator[str]:
-    """What each table that Citus knows has otherwise than it must; tables that are not spread yet are left out."""
+    """Yields a sentence for each difference between a table that Citus knows and its place. Leaves out other tables."""
     group = known[FIRST].group_id if FIRST in known else None
     for table in known.values():
         place = place_of(table.name)
