@@ -1,8 +1,9 @@
 """Places for requests to other systems at once, so that hanging ones leave worker threads to all other work."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+from time import monotonic
 
 
 class Slots:
@@ -47,3 +48,22 @@ class Slots:
                 return True
             self._waiting[target_id] = None
             return False
+
+
+def take_turns(
+    first: int,
+    work: Callable[[int], tuple[Slots, int | None]],
+    enqueue: Callable[[int], object],
+    seconds: float,
+) -> None:
+    """Works for the first target, then for those that waited meanwhile, and after `seconds` enqueues all that wait.
+
+    `work`: works for one target if a place is free; returns the places of its kind, and the target that waits for one.
+    """
+    ends_at = monotonic() + seconds
+    slots, next_target = work(first)
+    while next_target is not None and monotonic() < ends_at:
+        slots, next_target = work(next_target)
+    if next_target is not None:
+        for waiting in (next_target, *slots.all_waiting()):
+            enqueue(waiting)

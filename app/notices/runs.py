@@ -19,7 +19,7 @@ from app.notices import outcomes, requests, sources
 from app.notices.lookups import LOOKUP_SECONDS
 from app.notices.requests import DEADLINE_SECONDS, Outcome, Target
 from app.notices.slots import failing_slots, healthy_slots
-from app.slots import Slots
+from app.slots import Slots, take_turns
 from db.engine import committed, transaction
 from db.repository.notices import deliveries, endpoints
 from db.repository.notices.deliveries import Taken
@@ -91,13 +91,7 @@ def deliver(endpoint_id: int) -> None:
     slots, once: the call that frees a slot sends to it next, and after RUN_SECONDS enqueues a message for each endpoint
     that still waits.
     """
-    ends_at = monotonic() + RUN_SECONDS
-    slots, next_id = _delivered(endpoint_id)
-    while next_id is not None and monotonic() < ends_at:
-        slots, next_id = _delivered(next_id)
-    if next_id is not None:
-        for waiting in (next_id, *slots.all_waiting()):
-            send("deliver", waiting)
+    take_turns(endpoint_id, _delivered, partial(send, "deliver"), RUN_SECONDS)
 
 
 def _delivered(endpoint_id: int) -> tuple[Slots, int | None]:

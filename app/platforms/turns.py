@@ -1,11 +1,11 @@
 """How many accounts one process reads and changes at once, so that a slow platform leaves threads to all other work."""
 
 from collections.abc import Callable
-from time import monotonic
+from functools import partial
 from typing import Final
 
 from app.platforms import spend, statuses, visits
-from app.slots import Slots
+from app.slots import Slots, take_turns
 from delivery.outgoing import send
 from runtime.once import Once
 from runtime.settings import settings
@@ -33,13 +33,7 @@ class Turns:
 
         After RUN_SECONDS it enqueues a message for each account that still waits.
         """
-        ends_at = monotonic() + RUN_SECONDS
-        slots, next_account = self._done(account)
-        while next_account is not None and monotonic() < ends_at:
-            slots, next_account = self._done(next_account)
-        if next_account is not None:
-            for waiting in (next_account, *slots.all_waiting()):
-                send(self._actor, waiting)
+        take_turns(account, self._done, partial(send, self._actor), RUN_SECONDS)
 
     def _done(self, account: int) -> tuple[Slots, int | None]:
         """Works for one account if a place is free. Returns the places of its kind, and the account that waits."""
