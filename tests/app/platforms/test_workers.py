@@ -25,6 +25,8 @@ ENV = {
     "SPENDGATE_WORKER_THREADS": "2",
     # These tests read far more often than once a minute.
     "SPENDGATE_GOOGLE_ADS_OPERATIONS_A_DAY": "1000000",
+    # The history of the platform here is never late.
+    "SPENDGATE_PLATFORM_HISTORY_SECONDS": "1",
 }
 
 
