@@ -91,8 +91,8 @@ def nothing(stage: BenchStage, job: str) -> tuple[float, float]:
     """Seconds of a job with nothing to do, and of an empty transaction; medians of many."""
     with stage.copied() as connection:
         connection.execute("UPDATE campaigns SET next_change_at = NULL")
-        connection.execute("VACUUM ANALYZE campaigns")
         _job(stage, "reset", 1)
+        connection.execute("VACUUM ANALYZE campaigns")
         return median(_job(stage, job, NOTHING_TIMES)), median(_job(stage, "empty", NOTHING_TIMES))
 
 
