@@ -32,6 +32,7 @@ from domain.campaigns import Brand, EffectiveStatus
 from domain.passes import Pass, share_campaigns
 from runtime import clock
 from runtime.settings import SettingsError
+from runtime.switching import frequent_switches
 
 log = structlog.get_logger()
 
@@ -47,6 +48,9 @@ PART_SECONDS: Final = 0.15
 
 LEAST_A_PART: Final = 100
 """Campaigns in a part, at least, however slow parts are."""
+
+MOST_A_PART: Final = 500
+"""Campaigns in a part of a continued pass, at most: other brands' status changes wait while a part writes its own."""
 
 THREADS_A_PASS: Final = 2
 """Threads of one process that work on a pass: while one logs its changes, the other has the brand's lock."""
@@ -190,7 +194,8 @@ def continue_pass(brand_id: int) -> int:
     """
     committed(partial(rows.count_campaigns, brand_id=brand_id))
     ends_at = time.monotonic() + LONGEST_SECONDS
-    toggles = sum(side_by_side(partial(_do_parts, ends_at=ends_at), [brand_id] * THREADS_A_PASS, THREADS_A_PASS))
+    with frequent_switches():
+        toggles = sum(side_by_side(partial(_do_parts, ends_at=ends_at), [brand_id] * THREADS_A_PASS, THREADS_A_PASS))
     if time.monotonic() > ends_at:
         _enqueue_passes([brand_id])
     return toggles
@@ -199,10 +204,11 @@ def continue_pass(brand_id: int) -> int:
 def _do_parts(brand_id: int, ends_at: float) -> int:
     """Does parts of the pass until it ends or `ends_at` (monotonic); returns how many campaigns they toggled.
 
-    Each part has as many campaigns as fit into PART_SECONDS at the speed of the last one. Uses the long lock timeout of
-    connections, since the lock's holder is mostly the other thread or the brand's spend.
+    Each part has as many campaigns as fit into PART_SECONDS at the speed of the last one, up to MOST_A_PART. Uses the
+    long lock timeout of connections, since the lock's holder is mostly the other thread or the brand's spend.
     """
-    toggles, max_campaigns = 0, CAMPAIGNS_A_PART
+    most = min(MOST_A_PART, CAMPAIGNS_A_PART)
+    toggles, max_campaigns = 0, most
     while time.monotonic() <= ends_at:
         part = committed(partial(next_part, brand_id=brand_id, max_campaigns=max_campaigns))
         seconds = time.monotonic() - part.locked_at
@@ -211,7 +217,7 @@ def _do_parts(brand_id: int, ends_at: float) -> int:
         if part.is_last:
             break
         wanted = int(max_campaigns * PART_SECONDS / max(seconds, PART_SECONDS / 2))
-        max_campaigns = min(max(wanted, LEAST_A_PART), CAMPAIGNS_A_PART)
+        max_campaigns = min(max(wanted, LEAST_A_PART), most)
     return toggles
 
 
