@@ -7,20 +7,21 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.repository.shared.amounts import MAX_MICROS, bounded
 from domain.reporting.bounds import Bound, DaySeen, PauseSeen, day_seen
 
 # Decisions to pause because of budgets, with the spend of their day that was received until a release. The lowest
 # bound of `occurred_at` leaves out old partitions.
-PAUSES = text("""
-    SELECT (decided_at AT TIME ZONE time_zone)::date AS day, max(beyond_micros)::bigint,
-        COALESCE(sum(amount_micros), 0)::bigint,
+PAUSES = text(f"""
+    SELECT (decided_at AT TIME ZONE time_zone)::date AS day, {bounded("max(beyond_micros)")},
+        {bounded("COALESCE(sum(amount_micros), 0)")},
         COALESCE(max(extract(epoch FROM received_at - confirmed_at)) FILTER (WHERE amount_micros > 0), 0)::bigint
     FROM platform_confirmations AS pause
     JOIN brands ON brands.id = pause.brand_id
     JOIN status_changes ON status_changes.id = status_change_id
         /*citus AND status_changes.brand_id = pause.brand_id */
     CROSS JOIN LATERAL (
-        SELECT max((figures->>'spent_micros')::bigint - (figures->>'limit_micros')::bigint) AS beyond_micros
+        SELECT max((figures->>'spent_micros')::numeric - (figures->>'limit_micros')::numeric) AS beyond_micros
         FROM jsonb_each(details->'budgets') AS budget(hold, figures) WHERE hold = ANY(holds_after)
     ) AS excess
     CROSS JOIN LATERAL (
@@ -37,12 +38,12 @@ PAUSES = text("""
         AND beyond_micros IS NOT NULL
     GROUP BY pause.brand_id, time_zone, decided_at
     ORDER BY decided_at, pause.brand_id
-""")
+""")  # noqa: S608 - a constant, put together once
 
 # The spend of each ended day by how many days after its end it was received (-1: on the day). Leaves out days that
 # began before the account's first spend was received: those arrived complete.
-DAYS = text("""
-    SELECT brand_id, day, days_late, sum(amount_micros)::bigint AS micros
+DAYS = text(f"""
+    SELECT brand_id, day, days_late, {bounded("sum(amount_micros)")} AS micros
     FROM (
         SELECT spend_events.brand_id, day, amount_micros, min(received_at) OVER () AS first_at,
             day::timestamp AT TIME ZONE time_zone AS starts_at, ends_at,
@@ -57,7 +58,7 @@ DAYS = text("""
     WHERE starts_at > first_at AND ends_at <= CAST(:at AS timestamptz)
     GROUP BY brand_id, day, days_late
     ORDER BY day, brand_id
-""")
+""")  # noqa: S608 - a constant, put together once
 
 KEEP = text("""
     INSERT INTO platform_bounds AS known
@@ -121,7 +122,9 @@ def days_seen(connection: Connection, account: int, source: str, since: datetime
 
 def keep(connection: Connection, account: int, bound: Bound, at: datetime) -> None:
     """Stores the account's bound as measured at `at`."""
-    connection.execute(KEEP, {"account": account, "at": at, **bound._asdict()})
+    micros = bound.bound_micros
+    stored = bound._replace(bound_micros=None if micros is None else min(micros, MAX_MICROS))
+    connection.execute(KEEP, {"account": account, "at": at, **stored._asdict()})
 
 
 def bounds_of_accounts(connection: Connection, accounts: Sequence[int]) -> dict[int, Bound]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from db.repository.platforms.statuses import StoredStatus
+from db.repository.shared.amounts import bounded
 from db.repository.shared.batches import ROWS_A_BATCH
 
 # Only the first confirmation of a status change counts: a pause that is sent again confirms no new decision.
@@ -40,7 +41,7 @@ DELAYED = """
 
 SUMMARY = text(f"""
     SELECT count(*)::int AS pauses, COALESCE(max(extract(epoch FROM confirmed_at - decided_at)), 0) AS longest_seconds,
-        (SELECT COALESCE(sum(amount_micros), 0)::bigint FROM ({DELAYED}) AS delayed) AS delayed_micros
+        (SELECT {bounded("COALESCE(sum(amount_micros), 0)")} FROM ({DELAYED}) AS delayed) AS delayed_micros
     FROM platform_confirmations WHERE brand_id = :brand_id AND desired = 'inactive'
 """)  # noqa: S608 - a constant, put together once
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from db.repository.ledger import ledger
 from db.repository.shared import locks, watermarks
+from db.repository.shared.amounts import bounded
 from db.repository.shared.locks import Lock
 from db.repository.shared.zones import readable_zones
 from domain.periods import END_INSTANT, FIRST_INSTANT, ONE_DAY, local_day, next_transition
@@ -43,16 +44,15 @@ QUARTERS = """
     )
 """
 
-# The sum, cut off at the bounds of a bigint, so that one brand's overflow does not stop the roll-up of others.
-SUM = "least(greatest(sum(spent_micros), -9223372036854775807), 9223372036854775807)"
+SUM = bounded("sum(spent_micros)")
 
 # Adds spend received since the last run to the hours in which it occurred.
 ADD = text(f"""
     WITH {QUARTERS}
     INSERT INTO brand_hours AS known (brand_id, day, hour, spent_micros)
     SELECT brand_id, wall::date, extract(hour FROM wall), {SUM} FROM local GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-    ON CONFLICT (brand_id, day, hour) DO UPDATE SET spent_micros = least(greatest(
-        known.spent_micros::numeric + excluded.spent_micros, -9223372036854775807), 9223372036854775807)
+    ON CONFLICT (brand_id, day, hour) DO UPDATE
+    SET spent_micros = {bounded("known.spent_micros::numeric + excluded.spent_micros")}
 """)  # noqa: S608 - a constant, put together once
 
 # The days whose hours, plus spend received too recently to be rolled up, do not add up to the day's counter.

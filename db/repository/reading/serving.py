@@ -12,13 +12,14 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import Connection, TextClause, text
 
+from db.repository.shared.amounts import bounded
 from db.repository.shared.arrays import array_of
 from db.repository.shared.windows import LEFT_MICROS, SPEND_OF_BUDGETS, current_windows
 from db.repository.shared.zones import readable_zones
 
 # The least that is left of the budgets of each brand, and of each campaign, in the current windows.
 _LEFT: Final = f"""
-    SELECT budgets.brand_id, budgets.campaign_id, min({LEFT_MICROS})::bigint
+    SELECT budgets.brand_id, budgets.campaign_id, {bounded(f"min({LEFT_MICROS})")}
     {SPEND_OF_BUDGETS}
     WHERE {{condition}}
     GROUP BY budgets.brand_id, budgets.campaign_id

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from db.repository.ledger import ledger
 from db.repository.platforms.confirmations import DELAYED
 from db.repository.shared import watermarks
+from db.repository.shared.amounts import bounded
 from domain.periods import ONE_DAY, Period, day_starts_at, windows_between
 from domain.reporting.monthly import INSTANT, LimitWindow, MonthFacts, instants_of
 from domain.reporting.overspend import Crossing, LateSpend
@@ -91,7 +92,7 @@ RECEIVED_AFTER = text("""
 
 # For windows of one period, the spend after the window's hold began that platforms served until they confirmed a pause.
 CONFIRMED_LATE = text(f"""
-    SELECT number, sum(amount_micros)::bigint AS delayed_micros
+    SELECT number, {bounded("sum(amount_micros)")} AS delayed_micros
     FROM ({DELAYED} AND occurred_at >= :starts_at AND occurred_at < :ends_at) AS delayed
     CROSS JOIN LATERAL (VALUES (CAST(0 AS bigint)), (campaign_id)) AS scope(scope_id)
     JOIN unnest(

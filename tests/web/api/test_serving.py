@@ -5,6 +5,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from starlette.testclient import TestClient
 
 from domain.access import KeyScope
@@ -70,6 +71,18 @@ def test_campaign_over_its_budget_but_not_yet_paused_is_left_out(world: World, c
         "INSERT INTO brand_days SELECT id, current_date + n, %s FROM brands, generate_series(-1, 1) n", 6 * UNIT
     )
     assert _ids(client) == []
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_brand_with_spend_beyond_a_bigint_does_not_end_the_feed_of_others(
+    world: World, client: TestClient, sign: int
+) -> None:
+    odd, sound = world.brand(lifetime=5 * UNIT), world.brand(daily=5 * UNIT)
+    of_odd, of_sound = world.campaign(odd), world.campaign(sound)
+    world.execute(
+        "INSERT INTO brand_days SELECT %s, current_date - n, %s FROM generate_series(2, 4) n", odd, sign * 2**62
+    )
+    assert _ids(client) == ([of_sound] if sign > 0 else [of_odd, of_sound])
 
 
 def test_campaign_that_was_never_enforced_is_left_out(world: World, client: TestClient) -> None:
