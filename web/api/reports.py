@@ -142,6 +142,7 @@ def read_report(
     if report is None:
         field, wanted = ("month", "report") if version is None else ("version", f"version {version}")
         raise InvalidValue(field, f"there is no {wanted} of {month} for brand {brand_id}")
+    report = _shown_to(caller, report)
     if format is Format.CSV:
         headers = {"Content-Disposition": f'attachment; filename="{file_name(report, "csv")}"'}
         return Response(as_csv(report["content"]), media_type="text/csv", headers=headers)
@@ -174,7 +175,14 @@ def make_report(caller: Manager, wanted: WantedReport) -> Response:
     """
     with snapshot() as connection:
         visible_to(caller, "brand", listing.brand(connection, wanted.brand_id))
-    return JSONResponse(_body(on_demand(wanted.brand_id, _first_day(wanted.month))))
+    return JSONResponse(_body(_shown_to(caller, on_demand(wanted.brand_id, _first_day(wanted.month)))))
+
+
+def _shown_to(caller: Caller, report: dict[str, Any]) -> dict[str, Any]:
+    """The report; for a key of one brand without bounds, which are measured from all brands of a platform account."""
+    if caller.brand_id is None:
+        return report
+    return {**report, "content": {**report["content"], "bounds": []}}
 
 
 def _body(stored: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from db.repository.platforms.bounds import AccountBound
 from domain.access import KeyScope
+from domain.reporting.bounds import Bound
 from tests.web.api.conftest import Program
 from tests.world import UNIT, World
 
@@ -82,6 +84,24 @@ def test_read_key_gets_the_running_month_and_stores_nothing(october: World, prog
     others: list[dict[str, str | int]] = [{"version": 1}, {"month": "2026-12"}, {"month": "2026-10"}]
     assert {reader.get(HERE, params={**asked, **other}).status_code for other in others} == {404}
     assert october.rows("SELECT FROM monthly_reports") == []
+
+
+def test_key_of_one_brand_gets_no_bounds_of_the_shared_account(
+    october: World, client: TestClient, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = AccountBound(1, "google_ads", "1234567890", "USD", Bound(30, 30, 7, 60, 0))
+    monkeypatch.setattr("app.reports.content.bounds_of_brand", lambda _connection, _brand: [bound])
+    wanted: dict[str, str | int] = {"brand_id": 1, "month": "2026-10"}
+    shown = {
+        is_of_brand: [
+            reader.post(HERE, json=wanted).json()["content"]["bounds"],
+            reader.get(HERE, params=wanted).json()["content"]["bounds"],
+            [row for row in reader.get(HERE, params={**wanted, "format": "csv"}).text.splitlines() if "bound" in row],
+        ]
+        for is_of_brand, reader in ((False, client), (True, program(KeyScope.MANAGE, brand=1)))
+    }
+    assert all(shown[False])
+    assert shown[True] == [[], [], [shown[False][2][0]]], "the heading alone names bound_micros"
 
 
 def test_reports_are_listed_newest_month_first_page_by_page(
