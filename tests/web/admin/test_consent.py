@@ -266,6 +266,20 @@ def test_undo_gives_each_campaign_its_status_back(world: World, browser: Open, f
     world.verify()
 
 
+def test_undo_leaves_a_campaign_that_another_person_paused_again(world: World, browser: Open, four: list[int]) -> None:
+    someone = browser(Role.OPERATOR)
+    someone_pauses(someone, *four[:2])
+    for status in ("enabled", "paused"):
+        world.set_status(four[0], status)
+    (address,) = re.findall(r'href="[^"]*(/admin/undo\?[^"]*)">Undo</a>', someone.get("/admin/").text)
+    address = address.replace("&amp;", "&")
+    asked = someone.client.get(address).text
+    assert "1 campaign changed since" in asked
+    assert "Restore the status of 1 campaign:" in asked
+    assert someone.post(address).status_code == 303
+    assert statuses(world)[:2] == ["paused", "enabled"]
+
+
 def test_only_the_author_of_an_action_can_undo_it(world: World, browser: Open, four: list[int]) -> None:
     someone = browser(Role.OPERATOR)
     someone_pauses(someone, *four[:2])

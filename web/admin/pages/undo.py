@@ -71,11 +71,11 @@ def _action(request: Request) -> Action:
     edit = Edit(person_of(request).label, _moment(request.query_params.get("at", "")))
     with snapshot() as connection:
         changed = {change.subject_id: change for change in audit.status_edits_at(connection, noun, edit)}
-        kept = [change for change in changed.values() if _is_as_left(connection, noun, change)]
+        kept = [change for change in changed.values() if _is_as_left(connection, noun, change, edit)]
 
-    def restore(connection: Connection, own_id: int, edit: Edit) -> None:
-        if _is_as_left(connection, noun, changed[own_id]):
-            EDITS[noun](connection, own_id, {"configured_status": changed[own_id].old_status}, edit)
+    def restore(connection: Connection, own_id: int, by: Edit) -> None:
+        if _is_as_left(connection, noun, changed[own_id], edit):
+            EDITS[noun](connection, own_id, {"configured_status": changed[own_id].old_status}, by)
 
     ids: defaultdict[int, list[int]] = defaultdict(list)
     for change in kept:
@@ -85,9 +85,14 @@ def _action(request: Request) -> Action:
     return Action(Verbs("Restore the status of", "Restored the status of"), noun, restore, ids, notes)
 
 
-def _is_as_left(connection: Connection, noun: str, change: StatusEdit) -> bool:
-    """Whether the row still has the status that the change gave it."""
-    return bool(READ[noun](connection, change.subject_id)["configured_status"] == change.new_status)
+def _is_as_left(connection: Connection, noun: str, change: StatusEdit, edit: Edit) -> bool:
+    """Whether the row still has the status that the change gave it in this edit.
+
+    False if somebody has set the same status again since: undoing would then undo that person's decision.
+    """
+    status = READ[noun](connection, change.subject_id)["configured_status"]
+    last = audit.last_status_edits(connection, noun, [change.subject_id], change.new_status)
+    return bool(status == change.new_status and last.get(change.subject_id) == edit)
 
 
 def _moment(text: str) -> datetime:
