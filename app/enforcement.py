@@ -129,14 +129,17 @@ def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = N
 
 
 def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> tuple[list[DecidedChange], bool]:
-    """The changes that `enforce` would make at `at`, without writing them, and whether they are incomplete.
+    """The changes that this transaction's edits would lead to at `at`, unwritten, and whether they are incomplete.
 
-    Incomplete (True): the brand has more than `limit` campaigns, and only its `limit` oldest ones were evaluated.
+    Evaluates all campaigns of the brand. Of a brand with more than `limit`, evaluates those that the audit trail shows
+    as edited, or, after an edit of the brand itself, its oldest ones. Incomplete (True): more than `limit` campaigns.
     """
-    some = first_campaigns(connection, brand_id, limit + 1)
-    is_partial = len(some) > limit
-    stored = load(connection, [brand_id], at, some[:limit] if is_partial else None)
-    return decide_changes(stored, at), is_partial
+    chosen: Sequence[int] = first_campaigns(connection, brand_id, limit + 1)
+    if len(chosen) <= limit:
+        return decide_changes(load(connection, [brand_id], at, None), at), False
+    edited_ids = audit.edited_campaigns(connection)
+    chosen = chosen if edited_ids is None else edited_ids
+    return decide_changes(load(connection, [brand_id], at, chosen[:limit]), at), len(chosen) > limit
 
 
 @dataclass

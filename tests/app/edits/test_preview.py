@@ -105,6 +105,24 @@ def test_preview_of_a_brand_with_many_campaigns_says_at_least(world: World, monk
     assert world.rows("SELECT FROM campaigns WHERE effective_status = 'active'") == []
 
 
+def test_edit_of_the_newest_campaign_of_a_large_brand_needs_consent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edits, "LOOKED_AT", 2)
+    brand = world.brand()
+    *_, newest = [world.campaign(brand) for _ in range(3)]
+    edit = Edit("test", clock.now())
+    pause = partial(editing.edit_campaign, campaign_id=newest, changes={"configured_status": "paused"}, edit=edit)
+    effect = edits.previewed(pause, brand)
+    assert (effect.needs_consent, effect.stopped, effect.is_partial) == (True, 1, False)
+    spent_out = partial(
+        editing.set_budget, brand_id=brand, campaign_id=newest, period=Period.DAILY, limit_micros=0, edit=edit
+    )
+    assert edits.previewed(spent_out, brand).sentence() == (
+        f"Daily limit of campaign {newest} none → $0.00: stops 1 campaign now"
+    )
+
+
 def test_preview_leaves_out_concurrent_edits_of_other_transactions(world: World) -> None:
     brand = world.brand(daily=10 * UNIT)
 
