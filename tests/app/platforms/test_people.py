@@ -5,6 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from db.engine import transaction
+from db.repository.access.audit import Edit
+from db.repository.catalog import set_holds
+from domain.errors import InvalidValue
 from tests.app.platforms.kit import Connected
 from tests.world import World, moment
 
@@ -47,6 +51,24 @@ def test_change_that_the_platform_does_not_tell_has_no_name(connected: Connected
     connected.set_there("11", "paused")
     connected.reconcile()
     assert changed_by(world) == [f"platform:{connected.platform}"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_refused"), [("full", True), ("pause_only", True), ("shadow", False), ("off", False)]
+)
+def test_hold_that_follows_the_platform_cannot_be_set_by_hand(
+    connected: Connected, world: World, mode: str, is_refused: bool
+) -> None:
+    (campaign,) = (row["id"] for row in world.rows("SELECT id FROM campaigns"))
+    world.execute("UPDATE platform_connections SET mode = %s", mode)
+    edit = Edit("test", AT)
+    with transaction() as connection:
+        if is_refused:
+            with pytest.raises(InvalidValue, match="pause the campaign in Spendgate"):
+                set_holds.set_hold(connection, campaign, "platform_paused", edit)
+        else:
+            set_holds.set_hold(connection, campaign, "platform_paused", edit)
+            set_holds.lift_hold(connection, campaign, "platform_paused", edit)
 
 
 def test_failed_question_delays_no_hold(connected: Connected, world: World) -> None:
