@@ -91,7 +91,8 @@ def move(
 
     `check` runs before any change, while both brands are locked. Raises InvalidValue for an unknown campaign or brand,
     a campaign without platform and external id, a move to its own brand, and a `from_day` on or before the last day
-    with counted spend: if a platform reported that day again, its spend would count twice.
+    with counted spend: if a platform reported that day again, its spend would count twice. Also for a day after the end
+    of a flight that has not ended yet.
     """
     work = partial(_move, asked=asked, edit=edit, check=check)
     if dry_run:
@@ -156,10 +157,17 @@ def _facts(campaign: dict[str, Any], from_day: date, today: date) -> tuple[dict[
     """The fields to change on the old campaign, and the fields of the new one that differ from the old one's.
 
     For a future day the old campaign's flight ends the day before and the new one's starts on it. Otherwise, and if the
-    old campaign's flight does not reach that day, the old campaign is archived.
+    old campaign's flight has ended, the old campaign is archived. Raises InvalidValue if the flight will end before
+    that day: the old campaign would be archived while it serves, and the new one would never serve.
     """
     last_day, starts_on, ends_on = from_day - ONE_DAY, campaign["starts_on"], campaign["ends_on"]
     serves_until_then = from_day > today and (starts_on is None or starts_on <= last_day)
+    if serves_until_then and ends_on is not None and today <= ends_on < from_day:
+        raise InvalidValue(
+            "from_day",
+            f"the flight of campaign {campaign['id']} ends on {ends_on}, so it would not serve from {from_day} on: "
+            "move its end first, or move the campaign after its flight",
+        )
     if not serves_until_then or (ends_on is not None and ends_on < from_day):
         return {"configured_status": ConfiguredStatus.ARCHIVED.value}, {}
     return {"ends_on": last_day}, {"starts_on": from_day}

@@ -367,6 +367,18 @@ def test_move_on_a_future_day_lets_the_old_campaign_serve_until_then(world: Worl
     world.verify()
 
 
+def test_move_to_a_day_after_the_end_of_a_running_flight_is_refused(world: World) -> None:
+    first, second = world.brand(), world.brand()
+    old = named(world, first, ends_on=date(2026, 6, 17))
+    count_events([event(world)])
+    with pytest.raises(InvalidValue, match="ends on 2026-06-17, so it would not serve from 2026-06-18 on"):
+        move(old, second)
+    assert world.is_active(old)
+    world.set_clock("2026-06-18T00:00:00Z")
+    world.tick()
+    assert world.holds(move(old, second).new_campaign_id) == {"flight_ended"}
+
+
 @pytest.mark.parametrize("day", ["2026-06-14", "2026-06-15"])
 def test_move_from_a_day_with_counted_spend_is_refused(world: World, day: str) -> None:
     old = named(world, world.brand())
