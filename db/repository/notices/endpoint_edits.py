@@ -54,6 +54,13 @@ DELIVERED = """
     SELECT DISTINCT brand_id, campaign_id FROM webhook_deliveries
     WHERE endpoint_id = :id AND id BETWEEN :first AND :last AND type IN ('campaign.paused', 'campaign.activated')
 """
+FAILED = """
+    SELECT brand_id, campaign_id FROM (
+        SELECT DISTINCT ON (campaign_id) brand_id, campaign_id, state FROM webhook_deliveries
+        WHERE endpoint_id = :id AND type IN ('campaign.paused', 'campaign.activated')
+        ORDER BY campaign_id, id DESC
+    ) AS last WHERE state = 'failed'
+"""
 
 # The newest status of each of these campaigns. A pending one becomes due.
 NEWEST = """
@@ -73,6 +80,7 @@ NEWEST = """
 """
 RESEND_CHANGED = text(NEWEST.format(CHANGED))
 RESEND_DELIVERED = text(NEWEST.format(DELIVERED))
+RESEND_FAILED = text(NEWEST.format(FAILED))
 
 # Copies of the settled messages of notices and budgets in this range of deliveries. They keep their message's id.
 RESEND_MESSAGES = text("""
@@ -112,14 +120,18 @@ def create(
 def update(connection: Connection, old: Endpoint, new: Mapping[str, Any], after_notice_id: int, edit: Edit) -> None:
     """Sets `types`, `description` and `enabled`, and lets the endpoint be tried at once.
 
-    Pending deliveries of types that it gets no longer become `superseded`. `after_notice_id`: the last notice that was
-    read for it.
+    Pending deliveries of types that it gets no longer become `superseded`. An endpoint that is enabled again gets the
+    newest status of each campaign whose last delivery failed, as all do at an answer 410.
+
+    `after_notice_id`: the last notice that was read for it.
     """
     values = {**new, "id": old.id, "after_notice_id": after_notice_id}
     values["disabled_because"] = None if new["enabled"] else DISABLED_BY_PERSON
     values["skips_changes"] = not OF_CHANGES & set(old.types)
     connection.execute(UPDATE, values)
     connection.execute(DROP_UNWANTED, {"id": old.id, "types": new["types"], "at": edit.at})
+    if new["enabled"] and not old.enabled:
+        connection.execute(RESEND_FAILED, {"id": old.id, "types": list(new["types"]), "at": edit.at})
     before = {name: getattr(old, name) for name in AUDITED if name in new}
     note(connection, edit, "edit", _subject(old.id, old.brand_id), before, {name: new[name] for name in before})
 
