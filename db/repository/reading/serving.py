@@ -14,6 +14,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from db.repository.shared.amounts import bounded
 from db.repository.shared.arrays import array_of
+from db.repository.shared.served_ids import OWN_OR_RELEASED_ID
 from db.repository.shared.windows import LEFT_MICROS, SPEND_OF_BUDGETS, current_windows
 from db.repository.shared.zones import readable_zones
 
@@ -23,16 +24,6 @@ _LEFT: Final = f"""
     {SPEND_OF_BUDGETS}
     WHERE {{condition}}
     GROUP BY budgets.brand_id, budgets.campaign_id
-"""
-
-# The external id; of a moved campaign that still serves, the one that it leaves at the end of its flight.
-_EXTERNAL_ID: Final = """
-    COALESCE(external_id, (
-        SELECT released.external_id FROM released_external_ids AS released
-        WHERE released.campaign_id = campaigns.id AND released.platform_account_id = campaigns.platform_account_id
-            AND released.until_day = campaigns.ends_on + 1
-        LIMIT 1
-    ))
 """
 
 # The active campaigns, without those of a brand whose time zone does not exist: it has no windows.
@@ -50,7 +41,7 @@ _ACTIVE: Final = f"""
         SELECT max(id) AS change_id FROM status_changes
         WHERE campaign_id = campaigns.id /*citus AND status_changes.brand_id = campaigns.brand_id */
     ) AS newest
-    CROSS JOIN LATERAL (SELECT {_EXTERNAL_ID} AS external_id) AS named
+    CROSS JOIN LATERAL (SELECT {OWN_OR_RELEASED_ID} AS external_id) AS named
     WHERE {{condition}} AND effective_status = 'active' AND enforced_at IS NOT NULL
 """  # noqa: S608 - a constant, put together once
 

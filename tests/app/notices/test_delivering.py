@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from standardwebhooks import Webhook
 
+from app.edits import moves
 from app.notices import runs, webhooks
 from db.engine import committed
 from db.repository.access.audit import Edit
@@ -159,6 +160,45 @@ def test_answer_410_disables_the_endpoint_and_is_told(world: World, receiver: Re
     (told,) = receiver.messages("/other")
     assert (told["data"]["endpoint_id"], told["data"]["reason"]) == (made, "gone")
     assert is_webhook(told)
+
+
+def test_endpoint_enabled_after_410_gets_the_newest_states_that_it_missed(world: World, receiver: Receiver) -> None:
+    before, meanwhile, never = (world.campaign(world.brand()) for _ in range(3))
+    made = endpoint(receiver, "/gone", PAUSED, ACTIVATED)
+    world.set_status(never, "paused")
+    deliver(made)
+    receiver.answer("/gone", Answer(410))
+    for campaign in (before, meanwhile):
+        world.set_status(campaign, "paused")
+    deliver(made)
+    world.set_status(meanwhile, "enabled")
+    receiver.answer("/gone", Answer())
+    sent = len(receiver.messages("/gone"))
+    webhooks.change(made, Edit("test", clock.now()), enabled=True)
+    deliver(made)
+    arrived = [(one["type"], one["data"]["campaign"]["id"]) for one in receiver.messages("/gone")[sent:]]
+    assert sorted(arrived) == [(ACTIVATED, meanwhile), (PAUSED, before)]
+
+
+def test_message_names_the_external_id_under_which_a_moving_campaign_serves(world: World, receiver: Receiver) -> None:
+    world.set_clock("2026-06-17T12:00:00Z")
+    brand, other = world.brand(daily=10), world.brand(name="Other")
+    campaign = world.campaign(brand, platform="google_ads", external_id="42")
+    made = endpoint(receiver, "/hook", PAUSED, ACTIVATED)
+    world.spend(campaign, 1)
+    moved = moves.move(moves.Move(campaign, other, None), Edit("test", clock.now()))
+    deliver(made)
+    world.spend(campaign, 9)
+    deliver(made)
+    world.set_clock("2026-06-18T00:00:00Z")
+    world.tick()
+    deliver(made)
+    sent = [(one["type"], one["data"]["campaign"]) for one in receiver.messages("/hook")]
+    assert [(kind, of["id"], of["external_id"]) for kind, of in sent] == [
+        (PAUSED, moved.new_campaign_id, None),
+        (PAUSED, campaign, "42"),
+        (ACTIVATED, moved.new_campaign_id, "42"),
+    ]
 
 
 def test_pause_undelivered_for_a_minute_is_told_once_to_other_endpoints(world: World, receiver: Receiver) -> None:
