@@ -54,7 +54,7 @@ class PlatformAccount(BaseModel):
     account_id: str | None = Field(description="The account's id on the platform; null for a brand's default account")
     name: str
     default_of_brand_id: int | None = Field(
-        description="The brand whose campaigns are in this account if they name no account"
+        description="The brand whose campaigns are in this account if they name no account; null for others' keys"
     )
     brand_ids: list[int] = Field(description="The brands it is bound to; a key of one brand gets only that brand")
     created_at: datetime
@@ -122,7 +122,13 @@ def _with_connections(connection: Connection, rows: list[dict[str, Any]], caller
     bodies = {
         account: connection_body(found, bounds.get(account), sees_all=sees_all) for account, found in connected.items()
     }
-    return [{**row, "connection": bodies.get(row["id"])} for row in rows]
+    return [{**_seen_by(caller, row), "connection": bodies.get(row["id"])} for row in rows]
+
+
+def _seen_by(caller: Caller, row: dict[str, Any]) -> dict[str, Any]:
+    """The row; for a key of one brand without the name of another brand whose default account it is."""
+    is_of_another = caller.brand_id is not None and row["default_of_brand_id"] != caller.brand_id
+    return {**row, "default_of_brand_id": None} if is_of_another else row
 
 
 @router.get("/platform-accounts/", response_model=Listed[PlatformAccount], summary="List platform accounts")

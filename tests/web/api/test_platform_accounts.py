@@ -30,6 +30,16 @@ def test_account_is_created_bound_and_visible_to_its_brands(world: World, progra
     assert client.post("/api/platform-accounts/404/brands/", json={"brand_id": first}).status_code == 404
 
 
+def test_moved_campaigns_default_account_does_not_name_the_former_brand(world: World, program: Program) -> None:
+    first, second = world.brand(), world.brand()
+    moving = world.campaign(first, **NAMED)
+    program().post(f"/api/campaigns/{moving}/move/", json={"to_brand_id": second})
+    url = "/api/platform-accounts/"
+    for brand, named in ((first, first), (second, None)):
+        (account,) = program(brand=brand).get(url).json()["items"]
+        assert account["default_of_brand_id"] == named
+
+
 def test_key_of_one_brand_can_neither_create_accounts_nor_use_those_of_others(world: World, program: Program) -> None:
     mine, others = world.brand(), world.brand()
     client = program()
