@@ -1,4 +1,4 @@
-"""Tells alerts to people: the due messages of a channel, one text for each brand, with retries."""
+"""Sends alerts to people: the due messages of a channel, a text for each brand or one for many, with retries."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -97,7 +97,11 @@ def _note_messages(connection: Connection, due: Sequence[Message], is_delivered:
 
 
 def text_of(rows: Sequence[dict[str, Any]], *, is_digest: bool) -> tuple[str, str]:
-    """The title and the body of a text about these alerts, which belong to one brand or to none."""
+    """The title and the body of a text about these alerts. Names the brand of each if they are of several brands."""
+    brands = {row["brand_id"] for row in rows}
+    if len(brands) > 1:
+        paragraphs = (f"{row['brand'] or 'Spendgate'}: {_paragraph(row)}" for row in rows)
+        return f"Spendgate: {len(rows)} alerts of {len(brands)} brands", "\n\n".join(paragraphs)
     brand = rows[0]["brand"] or "Spendgate"
     if is_digest:
         title = f"{brand}: digest, {len(rows)} alert{'s' * (len(rows) > 1)}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -63,7 +63,8 @@ POSTPONE_MUTED = text("""
     WHERE message.id = muted.id
 """)
 
-# The due messages of the brand, or of none, whose message is due first; digests apart from the others.
+# The due messages of the brand, or of none, whose message is due first; digests apart from the others. If more than
+# :apart brands have messages that are no digests, those of all of them.
 DUE = text("""
     WITH due AS (
         SELECT message.id, alert_id, event, is_digest, attempts, brand_id, due_at
@@ -71,9 +72,13 @@ DUE = text("""
         WHERE channel_id = :channel_id AND sent_at IS NULL AND dropped_at IS NULL AND due_at <= :at
     ), first AS (
         SELECT brand_id, is_digest FROM due ORDER BY due_at, id LIMIT 1
+    ), spread AS (
+        SELECT count(DISTINCT COALESCE(brand_id, 0)) > :apart AS is_wide FROM due WHERE NOT is_digest
     )
     SELECT due.id, alert_id, event, due.is_digest, attempts
-    FROM due JOIN first ON due.brand_id IS NOT DISTINCT FROM first.brand_id AND due.is_digest = first.is_digest
+    FROM due JOIN first ON due.is_digest = first.is_digest
+    CROSS JOIN spread
+    WHERE due.brand_id IS NOT DISTINCT FROM first.brand_id OR (is_wide AND NOT due.is_digest)
     ORDER BY due.id LIMIT :limit
 """)
 
@@ -87,6 +92,9 @@ NOTE_FAILED = text("""
     FROM unnest(CAST(:ids AS bigint[]), CAST(:nexts AS timestamptz[])) AS failed(id, next_at)
     WHERE message.id = failed.id
 """)
+
+BRANDS_APART: Final = 3
+"""Brands with alerts due at one moment that get a text each. With more brands people would get a flood of texts."""
 
 
 class Message(NamedTuple):
@@ -127,13 +135,15 @@ def channels_due(connection: Connection, at: datetime) -> list[int]:
 
 
 def due(connection: Connection, channel_id: int, at: datetime, limit: int) -> list[Message]:
-    """Up to `limit` of the channel's due messages of one brand (or of none), either digests or the others.
+    """Up to `limit` of the channel's due messages for one text, either digests or others.
 
+    They are of one brand (or of none), or of all brands if more than BRANDS_APART have messages that are no digests.
     First postpones messages that are muted at `at`, and drops those whose alert is resolved.
     """
     parameters = {"channel_id": channel_id, "at": at}
     connection.execute(POSTPONE_MUTED, parameters)
-    return [Message(*row) for row in connection.execute(DUE, parameters | {"limit": limit})]
+    rows = connection.execute(DUE, parameters | {"limit": limit, "apart": BRANDS_APART})
+    return [Message(*row) for row in rows]
 
 
 def note_sent(connection: Connection, ids: Sequence[int], at: datetime) -> None:

@@ -88,6 +88,29 @@ def test_urgent_alert_is_mailed_at_once_and_its_end_too(shop: Shop, mail: MailSe
     assert len(mail.mails) == 2
 
 
+@pytest.mark.parametrize(
+    ("more", "subjects"),
+    [
+        (2, ["Hudson: budget used 100 %", "Brand 1: budget used 100 %", "Brand 2: budget used 100 %"]),
+        (3, ["Spendgate: 4 alerts of 4 brands"]),
+    ],
+)
+def test_alerts_of_many_brands_at_once_are_one_mail(
+    shop: Shop, mail: MailServer, more: int, subjects: list[str]
+) -> None:
+    channel = channels.add("ops", mail.url, shop.edit())
+    for number in range(1, more + 1):
+        other = shop.world.campaign(shop.world.brand(name=f"Brand {number}", daily=UNIT))
+        shop.world.spend(other, UNIT, shop.at)
+    shop.spend(100)
+    send_to_channel(channel)
+    assert sorted(mail.subjects()) == sorted(subjects)
+    if len(subjects) == 1:
+        body = " ".join(mail.body().split())
+        assert "Hudson: Hudson has spent 100 %" in body
+        assert "Brand 3: Brand 3 has spent 100 %" in body
+
+
 def test_end_of_a_window_is_not_mailed(shop: Shop, mail: MailServer) -> None:
     channel = channels.add("ops", mail.url, shop.edit())
     shop.spend(100)
