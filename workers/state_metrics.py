@@ -25,6 +25,7 @@ from db.repository.health.processes import Process
 from db.repository.ledger import rejected
 from db.repository.notices import deliveries
 from db.repository.platforms import seen
+from db.repository.platforms.seen import Tally
 from db.repository.reading import listing, overview
 from delivery.broker import get_broker
 from delivery.queues import QUEUES
@@ -34,18 +35,24 @@ from domain.inputs.reasons import Reason
 from runtime import clock
 from runtime.metrics import OTHER
 from runtime.settings import settings
+from workers.paced import Paced
 
 REASONS: Final = frozenset(Reason)
+MOST: Final = 10_000
+"""Rows of one kind that a scrape counts at most: rejected inputs and deliveries grow with what others send."""
 
 
 class StateOfService(Collector):
     """Reads gauges from Postgres and the broker at each scrape; an unreachable one is omitted and reported as down.
 
-    One scrape at a time, so that it needs one connection.
+    One scrape at a time, so that it needs one connection. Figures whose queries read a whole table are `Paced`.
     """
 
     def __init__(self) -> None:
         self._guard = Lock()
+        self._campaigns: Paced[Mapping[str, int]] = Paced()
+        self._alerts: Paced[Mapping[str, int]] = Paced()
+        self._platforms: Paced[Sequence[Tally]] = Paced()
 
     def describe(self) -> list[GaugeMetricFamily]:
         """Nothing: the registry would otherwise read the servers when this is registered."""
@@ -56,10 +63,14 @@ class StateOfService(Collector):
         with self._guard:
             yield from self._collected()
 
-    @staticmethod
-    def _collected() -> Iterator[GaugeMetricFamily]:
+    def _collected(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("spendgate_up", "1 if the server answered this scrape, else 0", labels=["part"])
-        for source, read, faults in _sources():
+        carrier = "rabbitmq" if settings().queue_is_rabbitmq else "redis"
+        sources: tuple[Source, ...] = (
+            ("postgres", self._postgres, (DBAPIError, PoolTimeout)),
+            (carrier, _queues, (BrokerConnectionError,)),
+        )
+        for source, read, faults in sources:
             try:
                 families = list(read())
             except faults:
@@ -68,46 +79,51 @@ class StateOfService(Collector):
             yield from families
         yield up
 
+    def _postgres(self) -> Iterator[GaugeMetricFamily]:
+        at = clock.read()
+        with snapshot() as connection:
+            tally = self._campaigns.read(lambda: overview.tally(connection))
+            alerts = self._alerts.read(lambda: figures.open_alerts(connection))
+            tallies = self._platforms.read(lambda: seen.tally(connection, at))
+            waiting = rejected.counts_up_to(connection, MOST)
+            reached, live = listing.watermarks(connection), processes.live(connection)
+            passes = figures.unfinished_passes(connection)
+            others = [*_platforms(connection, tallies, at), *_webhooks(connection, at)]
+        yield _gauge(
+            "spendgate_campaigns",
+            "Campaigns by effective status",
+            "effective_status",
+            {status.value: float(tally.get(status, 0)) for status in EffectiveStatus},
+        )
+        yield _gauge(
+            "spendgate_rejected_events_waiting",
+            "Rejected events not yet replayed, by reason; of one kind and reason 10,000 are counted at most",
+            "reason",
+            _by_reason(waiting),
+        )
+        yield _gauge(
+            "spendgate_watermark_age_seconds",
+            "Seconds since the moment up to which a scheduled job is done",
+            "watermark",
+            {name: (at - reached_at).total_seconds() for name, reached_at in reached.items()},
+        )
+        yield from _processes(live)
+        yield _gauge(
+            "spendgate_open_alerts",
+            "Open alerts by kind",
+            "kind",
+            {kind.value: float(alerts.get(kind, 0)) for kind in AlertKind},
+        )
+        yield GaugeMetricFamily(
+            "spendgate_unfinished_passes",
+            "Brands with very many campaigns whose enforcement is under way, in parts",
+            passes,
+        )
+        yield from others
 
-def _postgres() -> Iterator[GaugeMetricFamily]:
-    at = clock.read()
-    with snapshot() as connection:
-        tally, waiting = overview.tally(connection), rejected.counts(connection)
-        reached = listing.watermarks(connection)
-        live = processes.live(connection)
-        alerts, passes = figures.open_alerts(connection), figures.unfinished_passes(connection)
-        platforms = [*_platforms(connection, at), *_webhooks(connection, at)]
-    yield _gauge(
-        "spendgate_campaigns",
-        "Campaigns by effective status",
-        "effective_status",
-        {status.value: tally.get(status, 0) for status in EffectiveStatus},
-    )
-    yield _gauge(
-        "spendgate_rejected_events_waiting",
-        "Rejected events not yet replayed, by reason",
-        "reason",
-        _by_reason(waiting),
-    )
-    yield _gauge(
-        "spendgate_watermark_age_seconds",
-        "Seconds since the moment up to which a scheduled job is done",
-        "watermark",
-        {name: (at - reached_at).total_seconds() for name, reached_at in reached.items()},
-    )
-    yield from _processes(live)
-    yield _gauge(
-        "spendgate_open_alerts",
-        "Open alerts by kind",
-        "kind",
-        {kind.value: float(alerts.get(kind, 0)) for kind in AlertKind},
-    )
-    yield GaugeMetricFamily(
-        "spendgate_unfinished_passes",
-        "Brands with very many campaigns whose enforcement is under way, in parts",
-        passes,
-    )
-    yield from platforms
+
+Source = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Exception], ...]]
+"""A server's name, the function that reads its gauges, and the errors that mean it is unreachable."""
 
 
 def _processes(live: Sequence[Process]) -> Iterator[GaugeMetricFamily]:
@@ -126,9 +142,8 @@ def _offset_seconds(process: Process) -> float:
     return 0.0 if process.clock_offset is None else abs(process.clock_offset.total_seconds())
 
 
-def _platforms(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:
-    """Figures of connected ad platform accounts. Without any, one small query and no series of a platform."""
-    tallies = seen.tally(connection, at)
+def _platforms(connection: Connection, tallies: Sequence[Tally], at: datetime) -> Iterator[GaugeMetricFamily]:
+    """Figures of connected ad platform accounts. Without any, no series of a platform."""
     by_state = Counts(dict.fromkeys(seen.STATES, 0))
     oldest: dict[str, float] = {}
     for one in tallies:
@@ -159,9 +174,14 @@ def _platforms(connection: Connection, at: datetime) -> Iterator[GaugeMetricFami
 
 def _webhooks(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:
     """Figures of webhooks: three small queries without endpoints."""
-    counts, oldest = deliveries.counts(connection), deliveries.oldest_pause(connection)
+    counts, oldest = deliveries.counts_up_to(connection, MOST), deliveries.oldest_pause(connection)
     states = {state: float(counts.get(state, 0)) for state in deliveries.STATES}
-    yield _gauge("spendgate_webhook_deliveries", "Stored deliveries of webhooks by state", "state", states)
+    yield _gauge(
+        "spendgate_webhook_deliveries",
+        "Deliveries of webhooks by state: of those that wait 10,000 at most, and the latest 10,000 that are settled",
+        "state",
+        states,
+    )
     waits = 0.0 if oldest is None else (at - oldest).total_seconds()
     yield GaugeMetricFamily(
         "spendgate_webhook_oldest_undelivered_pause_seconds",
@@ -175,9 +195,9 @@ def _webhooks(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamil
     )
 
 
-def _by_reason(waiting: list[tuple[str, int, int]]) -> dict[str, float]:
+def _by_reason(waiting: Mapping[str, int]) -> dict[str, float]:
     by_reason: Counts[str] = Counts()
-    for reason, inputs, _ in waiting:
+    for reason, inputs in waiting.items():
         by_reason[reason if reason in REASONS else OTHER] += inputs
     return dict(by_reason)
 
@@ -220,12 +240,3 @@ def _memory_share(info: Mapping[str, Any]) -> GaugeMetricFamily:
 
 def _of_queues(values: Mapping[str, float]) -> dict[str, float]:
     return {queue: value for queue, value in values.items() if queue in QUEUES}
-
-
-Source = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Exception], ...]]
-
-
-def _sources() -> tuple[Source, Source]:
-    """Postgres and the broker: each one's name, its reader, and the errors that mean it is unreachable."""
-    carrier = "rabbitmq" if settings().queue_is_rabbitmq else "redis"
-    return ("postgres", _postgres, (DBAPIError, PoolTimeout)), (carrier, _queues, (BrokerConnectionError,))

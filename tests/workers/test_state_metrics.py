@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from db.engine import committed
 from db.repository.access.privileges import DatabaseRole
+from db.repository.notices import deliveries
 from db.repository.shared import watermarks
 from delivery.broker import get_broker
 from docs.reference import metric_names
@@ -20,6 +21,7 @@ from tests.ports import free_port
 from tests.queues import ON_REDIS, is_rabbitmq
 from tests.world import UNIT, World, eventually
 from web import metrics as web_metrics
+from workers import state_metrics
 from workers.actors.ingest import ingest_spend
 from workers.state_metrics import StateOfService
 
@@ -28,6 +30,7 @@ REDIS_AWAY = "redis://:hidden@127.0.0.1:1/0"
 BROKER_AWAY = "amqp://:hidden@127.0.0.1:1/%2F" if is_rabbitmq() else REDIS_AWAY
 CARRIER = "rabbitmq" if is_rabbitmq() else "redis"
 STATES = ("waiting", "delayed", "dead")
+REASONS_SEEN = ("malformed", "too_old")
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -179,6 +182,31 @@ def test_stored_data_adds_no_series_and_no_label_values(world: World) -> None:
     assert samples(text).keys() == before.keys()
     assert "odd" not in text
     assert value(samples(text), "spendgate_rejected_events_waiting", reason="other") == 201
+
+
+def test_rejected_inputs_and_deliveries_are_counted_up_to_a_bound(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_metrics, "MOST", 2)
+    world.execute(
+        "INSERT INTO rejected_events (kind, reason, payload)"
+        " SELECT kind, reason, to_json(n) FROM generate_series(1, 5) AS n, (VALUES ('spend_event', 'malformed'),"
+        " ('message', 'malformed'), ('spend_event', 'too_old')) AS one(kind, reason)"
+    )
+    world.execute("UPDATE rejected_events SET replayed_at = now() WHERE reason = 'too_old' AND payload::text <> '1'")
+    world.execute(
+        "WITH made AS (INSERT INTO webhook_endpoints (url, secret, types)"
+        " VALUES ('https://one.example', '', '{campaign.paused}') RETURNING id)"
+        " INSERT INTO webhook_deliveries (endpoint_id, next_attempt_at, created_at, type, body, state, settled_at)"
+        " SELECT id, now(), now(), 'endpoint.test', '{}', state, settled_at FROM made, (VALUES"
+        " ('pending', NULL), ('pending', NULL), ('pending', NULL), ('failed', now() - interval '2 days'),"
+        " ('delivered', now()), ('failed', now())) AS one(state, settled_at)"
+    )
+    found = samples(scraped())
+    rejected = {reason: value(found, "spendgate_rejected_events_waiting", reason=reason) for reason in REASONS_SEEN}
+    assert rejected == {"malformed": 4, "too_old": 1}
+    states = {state: value(found, "spendgate_webhook_deliveries", state=state) for state in deliveries.STATES}
+    assert states == {"pending": 2, "delivered": 1, "superseded": 0, "failed": 1}
 
 
 @pytest.mark.parametrize("away", ["postgres", CARRIER])

@@ -41,6 +41,27 @@ COUNTS = text("""
     GROUP BY reason ORDER BY reason
 """)
 
+# The number of waiting inputs by reason, for each kind and reason at most :most, read from the index of waiting inputs.
+COUNTS_UP_TO = text("""
+    WITH RECURSIVE several AS (
+        (SELECT kind, reason FROM rejected_events WHERE replayed_at IS NULL ORDER BY kind, reason LIMIT 1)
+        UNION ALL
+        SELECT next.kind, next.reason FROM several CROSS JOIN LATERAL (
+            SELECT waiting.kind, waiting.reason FROM rejected_events AS waiting
+            WHERE replayed_at IS NULL AND (waiting.kind, waiting.reason) > (several.kind, several.reason)
+            ORDER BY waiting.kind, waiting.reason LIMIT 1
+        ) AS next
+    )
+    SELECT reason, sum(inputs)::bigint FROM several CROSS JOIN LATERAL (
+        SELECT count(*) AS inputs FROM (
+            SELECT FROM rejected_events AS waiting
+            WHERE replayed_at IS NULL AND waiting.kind = several.kind AND waiting.reason = several.reason
+            LIMIT :most
+        ) AS some_of_them
+    ) AS counted
+    GROUP BY reason
+""")
+
 # Claims the next inputs to replay until :until; skips inputs that another replay has claimed.
 CLAIM = text("""
     WITH claimed AS (
@@ -167,6 +188,11 @@ def waiting(
 def counts(connection: Connection) -> list[tuple[str, int, int]]:
     """For each reason: the reason, the number of waiting inputs, and how often they were received in total."""
     return [(reason, inputs, times) for reason, inputs, times in connection.execute(COUNTS)]
+
+
+def counts_up_to(connection: Connection, most: int) -> dict[str, int]:
+    """The number of waiting inputs by reason. Of one kind and reason it counts at most so many, so it stays quick."""
+    return {str(reason): int(inputs) for reason, inputs in connection.execute(COUNTS_UP_TO, {"most": most})}
 
 
 class Chosen(NamedTuple):

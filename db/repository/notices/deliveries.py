@@ -109,13 +109,23 @@ PRUNE = text("""
     WHERE id IN (SELECT id FROM webhook_deliveries WHERE settled_at < :before LIMIT :limit)
 """)
 
-# Figures for metrics: deliveries by state, the oldest pause that is not delivered, and endpoints that fail.
-COUNTS = text("SELECT state, count(*) FROM webhook_deliveries GROUP BY state")
+# Figures for metrics: deliveries by state, at most :most that wait and the latest :most that are settled; the oldest
+# pause that is not delivered, which is the first of its endpoint; and endpoints that fail.
+COUNTS_UP_TO = text("""
+    SELECT state, count(*) FROM (
+        (SELECT state FROM webhook_deliveries WHERE state = 'pending' LIMIT :most)
+        UNION ALL
+        (SELECT state FROM webhook_deliveries WHERE settled_at IS NOT NULL ORDER BY settled_at DESC LIMIT :most)
+    ) AS some_of_them
+    GROUP BY state
+""")
 
 OLDEST_PAUSE = text("""
-    SELECT min(webhook_deliveries.created_at)
-    FROM webhook_endpoints JOIN webhook_deliveries ON endpoint_id = webhook_endpoints.id
-    WHERE enabled AND state = 'pending' AND urgency = 0
+    SELECT min(first.created_at) FROM webhook_endpoints CROSS JOIN LATERAL (
+        SELECT created_at FROM webhook_deliveries
+        WHERE endpoint_id = webhook_endpoints.id AND state = 'pending' AND urgency = 0 ORDER BY id LIMIT 1
+    ) AS first
+    WHERE enabled
 """)
 
 FAILING = text("SELECT count(*) FROM webhook_endpoints WHERE enabled AND failing_since IS NOT NULL")
@@ -266,9 +276,9 @@ def prune(connection: Connection, before: datetime) -> int:
     return connection.execute(PRUNE, {"before": before, "limit": ROWS_A_BATCH}).rowcount
 
 
-def counts(connection: Connection) -> dict[str, int]:
-    """The number of stored deliveries by state."""
-    return {state: count for state, count in connection.execute(COUNTS)}  # noqa: C416 - rows are no pairs to mypy
+def counts_up_to(connection: Connection, most: int) -> dict[str, int]:
+    """The number of deliveries by state, among at most so many that wait and the latest so many that are settled."""
+    return {str(state): int(count) for state, count in connection.execute(COUNTS_UP_TO, {"most": most})}
 
 
 def oldest_pause(connection: Connection) -> datetime | None:
