@@ -97,7 +97,7 @@ class RabbitQueues:
         self._server = server
 
     def put(self, queue_name: str, name: str, data: bytes) -> None:
-        from delivery.rabbitmq.broker import declare  # noqa: PLC0415 - after the environment is set
+        from delivery.rabbitmq.queues import declare  # noqa: PLC0415 - after the environment is set
 
         properties = pika.BasicProperties(delivery_mode=2, message_id=name)
         with self._channel() as channel:
