@@ -48,10 +48,10 @@ def traced(messages: list[bytes]) -> list[bytes]:
     ]
 
 
-def ingested(stage: BenchStage, batches: Batches, warm: Batches) -> float:
-    """Events a second with every message traced; see `benchmarks.ingest.ingested`."""
+def ingested(stage: BenchStage, batches: Batches, warm: Batches, *, is_on: bool) -> float:
+    """Events a second of messages with sampled senders, by workers with traces or without."""
     ready = traced(workload.messages(batches))
-    with collecting() as settings, stage.using(settings), stage.copied() as observer, stage.workers():
+    with collecting() as settings, stage.using(settings if is_on else {}), stage.copied() as observer, stage.workers():
         stage.put(traced(workload.messages(warm)))
         stage.until_done()
         seconds = stage.seconds_for(ready)
