@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Engine, event
@@ -14,14 +15,19 @@ MAX_CHARACTERS: Final = 2_000
 def round_trip(statements: Iterable[object]) -> AbstractContextManager[object]:
     """A span around a round trip to Postgres that sends these statements, named like the last one's first word.
 
-    Only within another span: the SQL of background threads would make a trace for each statement.
+    Only within another span that is kept: the SQL of background threads would make a trace for each statement.
     """
-    if tracing.traceparent() is None:
+    if not tracing.is_recording():
         return tracing.NOTHING
-    texts = [" ".join(str(statement).split()) for statement in statements]
+    texts = [_in_one_line(str(statement)) for statement in statements]
     name = texts[-1].partition(" ")[0].upper() if texts else "SQL"
     query = "; ".join(texts)[:MAX_CHARACTERS]
     return tracing.span(name, "client", attributes={"db.system.name": "postgresql", "db.query.text": query})
+
+
+@lru_cache(maxsize=1_000)
+def _in_one_line(statement: str) -> str:
+    return " ".join(statement.split())
 
 
 def trace_statements(engine: Engine) -> None:

@@ -68,6 +68,11 @@ class Traces:
         current.set_attributes(attributes)
 
     @staticmethod
+    def is_recording() -> bool:
+        """Whether there is a current span that is kept."""
+        return trace.get_current_span().is_recording()
+
+    @staticmethod
     def traceparent() -> str | None:
         """The current span as a `traceparent`; None without a span."""
         context = trace.get_current_span().get_span_context()

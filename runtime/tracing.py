@@ -90,6 +90,11 @@ def describe(name: str | None = None, attributes: Attributes = NO_ATTRIBUTES) ->
         _traces.describe(name, attributes)
 
 
+def is_recording() -> bool:
+    """Returns whether there is a current span that is kept."""
+    return _traces is not None and _traces.is_recording()
+
+
 def traceparent() -> str | None:
     """Returns the current span in the form of the header `traceparent`, or None without a span."""
     return None if _traces is None else _traces.traceparent()
@@ -102,7 +107,7 @@ def is_traceparent(value: object) -> bool:
 
 def is_sampled(traceparent: str) -> bool:
     """Returns whether the sender of a valid `traceparent` records its span."""
-    return int(traceparent[-2:], 16) & 1 == 1
+    return traceparent[-1] in "13579bdf"
 
 
 def log_fields(_logger: object, _method: str, event: Any) -> Any:
