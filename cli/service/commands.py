@@ -4,11 +4,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import structlog
 import typer
@@ -32,6 +32,8 @@ PORTS_TRIED = 50
 SERVER_POLL_SECONDS = 0.5
 READY_POLL_SECONDS = 0.02
 ANSWER_SECONDS = 30.0
+REDIS_URLS: Final = {"web": "WEB_REDIS_URL", "worker": "WORKER_REDIS_URL", "scheduler": "SCHEDULER_REDIS_URL"}
+"""The variable with the URL of each process's own Redis user, for servers that are not embedded."""
 
 log = structlog.get_logger()
 
@@ -136,9 +138,10 @@ def _run(servers: embedded.Servers, stop: Stop, home: Path, port: int, *, demo: 
     settings.cache_clear()
     clock.reset()
     logs.configure()
-    urls = _urls_of_roles(servers)
+    redis_urls, urls = _redis_urls(servers), _urls_of_roles(servers)
     with _platform_of_demo(stop, home) if demo else nullcontext() as platform_page:
-        return _run_programs(servers, stop, home, urls, seconds=seconds, platform_page=platform_page)
+        programs = _programs(urls, redis_urls, demo=demo)
+        return _run_programs(servers, stop, home, programs, seconds=seconds, platform_page=platform_page)
 
 
 def _platform_of_demo(stop: Stop, home: Path) -> AbstractContextManager[str]:
@@ -152,7 +155,7 @@ def _run_programs(
     servers: embedded.Servers,
     stop: Stop,
     home: Path,
-    urls: Mapping[DatabaseRole, str],
+    programs: Sequence[Program],
     *,
     seconds: float | None,
     platform_page: str | None,
@@ -170,7 +173,7 @@ def _run_programs(
         timer.daemon = True
         timer.start()
     with _announced_when_ready(servers, stop, home):
-        code = supervise(_programs(urls, demo=demo), stop=stop, grace_seconds=settings().shutdown_seconds + 5)
+        code = supervise(programs, stop=stop, grace_seconds=settings().shutdown_seconds + 5)
     log.info("service.stopped")
     return code
 
@@ -235,14 +238,25 @@ def _urls_of_roles(servers: embedded.Servers) -> dict[DatabaseRole, str]:
         return roles.create(driver, {}, rotate=True)
 
 
-def _programs(urls: Mapping[DatabaseRole, str], *, demo: bool) -> list[Program]:
+def _redis_urls(servers: embedded.Servers) -> dict[str, dict[str, str]]:
+    """The REDIS_URL of each process that has one of its own. Removes their variables: no process gets another's."""
+    given = {name: os.environ.pop(variable, "") for name, variable in REDIS_URLS.items()}
+    return {name: {"REDIS_URL": url} for name, url in given.items() if url and not servers.processes}
+
+
+def _programs(
+    urls: Mapping[DatabaseRole, str], redis_urls: Mapping[str, dict[str, str]], *, demo: bool
+) -> list[Program]:
     web, worker = {"DATABASE_URL": urls[DatabaseRole.WEB]}, {"DATABASE_URL": urls[DatabaseRole.WORKER]}
     modules = {"web": "web", "worker": "workers", "scheduler": "workers.scheduler"}
     if demo:
         modules["demo"] = "cli.service.demo"
     open_dashboard = {"SPENDGATE_OPEN_DASHBOARD": os.environ.get("SPENDGATE_OPEN_DASHBOARD", "true")}
     env = {"web": web | open_dashboard if addresses.is_loopback(settings().host) else web, "demo": web}
-    return [Program(name, (sys.executable, "-m", module), env.get(name, worker)) for name, module in modules.items()]
+    return [
+        Program(name, (sys.executable, "-m", module), env.get(name, worker) | redis_urls.get(name, {}))
+        for name, module in modules.items()
+    ]
 
 
 def _port() -> int:

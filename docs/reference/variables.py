@@ -6,6 +6,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from cli.roles import password_variable, url_variable
+from cli.service.commands import REDIS_URLS
 from db.repository.access.privileges import DatabaseRole
 from docs.reference.tables import UNDESCRIBED, Cells
 from runtime.settings import Settings
@@ -18,7 +19,7 @@ def variables() -> dict[str, FieldInfo | None]:
     """Every variable that a process reads; None for those that are read without a declaration."""
     declared = {_variable(field): field for field in Settings.model_fields.values()}
     roles = [variable(role) for variable in (url_variable, password_variable) for role in DatabaseRole]
-    return {**dict.fromkeys(roles), **declared}
+    return {**dict.fromkeys([*roles, *REDIS_URLS.values()]), **declared}
 
 
 def _variable(field: FieldInfo) -> str:

@@ -22,6 +22,12 @@ URLS = {
     "WORKER_DATABASE_URL": "postgresql://worker:c@db/x",
     "WEB_DATABASE_URL": "postgresql://web:d@db/x",
 }
+REDIS_URLS = {
+    "REDIS_URL": "redis://all:a@redis/0",
+    "WORKER_REDIS_URL": "redis://worker:b@redis/0",
+    "WEB_REDIS_URL": "redis://web:c$d e@redis/0",
+    "SCHEDULER_REDIS_URL": "redis://scheduler:d@redis/0",
+}
 OWN = {"release": "MIGRATOR", "web": "WEB", "worker": "WORKER", "scheduler": "WORKER"}
 
 
@@ -30,7 +36,7 @@ def path(tmp_path: Path) -> str:
     """Returns a PATH on which `python` and `spendgate` print their command line and URLs."""
     for name in ("python", "spendgate"):
         program = tmp_path / name
-        program.write_text('#!/bin/sh\necho "$0 $*"\nenv | grep DATABASE_URL= | sort\n')
+        program.write_text('#!/bin/sh\necho "$0 $*"\nenv | grep -E "^([A-Z]+_)?(DATABASE|REDIS)_URL=" | sort\n')
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return f"{tmp_path}:{os.environ['PATH']}"
 
@@ -45,18 +51,33 @@ def test_procfile_gives_each_process_only_the_url_of_its_role(path: str, process
     program, *variables = started(LINES[process], path, URLS)
     own = URLS[f"{OWN[process]}_DATABASE_URL"]
     assert f"DATABASE_URL={own}" in variables
-    assert {variable.partition("=")[2] for variable in variables} == {own}
+    assert {variable.partition("=")[2] for variable in variables if "DATABASE" in variable} == {own}
     assert "postgresql" not in program
 
 
+@pytest.mark.parametrize("process", ["web", "worker", "scheduler"])
+def test_procfile_gives_each_process_only_the_url_of_its_redis_user(path: str, process: str) -> None:
+    program, *variables = started(LINES[process], path, REDIS_URLS)
+    own = REDIS_URLS[f"{process.upper()}_REDIS_URL"]
+    assert f"REDIS_URL={own}" in variables
+    assert {variable.partition("=")[2] for variable in variables if "REDIS" in variable} == {own}
+    assert "redis:" not in program
+
+
+def test_procfile_gives_the_migration_no_url_of_a_redis_user(path: str) -> None:
+    _, *variables = started(LINES["release"], path, REDIS_URLS)
+    assert [variable for variable in variables if "_REDIS_URL" in variable] == []
+
+
 @pytest.mark.parametrize("process", OWN)
-def test_procfile_gives_database_url_to_every_process_without_role_urls(path: str, process: str) -> None:
-    _, *variables = started(LINES[process], path, {"DATABASE_URL": URLS["DATABASE_URL"]})
-    assert variables == [f"DATABASE_URL={URLS['DATABASE_URL']}"]
+def test_procfile_gives_the_common_urls_to_every_process_without_urls_of_its_own(path: str, process: str) -> None:
+    common = {"DATABASE_URL": URLS["DATABASE_URL"], "REDIS_URL": REDIS_URLS["REDIS_URL"]}
+    _, *variables = started(LINES[process], path, common)
+    assert variables == [f"{name}={url}" for name, url in common.items()]
 
 
 def test_procfile_has_no_url_on_a_command_line(path: str) -> None:
-    assert all("env DATABASE_URL" not in line for line in LINES.values())
+    assert all(f"env {name}" not in line for line in LINES.values() for name in ("DATABASE_URL", "REDIS_URL"))
     assert set(LINES) == set(OWN)
 
 

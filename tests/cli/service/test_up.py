@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -18,7 +18,9 @@ import httpx2 as httpx
 import psycopg
 import pytest
 
+from cli.service import commands
 from runtime.embedded import servers as embedded
+from runtime.embedded.supervisor import Program
 from runtime.settings import settings
 from tests.cli.conftest import Spendgate
 from tests.cli.shell import UNCHANGED, CommandResult, Env, Service, serving, shell
@@ -274,6 +276,30 @@ def test_up_uses_the_servers_whose_urls_are_set(
         assert spendgate("up").code == 0
         pressed.result()
     world.verify()
+
+
+def test_up_gives_each_process_the_urls_of_its_own_users(
+    world: World, spendgate: Spendgate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORT", str(free_port()))
+    monkeypatch.setenv("LOG_FORMAT", "json")
+    own = {"web": "redis://web:a@redis.example/0", "scheduler": "redis://scheduler:b@redis.example/0"}
+    for name, url in own.items():
+        monkeypatch.setenv(f"{name.upper()}_REDIS_URL", url)
+    monkeypatch.setenv("WORKER_DATABASE_URL", f"{world.url}?application_name=worker")
+    settings.cache_clear()
+    started: list[Program] = []
+
+    def supervise(programs: Sequence[Program], **_: object) -> int:
+        started.extend(programs)
+        assert not os.environ.keys() & {*commands.REDIS_URLS.values(), "WORKER_DATABASE_URL"}
+        return 0
+
+    monkeypatch.setattr(commands, "supervise", supervise)
+    assert spendgate("up").code == 0
+    assert {one.name: one.env.get("REDIS_URL") for one in started} == {"worker": None} | own
+    databases = {one.name: "application_name" in one.env["DATABASE_URL"] for one in started}
+    assert databases == {"web": False, "worker": True, "scheduler": True}
 
 
 def press_ctrl_c_when(done: Callable[[], bool]) -> None:
