@@ -1,6 +1,7 @@
 """The Helm chart: its values, schema and templates agree, and helm renders it where it is installed."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -23,7 +24,24 @@ NAMED = re.compile(r"\.Values\.([\w.]+)")
 SCOPED = "worker.autoscaling"
 """The part of the values that a template enters by `with`."""
 
-helm = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
+SDK = os.environ.get("SPENDGATE_TEST_HELM")
+"""A Python with the package helm-python-sdk, which holds Helm's own code; it serves where no `helm` is installed."""
+
+helm = pytest.mark.skipif(shutil.which("helm") is None and SDK is None, reason="neither helm nor its SDK is installed")
+
+LINT_BY_SDK = """
+import json, sys, helm_python
+report = helm_python.lint(sys.argv[1], strict=True)
+sys.exit(json.dumps(report) if report["errors"] or any(one["severity"] > 1 for one in report["messages"]) else 0)
+"""
+RENDER_BY_SDK = """
+import sys, helm_python
+with helm_python.Chart.load(sys.argv[1]) as chart:
+    values = helm_python.values_from_yaml(sys.stdin.read())
+    chart.validate_schema(values)
+    manifests = chart.render(values, name="one")
+print("\\n---\\n".join(text for name, text in manifests.items() if name.endswith(".yaml")))
+"""
 
 VARIANTS: list[dict[str, Any]] = [
     {},
@@ -110,21 +128,62 @@ def test_metric_of_the_autoscaling_exists() -> None:
     assert metrics()[VALUES["worker"]["autoscaling"]["metric"]].labels == ("queue",)
 
 
+def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The manifests that Helm makes of the chart."""
+    of_helm = ["helm", "template", "one", str(CHART), "--values", "-"]
+    done = subprocess.run(
+        of_helm if shutil.which("helm") else [str(SDK), "-c", RENDER_BY_SDK, str(CHART)],
+        input=yaml.safe_dump(values),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+def of_kind(manifests: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    """The manifests of a kind, by name."""
+    return {one["metadata"]["name"]: one for one in manifests if one["kind"] == kind}
+
+
 @helm
 def test_helm_lints_the_chart() -> None:
-    subprocess.run(["helm", "lint", "--strict", str(CHART)], check=True)
+    of_helm = ["helm", "lint", "--strict", str(CHART)]
+    subprocess.run(of_helm if shutil.which("helm") else [str(SDK), "-c", LINT_BY_SDK, str(CHART)], check=True)
 
 
 @helm
 @pytest.mark.parametrize("values", VARIANTS)
 def test_helm_renders_the_chart(values: dict[str, Any]) -> None:
-    rendered = subprocess.run(
-        ["helm", "template", "one", str(CHART), "--values", "-"],
-        input=yaml.safe_dump(values),
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    kinds = [one["kind"] for one in yaml.safe_load_all(rendered) if one]
-    assert kinds.count("Deployment") == 3
-    assert "Job" in kinds
+    manifests = rendered(values)
+    assert of_kind(manifests, "Deployment").keys() == {"one-web", "one-worker", "one-scheduler"}
+    (job,) = of_kind(manifests, "Job").values()
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    for name, deployment in of_kind(manifests, "Deployment").items():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+        assert ("readinessProbe" in container) == (name == "one-web")
+        selector = deployment["spec"]["selector"]["matchLabels"]
+        assert selector.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    budgets = of_kind(manifests, "PodDisruptionBudget")
+    assert set(budgets) == (set() if values.get("disruptionBudget") else {"one-web", "one-worker"})
+
+
+@helm
+def test_workers_are_scaled_by_the_age_of_the_queue_alone() -> None:
+    manifests = rendered({"worker": {"autoscaling": {"enabled": True}}})
+    (scaler,) = of_kind(manifests, "HorizontalPodAutoscaler").values()
+    (metric,) = scaler["spec"]["metrics"]
+    assert metric["external"]["metric"]["name"] == VALUES["worker"]["autoscaling"]["metric"]
+    assert scaler["spec"]["scaleTargetRef"]["name"] == "one-worker"
+    assert "replicas" not in of_kind(manifests, "Deployment")["one-worker"]["spec"]
+
+
+@helm
+def test_large_numbers_reach_processes_with_all_their_digits() -> None:
+    settings = {"SPENDGATE_MAX_MESSAGE_BYTES": 36_000_000, "SPENDGATE_CLOCK_SPEED": 2.5, "SPENDGATE_TRACING": True}
+    worker = of_kind(rendered({"settings": settings}), "Deployment")["one-worker"]
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    env = {one["name"]: one["value"] for one in container["env"]}
+    assert [env[name] for name in settings] == ["36000000", "2.5", "true"]

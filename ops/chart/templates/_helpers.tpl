@@ -46,6 +46,11 @@ volumes:
     emptyDir: {}
 {{- end }}
 
+{{/* A value as text. Helm reads numbers as floats, which toString would write as 3.6e+07. */}}
+{{- define "spendgate.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
 {{/* What every container shares: a dict of root, secret, settings and resources. */}}
 {{- define "spendgate.container" -}}
 image: "{{ .root.Values.image.repository }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}"
@@ -59,7 +64,7 @@ envFrom:
 env:
   {{- range $name, $value := merge (dict) .settings .root.Values.settings }}
   - name: {{ $name }}
-    value: {{ $value | toString | quote }}
+    value: {{ include "spendgate.text" $value | quote }}
   {{- end }}
   - name: SPENDGATE_METRICS_HOST
     value: 0.0.0.0
