@@ -1,12 +1,15 @@
 """Files in which worker processes keep their metrics, a set for each slot; the master serves the metrics of all slots.
 
 A process that replaces a dead one takes over its slot and continues its counters: the number of files stays constant.
+The files are as large as they become from the start: on a full disk a write to a new page would kill its process.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,18 +20,58 @@ MASTER_SLOT: Final = "master"
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client finds the folder."""
 
+PREFIX: Final = "spendgate-metrics-"
+LOCK: Final = "lock"
+"""The file of a folder that its master, or one of its processes, has locked as long as it lives."""
+
+KINDS: Final = ("counter", "histogram", "gauge_max", "gauge_sum")
+"""The kinds of metrics; each slot has a file for each."""
+
+FILE_BYTES: Final = 1 << 16
+"""Size of each file: several times what all series of one kind take."""
+
 _slot = MASTER_SLOT
 
 
-def begin() -> Path:
-    """Makes a new folder for the metrics that are declared from now on, and returns it.
+def begin(slots: int) -> Path | None:
+    """Makes a new folder for the metrics that are declared from now on, with files for so many processes.
 
-    Call it before `runtime.metrics` is imported. Forked processes call `use_slot`.
+    Call it before `runtime.metrics` is imported. Forked processes call `use_slot`. Removes the folders of masters that
+    were killed. Returns None if the disk has no room: each process then keeps its metrics for itself.
     """
-    folder = Path(tempfile.mkdtemp(prefix="spendgate-metrics-"))
+    _remove_abandoned()
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    except OSError:
+        return None
+    try:
+        _lock(folder)
+        for slot in (MASTER_SLOT, *map(str, range(slots))):
+            for kind in KINDS:
+                (folder / f"{kind}_{slot}.db").write_bytes(bytes(FILE_BYTES))
+    except OSError:
+        remove(folder)
+        return None
     os.environ[VARIABLE] = str(folder)
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: _slot)  # type: ignore[no-untyped-call]
     return folder
+
+
+def _lock(folder: Path) -> None:
+    """Locks the folder until this process and those that it forks have ended. Raises OSError if another has it."""
+    descriptor = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+def _remove_abandoned() -> None:
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
+        with suppress(OSError), lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove(lock.parent)
 
 
 def use_slot(slot: str) -> None:
@@ -37,10 +80,11 @@ def use_slot(slot: str) -> None:
     _slot = slot
 
 
-def registry_of(folder: Path) -> CollectorRegistry:
-    """A registry that adds up the files of all slots at each scrape."""
+def registry_of(folder: Path | None) -> CollectorRegistry:
+    """A registry that adds up the files of all slots at each scrape; an empty one without a folder."""
     registry = CollectorRegistry()
-    _Collector(registry, path=str(folder))  # type: ignore[no-untyped-call]  # it is not annotated
+    if folder is not None:
+        _Collector(registry, path=str(folder))  # type: ignore[no-untyped-call]  # it is not annotated
     return registry
 
 

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import sys
+import tempfile
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -43,16 +44,24 @@ IDLE_THREAD_POLL_SECONDS = 60.0
 def main() -> int:
     """Runs the master until SIGTERM or SIGINT; returns 0. Exits with 2 for a bad setting."""
     from runtime import metric_files  # noqa: PLC0415
+    from runtime.settings import SettingsError, settings  # noqa: PLC0415
 
     gc.disable()  # until everything is imported: that stays until the process ends
-    folder = metric_files.begin()  # before the metrics are declared
+    try:
+        slots = settings().worker_processes
+    except SettingsError:  # which `workers.main` reports
+        slots = 0
+    folder = metric_files.begin(slots)  # before the metrics are declared
     try:
         return _run_master(folder)
     finally:
-        metric_files.remove(folder)
+        if folder is not None:
+            metric_files.remove(folder)
 
 
-def _run_master(folder: "Path") -> int:
+def _run_master(folder: "Path | None") -> int:
+    import structlog  # noqa: PLC0415
+
     import workers.main  # noqa: F401, PLC0415 - checks the settings and configures the logs before any fork
     from app.doctor.checkup import log_at_start  # noqa: PLC0415
     from delivery.broker import get_broker  # noqa: PLC0415
@@ -65,6 +74,8 @@ def _run_master(folder: "Path") -> int:
     gc.freeze()
     gc.enable()  # before any fork
     read = settings()
+    if folder is None:
+        structlog.get_logger().error("metrics.no_room", folder=tempfile.gettempdir())
     metrics_server.serve_in_fork(metrics_server.listeners(read.worker_metrics_port), metric_files.registry_of(folder))
     log_concerns()
     log_at_start()
