@@ -11,6 +11,9 @@ from db.pool import unpooled_engine
 
 STATEMENT_TIMEOUT = "15min"
 
+# How often Postgres checks that the client lives: otherwise a killed migration keeps its locks until a statement ends.
+CLIENT_CHECK_INTERVAL = "1s"
+
 # In the order of locks. Everyone who counts or enforces takes one of these first, so none of them is in the middle of a
 # transaction once both are locked. Reading goes on.
 LOCKED_FIRST = (("spend_events", "SHARE ROW EXCLUSIVE"), ("brands", "EXCLUSIVE"))
@@ -32,6 +35,7 @@ def prepare(connection: Connection) -> None:
     lock_timeout_ms = context.config.attributes.get("lock_timeout_ms", FIRST_LOCK_TIMEOUT_MS)
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(lock_timeout_ms)}")
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
+    connection.exec_driver_sql(f"SET LOCAL client_connection_check_interval = '{CLIENT_CHECK_INTERVAL}'")
     for table, mode in LOCKED_FIRST:
         if connection.exec_driver_sql(f"SELECT to_regclass('{table}')").scalar_one() is not None:
             connection.exec_driver_sql(f"LOCK TABLE ONLY {table} IN {mode} MODE")

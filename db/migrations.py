@@ -75,8 +75,9 @@ def stored() -> str:
 def upgrade(revision: str = HEAD, using: "Config | None" = None) -> None:
     """Brings the database at DATABASE_URL forward to a revision, one transaction a revision.
 
-    Tries again after a deadlock or a lock timeout, for PATIENCE_SECONDS; revisions that are done stay done. Raises
-    InvalidValue if this version does not know the revision, or the database's.
+    Tries again after a deadlock, a lock timeout, and if another process migrates at the same time, for
+    PATIENCE_SECONDS; revisions that are done stay done. Raises InvalidValue if this version does not know the revision,
+    or the database's.
     """
     from alembic import command  # noqa: PLC0415
 
@@ -102,15 +103,19 @@ def _retried(run: Callable[["Config", str], None], using: "Config", revision: st
     deadline = time.monotonic() + PATIENCE_SECONDS
     for attempt in itertools.count(1):
         using.attributes["lock_timeout_ms"] = FIRST_LOCK_TIMEOUT_MS if attempt % LONG_EVERY else LONG_LOCK_TIMEOUT_MS
+        before = stored()
         try:
             run(using, revision)
-        except CommandError as error:
-            raise InvalidValue("revision", str(error)) from None
-        except DBAPIError as error:
-            state = getattr(error.orig, "sqlstate", None)
-            if state not in RETRIED_STATES or time.monotonic() > deadline:
+        except (CommandError, DBAPIError) as error:
+            if time.monotonic() > deadline or not (_is_contention(error) or stored() != before):
+                if isinstance(error, CommandError):
+                    raise InvalidValue("revision", str(error)) from None
                 raise
-            log.warning("migration.retried", attempt=attempt, error=type(error.orig).__name__)
+            log.warning("migration.retried", attempt=attempt, error=type(getattr(error, "orig", error)).__name__)
         else:
             return
         time.sleep(random.uniform(0.5, 1) * min(0.1 * 2**attempt, MAX_PAUSE_SECONDS))  # noqa: S311 - jitter
+
+
+def _is_contention(error: Exception) -> bool:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in RETRIED_STATES

@@ -42,6 +42,11 @@ def test_migration_times_out_on_a_locked_table_and_changes_nothing(empty: Connec
     assert "brands" in names(empty, TABLES)
 
 
+def test_postgres_ends_the_statement_of_a_killed_migration_within_a_second(empty: Connection) -> None:
+    command.upgrade(config(empty), "head")
+    assert empty.exec_driver_sql("SHOW client_connection_check_interval").scalar_one() == "1s"
+
+
 def test_migration_puts_existing_campaigns_in_default_accounts(empty: Connection) -> None:
     command.upgrade(config(empty), "0007")
     empty.exec_driver_sql("INSERT INTO brands (name) VALUES ('a'), ('b')")

@@ -1,6 +1,10 @@
 """`spendgate migrate`: forward, back, and a refusal where nothing was done."""
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy.exc import ProgrammingError
 
 from db import migrations
 from tests.cli.shell import CommandResult, shell
@@ -33,6 +37,39 @@ def test_migrate_goes_back_one_revision_and_forward_again(world: World) -> None:
     assert shell("migrate").out == f"the database is at {HEAD}\n"
     assert stored(world) == HEAD
     assert shell("migrate").out == f"the database is at {HEAD} already\n"
+
+
+@pytest.mark.parametrize("raised", [CommandError("one row expected"), ProgrammingError("CREATE", None, Exception())])
+def test_migration_that_another_process_overtakes_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    migrations.downgrade(BEFORE)
+    upgrade, calls = command.upgrade, list[str]()
+
+    def overtaken(using: Config, revision: str) -> None:
+        upgrade(using, revision)
+        calls.append(revision)
+        if len(calls) == 1:
+            raise raised
+
+    monkeypatch.setattr(command, "upgrade", overtaken)
+    migrations.upgrade()
+    assert stored(world) == HEAD
+    assert len(calls) == 2
+
+
+def test_migration_that_fails_by_itself_is_not_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrations.downgrade(BEFORE)
+    calls = []
+
+    def failing(_using: Config, revision: str) -> None:
+        calls.append(revision)
+        raise ProgrammingError("CREATE", None, Exception())
+
+    monkeypatch.setattr(command, "upgrade", failing)
+    with pytest.raises(ProgrammingError):
+        migrations.upgrade()
+    assert (len(calls), stored(world)) == (1, BEFORE)
 
 
 def test_dry_run_lists_revisions_and_changes_nothing(world: World) -> None:
