@@ -120,7 +120,7 @@ def check(account: int) -> Checked:
     """Tries the connection with two reads and says what is missing. Raises InvalidValue if there is none."""
     with transaction() as connection:
         stored = connections.required_connection(connection, account)
-        owners = rows.campaigns_of_account(connection, account)
+        owners = rows.campaigns_of_account(connection, stored.platform, account)
     found = Checked(account, campaigns_here=len({one.campaign_id for one in owners}))
     if not quota.reserve(stored.platform, 2):
         found.missing.append("the operations of 24 hours are used up but for pauses: check again later")

@@ -10,8 +10,8 @@ from db.repository.platforms.spend import AccountCampaign
 class OwnedDays:
     """The owners of the external ids of one account, by day, as spend inputs that name the ids find them.
 
-    A released id belongs to its former campaign before the day of its release. A campaign that came from another
-    account owns its id here from the day on which it left that one.
+    A released id belongs to its former campaign before the day of its release. Other accounts may have had a campaign
+    on the same days: see AccountCampaign.
     """
 
     def __init__(self, owners: Iterable[AccountCampaign]) -> None:
@@ -29,14 +29,27 @@ class OwnedDays:
 
     def owner(self, external_id: str, day: date) -> int | None:
         """The campaign whose spend the id's spend on the day is; None if none of this account."""
-        for claim in self._claims.get(external_id, ()):
-            if claim.until_day is None or day < claim.until_day:
-                return claim.campaign_id if claim.from_day is None or day >= claim.from_day else None
-        return None
+        claim = self._claim(external_id, day)
+        return None if claim is None else claim.campaign_id
 
-    def owns(self, campaign_id: int, day: date) -> bool:
-        """Whether the campaign owns an id of this account on the day, so that the account tells its spend."""
-        return any(self.owner(name, day) == campaign_id for name in self._names.get(campaign_id, ()))
+    def adds(self, campaign_id: int, day: date) -> bool:
+        """Whether another account tells spend of the campaign on the day too, to which this one's is added."""
+        return any(one.adds_before is not None and day < one.adds_before for one in self._of_day(campaign_id, day))
+
+    def is_told(self, campaign_id: int, day: date) -> bool:
+        """Whether this account tells the campaign's spend on the day, so that a day which its answer lacks is zero."""
+        claims = list(self._of_day(campaign_id, day))
+        return bool(claims) and all(one.keeps_before is None or day >= one.keeps_before for one in claims)
+
+    def _claim(self, external_id: str, day: date) -> AccountCampaign | None:
+        claims = self._claims.get(external_id, ())
+        return next((one for one in claims if one.until_day is None or day < one.until_day), None)
+
+    def _of_day(self, campaign_id: int, day: date) -> Iterator[AccountCampaign]:
+        for name in self._names.get(campaign_id, ()):
+            claim = self._claim(name, day)
+            if claim is not None and claim.campaign_id == campaign_id:
+                yield claim
 
     def spend(self, rows: Iterable[DaySpend]) -> Iterator[tuple[int, date, list[DaySpend]]]:
         """The rows of each campaign and day; several where the campaign's id was corrected."""

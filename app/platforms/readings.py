@@ -51,10 +51,6 @@ def planned(
     zones = readable_zones({one.time_zone for one in owners})
     for one in owners:
         zone = zones.get(one.time_zone)
-        if one.from_day is not None and one.from_day > days[1]:
-            problems[f"campaign {one.campaign_id} left another account: its spend here counts from {one.from_day}"] = (
-                None
-            )
         if one.brand_id not in of_brands:
             of_brands[one.brand_id] = list(problems_of(one, account, currency, zone, days, has_hours=has_hours))
         found = of_brands[one.brand_id]

@@ -143,7 +143,7 @@ def _pull_days(stored: StoredConnection, platform: Platform, account: Account, c
     days_back = HISTORY_DAYS if is_history else 1
     days = (today - days_back * ONE_DAY, today)
     with transaction() as connection:
-        owners = rows.campaigns_of_account(connection, stored.id)
+        owners = rows.campaigns_of_account(connection, stored.platform, stored.id)
         before = pace.limits_now(connection, stored.id, owners, as_of)
     plan = planned(owners, zone, stored.currency, days, has_hours=platform.has_hours)
     tally = _Tally()
@@ -247,19 +247,31 @@ def _totals(stored: StoredConnection, reading: Reading, as_of: datetime) -> Iter
     """The totals to count: those of the answer, and zero for days with a stored total that the answer lacks.
 
     An answer for a range of days is complete: platforms leave out days without cost. Days on which a campaign owns no
-    id in this account are left as they are.
+    id in this account are left as they are. Figures that add up with another account's have a source of their own.
     """
-    common = {"source": stored.platform, "as_of": as_of.isoformat(), "currency": stored.currency}
+    common = {"as_of": as_of.isoformat(), "currency": stored.currency}
+    sources = {False: stored.platform, True: added_source(stored)}
     owned = OwnedDays(reading.owners)
     answered = set()
     for campaign_id, day, some in owned.spend(reading.spend):
-        answered.add((campaign_id, day))
+        source = sources[owned.adds(campaign_id, day)]
+        answered.add((source, campaign_id, day))
         named: dict[str, Any] = {"campaign_id": campaign_id}
         if len(some) == 1:
             named = {"platform": stored.platform, "external_id": some[0].external_id, "account": stored.account_id}
-        yield {**common, **named, "day": day.isoformat(), "total_micros": sum(row.micros for row in some)}
-    with transaction() as connection:
-        with_spend = rows.days_with_spend(connection, stored.platform, owned.campaign_ids, *reading.days)
-    for campaign_id, day in with_spend:
-        if day not in reading.left_out and (campaign_id, day) not in answered and owned.owns(campaign_id, day):
-            yield {**common, "campaign_id": campaign_id, "day": day.isoformat(), "total_micros": 0}
+        total = sum(row.micros for row in some)
+        yield {**common, **named, "source": source, "day": day.isoformat(), "total_micros": total}
+    for is_added, source in sources.items():
+        with transaction() as connection:
+            with_spend = rows.days_with_spend(connection, source, owned.campaign_ids, *reading.days)
+        for campaign_id, day in with_spend:
+            is_known = (source, campaign_id, day) in answered or day in reading.left_out
+            is_of_source = owned.adds(campaign_id, day) is is_added
+            if not is_known and is_of_source and (is_added or owned.is_told(campaign_id, day)):
+                named = {"source": source, "campaign_id": campaign_id}
+                yield {**common, **named, "day": day.isoformat(), "total_micros": 0}
+
+
+def added_source(stored: StoredConnection) -> str:
+    """The source of the account's figures for days on which another account of the platform tells a campaign's too."""
+    return f"{stored.platform}:{stored.account_id}"

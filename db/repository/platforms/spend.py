@@ -6,25 +6,32 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-# The account's campaigns, each from the day on which it left another account, and earlier owners of its external ids. A
-# default account, whose id nobody knows, may be this one.
-OWNERS = """
-    SELECT id AS campaign_id, brand_id, external_id, NULL::date AS until_day, (
-        SELECT max(elsewhere.until_day) FROM released_external_ids AS elsewhere
-        JOIN platform_accounts AS other ON other.id = elsewhere.platform_account_id AND other.account_id IS NOT NULL
-        WHERE elsewhere.campaign_id = campaigns.id AND elsewhere.platform = campaigns.platform
-            AND elsewhere.platform_account_id <> :account
-    ) AS from_day
-    FROM campaigns WHERE platform_account_id = :account AND external_id IS NOT NULL
-    UNION
-    SELECT campaign_id, brand_id, external_id, until_day, NULL FROM released_external_ids
-    WHERE platform_account_id = :account
-"""
+# The account's campaigns, and earlier owners of its external ids.
+CAMPAIGNS_OF_ACCOUNT = text("""
+    SELECT campaign_id, external_id, brand_id, brands.name, time_zone, currency, until_day
+    FROM (
+        SELECT id AS campaign_id, brand_id, external_id, NULL::date AS until_day
+        FROM campaigns WHERE platform_account_id = :account AND external_id IS NOT NULL
+        UNION
+        SELECT campaign_id, brand_id, external_id, until_day FROM released_external_ids
+        WHERE platform_account_id = :account
+    ) AS owners JOIN brands ON brands.id = brand_id ORDER BY campaign_id, external_id, until_day
+""")
 
-CAMPAIGNS_OF_ACCOUNT = text(f"""
-    SELECT campaign_id, external_id, brand_id, brands.name, time_zone, currency, until_day, from_day
-    FROM ({OWNERS}) AS owners JOIN brands ON brands.id = brand_id ORDER BY campaign_id, external_id, until_day
-""")  # noqa: S608 - a constant, put together once
+# The external ids that these campaigns have or had in other accounts of the platform. A default account, whose id
+# nobody knows, is left out, because it may be this one.
+ELSEWHERE = text("""
+    SELECT campaign_id, claims.platform_account_id, external_id, until_day
+    FROM (
+        SELECT campaign_id, platform_account_id, external_id, until_day FROM released_external_ids
+        WHERE campaign_id = ANY(CAST(:campaign_ids AS bigint[])) AND platform_account_id <> :account
+        UNION ALL
+        SELECT id, platform_account_id, external_id, NULL FROM campaigns
+        WHERE id = ANY(CAST(:campaign_ids AS bigint[])) AND platform_account_id <> :account AND external_id IS NOT NULL
+    ) AS claims JOIN platform_accounts AS other ON other.id = claims.platform_account_id
+    WHERE other.platform = :platform AND other.account_id IS NOT NULL
+    ORDER BY 1, 2, 3, 4
+""")
 
 STORED_DAYS = text("""
     SELECT campaign_id, day FROM reported_totals
@@ -37,8 +44,9 @@ STORED_DAYS = text("""
 class AccountCampaign(NamedTuple):
     """A campaign that has or had this external id in the account, and its brand's zone and currency.
 
-    `until_day`: the first day on which it had the id no more; None: it has it. `from_day`: the first day of its spend
-    in this account, if it was in another one before.
+    `until_day`: the first day on which it had the id no more; None: it has it. `adds_before`: on days before, another
+    account had the campaign under another id, so that both accounts' figures add up. `keeps_before`: on days before,
+    another account had it under this id, so that a day which this account's answer lacks is left as it is.
     """
 
     campaign_id: int
@@ -48,12 +56,41 @@ class AccountCampaign(NamedTuple):
     time_zone: str
     currency: str
     until_day: date | None = None
-    from_day: date | None = None
+    adds_before: date | None = None
+    keeps_before: date | None = None
 
 
-def campaigns_of_account(connection: Connection, account: int) -> list[AccountCampaign]:
+class Elsewhere(NamedTuple):
+    """An external id that a campaign has or had in another account, until the day `until_day`; None: it has it."""
+
+    campaign_id: int
+    account: int
+    external_id: str
+    until_day: date | None
+
+
+def campaigns_of_account(connection: Connection, platform: str, account: int) -> list[AccountCampaign]:
     """All campaigns with an external id in the account, now or earlier, by campaign id."""
-    return [AccountCampaign(*row) for row in connection.execute(CAMPAIGNS_OF_ACCOUNT, {"account": account})]
+    owners = [AccountCampaign(*row) for row in connection.execute(CAMPAIGNS_OF_ACCOUNT, {"account": account})]
+    values = {"platform": platform, "account": account, "campaign_ids": [one.campaign_id for one in owners]}
+    elsewhere: dict[int, list[Elsewhere]] = {}
+    for row in connection.execute(ELSEWHERE, values):
+        elsewhere.setdefault(row.campaign_id, []).append(Elsewhere(*row))
+    return [_beside(one, account, elsewhere.get(one.campaign_id, ())) for one in owners]
+
+
+def _beside(one: AccountCampaign, account: int, elsewhere: Sequence[Elsewhere]) -> AccountCampaign:
+    """The campaign with the days on which other accounts had it too. Of two accounts, the earlier one's figures stand.
+
+    The platform knows an id in one account only, so that figures of the same id are replaced, never added.
+    """
+    if not elsewhere:
+        return one
+    end = (one.until_day or date.max, account)
+    others = [other for other in elsewhere if other.external_id != one.external_id]
+    earlier = [day for _, account_id, _, day in others if day is not None and (day, account_id) < end]
+    same = [other.until_day or date.max for other in elsewhere if other.external_id == one.external_id]
+    return one._replace(adds_before=max(earlier, default=None), keeps_before=max(same, default=None))
 
 
 def days_with_spend(

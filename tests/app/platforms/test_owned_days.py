@@ -55,26 +55,89 @@ def test_account_that_a_campaign_left_sets_no_later_day_to_zero(connected: Conne
     world.verify()
 
 
-def test_account_to_which_a_campaign_came_leaves_earlier_days_as_they_are(
+def came_from(connected: Connected, other: str, other_id: str) -> int:
+    """A campaign that is `11` in the connected account, and was `other_id` in the other one until the end of today."""
+    campaign = connected.campaign("11")
+    correct(connected, campaign, account=other, external_id=other_id)
+    for day, micros in ((YESTERDAY, 3), (TODAY, 9)):
+        count(campaign, day, micros)
+    correct(connected, campaign, account=connected.fake.account_id, external_id="11")
+    return campaign
+
+
+def pulled(connected: Connected, world: World, at: str, campaign: int) -> list[int]:
+    """Reads the account's spend at `at`; returns the campaign's spend of yesterday, today and tomorrow."""
+    world.set_clock(at)
+    connected.pull()
+    assert connected.connection()["last_error"] is None
+    assert world.rejected() == []
+    return [connected.spent(campaign, day) for day in (YESTERDAY, TODAY, TOMORROW)]
+
+
+def test_days_of_a_move_between_accounts_have_the_spend_of_both(connected: Connected, world: World, other: str) -> None:
+    campaign = came_from(connected, other, "77")
+    connected.fake.spend("11", TODAY, 5)
+    connected.fake.spend("11", YESTERDAY, 2)
+    for at in ("2026-06-17T12:10", "2026-06-17T12:20"):
+        assert pulled(connected, world, at, campaign) == [5, 14, 0]
+    count(campaign, TODAY, 10)
+    connected.fake.spend("11", TODAY, 1)
+    assert pulled(connected, world, "2026-06-17T12:30", campaign) == [5, 16, 0]
+    connected.fake.campaigns["11"].spend.clear()
+    connected.fake.spend("11", TOMORROW, 4)
+    assert pulled(connected, world, "2026-06-18T12:10", campaign) == [3, 10, 4]
+    connected.fake.campaigns["11"].spend.clear()
+    assert pulled(connected, world, "2026-06-18T12:20", campaign) == [3, 10, 0]
+    world.verify()
+
+
+def test_limit_holds_for_the_spend_of_both_accounts_on_the_day_of_a_move(
+    connected: Connected, world: World, other: str
+) -> None:
+    campaign = came_from(connected, other, "77")
+    connected.fake.spend("11", TODAY, 91)
+    pulled(connected, world, "2026-06-17T12:10", campaign)
+    assert world.holds(campaign) == {"brand_daily_budget"}
+
+
+def test_account_that_tells_the_same_id_replaces_the_former_accounts_figures(
+    connected: Connected, world: World, other: str
+) -> None:
+    """The platform knows an id in one account only, so the other's figures came from elsewhere, such as a file."""
+    campaign = came_from(connected, other, "11")
+    connected.fake.spend("11", TODAY, 12)
+    assert pulled(connected, world, "2026-06-17T12:10", campaign) == [3, 12, 0]
+    connected.fake.campaigns["11"].spend.clear()
+    connected.fake.spend("11", TOMORROW, 6)
+    assert pulled(connected, world, "2026-06-18T12:10", campaign) == [3, 12, 6]
+    connected.fake.campaigns["11"].spend.clear()
+    assert pulled(connected, world, "2026-06-18T12:20", campaign) == [3, 12, 0]
+    world.verify()
+
+
+def test_account_that_had_the_same_id_sets_no_day_of_the_new_account_to_zero(
     connected: Connected, world: World, other: str
 ) -> None:
     campaign = connected.campaign("11")
+    count(campaign, YESTERDAY, 3)
     correct(connected, campaign, account=other)
-    for day, micros in ((YESTERDAY, 3), (TODAY, 9)):
-        count(campaign, day, micros)
-    correct(connected, campaign, account=connected.fake.account_id)
+    world.set_clock("2026-06-17T12:05")
+    count(campaign, YESTERDAY, 4)
+    assert pulled(connected, world, "2026-06-17T12:10", campaign) == [4, 0, 0]
+    connected.fake.spend("11", YESTERDAY, 5)
+    assert pulled(connected, world, "2026-06-17T12:20", campaign) == [5, 0, 0]
+
+
+def test_account_between_two_others_adds_its_figures_to_the_first_ones(
+    connected: Connected, world: World, other: str
+) -> None:
+    campaign = came_from(connected, other, "77")
     connected.fake.spend("11", TODAY, 5)
-    world.set_clock("2026-06-17T12:10")
-    connected.pull()
-    assert [connected.spent(campaign, day) for day in (YESTERDAY, TODAY)] == [3, 9]
-    told = connected.connection()["last_error"]
-    assert told == f"campaign {campaign} left another account: its spend here counts from {TOMORROW}"
-    world.set_clock("2026-06-18T12:10")
-    connected.fake.spend("11", TOMORROW, 6)
-    connected.pull()
-    assert [connected.spent(campaign, day) for day in (YESTERDAY, TODAY, TOMORROW)] == [3, 9, 6]
-    assert connected.connection()["last_error"] is None
-    world.verify()
+    connected.fake.spend("11", TOMORROW, 4)
+    assert pulled(connected, world, "2026-06-18T12:10", campaign) == [3, 14, 4]
+    correct(connected, campaign, account=other, external_id="78")
+    connected.fake.spend("11", TODAY, 1)
+    assert pulled(connected, world, "2026-06-18T12:20", campaign) == [3, 15, 4]
 
 
 def test_both_ids_of_a_corrected_campaign_add_up_until_the_correction(connected: Connected, world: World) -> None:
