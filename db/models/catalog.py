@@ -138,6 +138,7 @@ class BudgetLimit(Base):
     __table_args__ = (
         PrimaryKeyConstraint("brand_id", "id"),
         Index("ix_budget_limits_brand_id_campaign_id", "brand_id", "campaign_id", "period"),
+        Index("ix_budget_limits_brand_id_changed_at", "brand_id", "changed_at"),
     )
     __mapper_args__ = BY_ID
 
