@@ -114,7 +114,7 @@ def _move(connection: Connection, asked: Move, edit: Edit, check: Callable[[Conn
     from_day = _from_day(asked, platform_accounts.last_counted_day(connection, brand["id"], campaign["id"]), today)
     old, new = _facts(campaign, from_day, today)
     account = campaign["platform_account_id"]
-    known = statuses.of_campaigns(connection, account, [campaign["id"]]).get(campaign["id"])
+    known = statuses.of_campaigns(connection, account, [campaign["id"]], edit.at).get(campaign["id"])
     platform_accounts.release(connection, campaign, from_day, old, edit)
     made = platform_accounts.take_over(connection, campaign, new | {"brand_id": to_brand["id"]}, edit)
     statuses.carry(connection, account, known, to_brand["id"], made)

@@ -104,9 +104,9 @@ class ModeEffect:
         return f"{will} (statuses as read at {instant(self.read_at)})"
 
 
-def effect_of(connection: Connection, stored: StoredConnection, mode: Mode) -> ModeEffect:
-    """The effect that a change of the connection's mode would have."""
-    counts = concerned(connection, stored.id)
+def effect_of(connection: Connection, stored: StoredConnection, mode: Mode, at: datetime) -> ModeEffect:
+    """The effect that a change of the connection's mode would have at `at`."""
+    counts = concerned(connection, stored.id, at)
     return ModeEffect(stored.id, stored.platform, Mode(stored.mode), mode, counts, stored.statuses_read_at)
 
 
@@ -131,7 +131,7 @@ def _change(
 ) -> ModeEffect:
     stored = connection_edits.lock(connection, account)
     check(connection, stored)
-    effect = effect_of(connection, stored, Mode(changes.get("mode", stored.mode)))
+    effect = effect_of(connection, stored, Mode(changes.get("mode", stored.mode)), edit.at)
     if not agree(effect):
         raise Unconfirmed(effect)
     plain = {name: value for name, value in changes.items() if name != "secrets"}

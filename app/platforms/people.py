@@ -74,7 +74,7 @@ def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequ
         answer = _told(visit, changes, since, at)
         told = answer or {}
         moments = {row.campaign_id: told[row.external_id].at if row.external_id in told else None for row in some}
-        clear_up = partial(_clear_up, visit=visit, moments=moments, is_answered=answer is not None)
+        clear_up = partial(_clear_up, visit=visit, moments=moments, at=at, is_answered=answer is not None)
         cleared |= claims.committed_by(visit, clear_up)
     return [cleared.get(row.campaign_id, row) for row in page]
 
@@ -96,14 +96,15 @@ def told_after_a_gap(visit: Visit, page: Sequence[StoredStatus], at: datetime) -
             if told is None:
                 return None
             moments = {row.campaign_id: told[row.external_id].at for row in some if row.external_id in told}
-        judged |= claims.committed_by(visit, partial(_clear_up, visit=visit, moments=moments, is_answered=True))
+        clear_up = partial(_clear_up, visit=visit, moments=moments, at=at, is_answered=True)
+        judged |= claims.committed_by(visit, clear_up)
     return [judged.get(row.campaign_id, row) for row in page]
 
 
 def _clear_up(
-    connection: Connection, visit: Visit, moments: Mapping[int, datetime | None], *, is_answered: bool
+    connection: Connection, visit: Visit, moments: Mapping[int, datetime | None], at: datetime, *, is_answered: bool
 ) -> dict[int, StoredStatus]:
-    current = rows.of_campaigns(connection, visit.stored.id, list(moments))
+    current = rows.of_campaigns(connection, visit.stored.id, list(moments), at)
     within = clock.passed(claims.request_seconds())
     cleared = {
         name: steps.cleared_up(row, moments[name], within, is_answered=is_answered) for name, row in current.items()
@@ -121,11 +122,11 @@ def name_overriders(visit: Visit, alerts: Sequence[StoredStatus], at: datetime) 
         log.error("platform.overridden", by=names.get(row.external_id), **named)
     told = {row.campaign_id: names[row.external_id] for row in alerts if row.external_id in names}
     if told:
-        claims.committed_by(visit, partial(_note_overriders, account=visit.stored.id, names=told))
+        claims.committed_by(visit, partial(_note_overriders, account=visit.stored.id, names=told, at=at))
 
 
-def _note_overriders(connection: Connection, account: int, names: Mapping[int, str]) -> None:
-    current = rows.of_campaigns(connection, account, list(names))
+def _note_overriders(connection: Connection, account: int, names: Mapping[int, str], at: datetime) -> None:
+    current = rows.of_campaigns(connection, account, list(names), at)
     rows.keep(
         connection,
         account,

@@ -26,7 +26,7 @@ def on_platforms(
 
     Without `shows_account` the sentence leaves out errors of the account, which may name other brands.
     """
-    found = seen.campaigns(connection, ids) if ids else {}
+    found = seen.campaigns(connection, ids, at) if ids else {}
     zones = readable_zones({row.time_zone for row in found.values()})
     return {
         campaign_id: _fields(row, at, zones.get(row.time_zone, ZoneInfo("UTC")), shows_account=shows_account)

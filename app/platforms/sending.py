@@ -93,7 +93,7 @@ def _mark(
     """
     due = (
         row
-        for row in rows.opposed(connection, visit.stored.id, *OPPOSED[action], is_unread=is_unread)
+        for row in rows.opposed(connection, visit.stored.id, *OPPOSED[action], at, is_unread=is_unread)
         if (row.campaign_id, row.desired_change_id) not in refusals
         and reconcile(steps.facts_of(row, visit.stored.mode, at, is_unread=is_unread)) is action
         and steps.may_be_sent(row, at)
@@ -152,7 +152,7 @@ def _is_counted(error: Exception) -> bool:
 
 
 def _note_failed(connection: Connection, visit: Visit, before: Sequence[StoredStatus], error: Exception) -> None:
-    current = _current(connection, visit, before)
+    current = _current(connection, visit, before, clock.now())
     kept = [_failed(current[row.campaign_id], row, error) for row in before if row.campaign_id in current]
     rows.keep(connection, visit.stored.id, kept)
 
@@ -163,12 +163,14 @@ def _failed(now: StoredStatus, before: StoredStatus, error: Exception) -> Stored
     return steps.not_done(now, before, str(error), is_refused=isinstance(error, Refused))
 
 
-def _current(connection: Connection, visit: Visit, before: Sequence[StoredStatus]) -> dict[int, StoredStatus]:
-    """The present rows of the sent campaigns, by campaign id.
+def _current(
+    connection: Connection, visit: Visit, before: Sequence[StoredStatus], at: datetime
+) -> dict[int, StoredStatus]:
+    """The rows of the sent campaigns at `at`, by campaign id.
 
     Leaves out campaigns that were deleted meanwhile, and those that have another external id now.
     """
-    present = rows.of_campaigns(connection, visit.stored.id, [row.campaign_id for row in before])
+    present = rows.of_campaigns(connection, visit.stored.id, [row.campaign_id for row in before], at)
     sent = {row.campaign_id: row.external_id for row in before}
     return {name: row for name, row in present.items() if row.external_id == sent[name]}
 
@@ -176,7 +178,7 @@ def _current(connection: Connection, visit: Visit, before: Sequence[StoredStatus
 def _note_outcomes(connection: Connection, visit: Visit, batch: Batch, outcomes: Outcomes) -> Refusals:
     """Stores the outcome of each change; returns those that were refused."""
     at = clock.now()
-    current = _current(connection, visit, batch.before)
+    current = _current(connection, visit, batch.before, at)
     kept: list[tuple[StoredStatus, StoredStatus]] = []
     refusals = set()
     for row in batch.before:

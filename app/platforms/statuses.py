@@ -90,7 +90,7 @@ def plan(account_id: int) -> list[Planned]:
     read = adapter_of(stored.platform).read_statuses(account_of(stored))
     at = clock.now()
     with transaction() as connection:
-        found = [_observed(row, read, at) for row in rows.of_account(connection, account_id)]
+        found = [_observed(row, read, at) for row in rows.of_account(connection, account_id, at)]
     return [
         Planned(row.campaign_id, row.external_id, row.desired, row.confirmed, would_do(steps.facts_of(row, "full", at)))
         for row in found
@@ -164,7 +164,7 @@ def _compared_pages(visit: Visit, read: Mapping[str, Confirmed] | None, at: date
 def _compare(
     connection: Connection, visit: Visit, read: Mapping[str, Confirmed] | None, after: tuple[int, int], at: datetime
 ) -> Page:
-    found = rows.page(connection, visit.stored.id, after, CAMPAIGNS_A_PAGE)
+    found = rows.page(connection, visit.stored.id, at, after, CAMPAIGNS_A_PAGE)
     observed = [_observed(row, read, at) for row in found]
     alerts = [row._replace(last_error=OVERRIDDEN) for row in observed if _is_overridden(visit, row, at)]
     alerted = {row.key: row for row in alerts}
@@ -219,7 +219,7 @@ def _change_holds(
     if not claims.keeps_mode(connection, visit):
         return []
     lock_brands(connection, brand_ids)
-    present = rows.of_campaigns(connection, visit.stored.id, [row.campaign_id for row, _ in wanted])
+    present = rows.of_campaigns(connection, visit.stored.id, [row.campaign_id for row, _ in wanted], at)
     same = [
         (row, is_held)
         for row, is_held in wanted

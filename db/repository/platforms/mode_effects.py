@@ -1,11 +1,11 @@
 """The campaigns that a change of an account's mode concerns, counted from the statuses that were last read."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
 from db.repository.platforms.wanted import FORMER_OWNER, WANTED
-from runtime import clock
 
 # `pauses`: held here and enabled there; not those whose only hold is lifted because they are enabled there. `enables`:
 # active here and paused there by Spendgate. `holds`: active here and paused there by somebody else.
@@ -38,9 +38,9 @@ class Concerned(NamedTuple):
     stay_paused: int
 
 
-def concerned(connection: Connection, account: int) -> Concerned:
-    """The numbers of the account's campaigns that a change of its mode concerns.
+def concerned(connection: Connection, account: int, at: datetime) -> Concerned:
+    """The numbers of the account's campaigns that a change of its mode at `at` concerns.
 
     Leaves out campaigns whose last change may or may not have been applied.
     """
-    return Concerned(*connection.execute(CONCERNED, {"account": account, "at": clock.now()}).one())
+    return Concerned(*connection.execute(CONCERNED, {"account": account, "at": at}).one())

@@ -9,7 +9,6 @@ from sqlalchemy import Connection, TextClause, text
 from db.repository.platforms.connections import USAGE_WINDOW
 from db.repository.platforms.wanted import DECIDING, FORMER_OWNER, WANTED
 from db.repository.shared.rows import plain
-from runtime import clock
 
 STATES: Final = ("ok", "failing", "waiting", "unread", "off")
 """The states of an account. `waiting`: its platform allows no requests now; `unread`: it was not read yet."""
@@ -191,7 +190,7 @@ def _read(
     return plain(connection.execute(statement, {"at": at, "limit": limit, "offset": 0, **values}))
 
 
-def campaigns(connection: Connection, ids: Sequence[int]) -> dict[int, SeenCampaign]:
+def campaigns(connection: Connection, ids: Sequence[int], at: datetime) -> dict[int, SeenCampaign]:
     """The campaigns among these ids whose account is connected, by id. Nothing for a campaign without external id."""
-    found = connection.execute(CAMPAIGNS, {"ids": list(ids), "at": clock.now()})
+    found = connection.execute(CAMPAIGNS, {"ids": list(ids), "at": at})
     return {row.campaign_id: SeenCampaign(*row) for row in found}

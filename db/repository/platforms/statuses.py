@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.repository.platforms.wanted import DECIDING, FORMER_OWNER, WANTED
-from runtime import clock
 
 NO_LIMIT: Final = 2**62
 OPPOSED_A_PAGE: Final = 1_000
@@ -133,43 +132,44 @@ FIRST: Final = (0, 0)
 """A key before those of all campaigns."""
 
 
-def page(connection: Connection, account: int, after: tuple[int, int], limit: int) -> list[StoredStatus]:
-    """The next enforced campaigns of the account with an external id, at most `limit`, with keys above `after`."""
-    values = _values(account, after_brand=after[0], after_campaign=after[1], limit=limit)
+def page(connection: Connection, account: int, at: datetime, after: tuple[int, int], limit: int) -> list[StoredStatus]:
+    """The next enforced campaigns of the account with an external id, at most `limit`, with keys above `after`.
+
+    `at`: the present time, at which a former owner of an id may still decide about it.
+    """
+    values = {"account": account, "at": at, "after_brand": after[0], "after_campaign": after[1], "limit": limit}
     return [StoredStatus(*row) for row in connection.execute(PAGE, values)]
 
 
-def _values(account: int, **others: object) -> dict[str, object]:
-    return {"account": account, "at": clock.now(), **others}
+def of_account(connection: Connection, account: int, at: datetime) -> list[StoredStatus]:
+    """All enforced campaigns of the account with an external id, in the order of brands and ids, as of `at`."""
+    return page(connection, account, at, FIRST, NO_LIMIT)
 
 
-def of_account(connection: Connection, account: int) -> list[StoredStatus]:
-    """All enforced campaigns of the account with an external id, in the order of brands and ids."""
-    return page(connection, account, FIRST, NO_LIMIT)
-
-
-def of_campaigns(connection: Connection, account: int, campaign_ids: Sequence[int]) -> dict[int, StoredStatus]:
-    """Those of these campaigns that are in the account, by id.
+def of_campaigns(
+    connection: Connection, account: int, campaign_ids: Sequence[int], at: datetime
+) -> dict[int, StoredStatus]:
+    """Those of these campaigns that are in the account, by id, as of `at`.
 
     Leaves out campaigns without an external id and campaigns that were never enforced.
     """
-    values = _values(account, campaign_ids=list(campaign_ids), limit=NO_LIMIT)
+    values = {"account": account, "at": at, "campaign_ids": list(campaign_ids), "limit": NO_LIMIT}
     rows = (StoredStatus(*row) for row in connection.execute(OF_CAMPAIGNS, values))
     return {row.campaign_id: row for row in rows}
 
 
 def opposed(
-    connection: Connection, account: int, desired: str, confirmed: str, *, is_unread: bool = False
+    connection: Connection, account: int, desired: str, confirmed: str, at: datetime, *, is_unread: bool = False
 ) -> Iterator[StoredStatus]:
-    """The account's campaigns with these two statuses whose last answer is known, read in pages.
+    """The account's campaigns with these two statuses at `at` whose last answer is known, read in pages.
 
     `is_unread`: also those whose last answer is unknown, because the platform cannot be read.
     """
     after: tuple[int, int] | None = FIRST
-    wanted = {"desired": desired, "confirmed": confirmed, "is_unread": is_unread}
+    wanted = {"account": account, "at": at, "desired": desired, "confirmed": confirmed, "is_unread": is_unread}
     while after is not None:
-        values = _values(account, after_brand=after[0], after_campaign=after[1], limit=OPPOSED_A_PAGE)
-        found = connection.execute(OPPOSED, values | wanted).all()
+        values = wanted | {"after_brand": after[0], "after_campaign": after[1], "limit": OPPOSED_A_PAGE}
+        found = connection.execute(OPPOSED, values).all()
         rows = [StoredStatus(*row) for row in found]
         yield from rows
         after = rows[-1].key if len(rows) == OPPOSED_A_PAGE else None

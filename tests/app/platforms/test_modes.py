@@ -85,8 +85,9 @@ def test_counts_of_a_mode_change_are_those_of_the_rules(connected: Connected) ->
             *(confirmed, paused_by_us and confirmed == "paused", may_be_applied),
         )
     with transaction() as connection:
-        counts = concerned(connection, connected.account)
-        facts = [facts_of(row, "full", clock.now()) for row in rows.of_account(connection, connected.account)]
+        at = clock.now()
+        counts = concerned(connection, connected.account, at)
+        facts = [facts_of(row, "full", at) for row in rows.of_account(connection, connected.account, at)]
     actions = [would_do(one) for one in facts]
     stopped = [one for one in facts if hand(one) is Hand.SET_HOLD and one.desired == "active"]
     assert (counts.pauses, counts.enables) == (actions.count(Action.PAUSE), actions.count(Action.ENABLE))
