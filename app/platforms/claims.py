@@ -68,16 +68,12 @@ def prolong(connection: Connection, visit: Visit, at: datetime) -> bool:
 
 
 def may_send(connection: Connection, visit: Visit, at: datetime, *, for_pauses: bool) -> bool:
-    """Moves the end of the claim so that one more change fits in; returns whether the visit may make it.
+    """Whether the visit may make one more change. If so, neither claim nor mode changes until the caller's commit.
 
     It may not if it lost the claim, the account's mode changed, or the platform allows no such change now.
-    `for_pauses`: the change is a pause. The caller commits.
+    `for_pauses`: the change is a pause.
     """
-    until = _end(at)
-    is_allowed = claims.prolong_to_send(connection, visit.stored, visit.claimed_until, until, at, for_pauses=for_pauses)
-    if is_allowed:
-        visit.claimed_until = until
-    return is_allowed
+    return claims.may_send(connection, visit.stored, visit.claimed_until, at, for_pauses=for_pauses)
 
 
 def keeps_mode(connection: Connection, visit: Visit) -> bool:

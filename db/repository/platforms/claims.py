@@ -21,13 +21,14 @@ PROLONG = text("""
     RETURNING woken_at IS NOT NULL
 """)
 
-# As PROLONG, if the account's mode is still the one that the visit began with, and the platform allows the request now.
-PROLONG_TO_SEND = text("""
-    UPDATE platform_connections SET claimed_until = :until
+# The claimed account, locked until the transaction ends, if its mode is still the one that the visit began with, and
+# the platform allows the request now.
+MAY_SEND = text("""
+    SELECT FROM platform_connections
     WHERE platform_account_id = :id AND claimed_until = :claimed AND mode = :mode AND COALESCE(
         CASE WHEN CAST(:for_pauses AS boolean) THEN pauses_wait_until ELSE wait_until END, '-infinity'
     ) <= :at
-    RETURNING platform_account_id
+    FOR NO KEY UPDATE
 """)
 
 
@@ -50,19 +51,13 @@ def prolong(connection: Connection, account: int, claimed: datetime, until: date
     return is_wanted
 
 
-def prolong_to_send(
-    connection: Connection,
-    account: StoredConnection,
-    claimed: datetime,
-    until: datetime,
-    at: datetime,
-    *,
-    for_pauses: bool,
+def may_send(
+    connection: Connection, account: StoredConnection, claimed: datetime, at: datetime, *, for_pauses: bool
 ) -> bool:
-    """Moves the end of this worker's claim before it changes statuses at `at`; returns whether it may.
+    """Whether the worker whose claim ends at `claimed` may change statuses at `at`; if so, locks the connection's row.
 
     It may not if the claim is lost, the mode is no longer `account`'s, or the platform allows no such change yet.
     `for_pauses`: the change is a pause.
     """
-    values = {"id": account.id, "mode": account.mode, "claimed": claimed, "until": until, "at": at}
-    return connection.execute(PROLONG_TO_SEND, values | {"for_pauses": for_pauses}).first() is not None
+    values = {"id": account.id, "mode": account.mode, "claimed": claimed, "at": at, "for_pauses": for_pauses}
+    return connection.execute(MAY_SEND, values).first() is not None
