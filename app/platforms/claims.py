@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from app.platforms import visits
 from app.platforms.protocol import Account, Platform
@@ -24,7 +25,7 @@ SPARE_SECONDS: Final = 5
 
 
 class ClaimLost(Exception):
-    """Another worker has claimed the account meanwhile, so that what this visit read may be old."""
+    """Another worker has claimed the account meanwhile, so that this visit's reads may be old, or it was removed."""
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ def keeps_mode(connection: Connection, visit: Visit) -> bool:
 def committed_by(visit: Visit, work: Callable[[Connection], Result]) -> Result:
     """Commits `work` and prolongs the visit's claim in the same transaction.
 
-    Raises ClaimLost, and commits nothing, if another worker has claimed the account.
+    Raises ClaimLost, and commits nothing, if another worker has claimed the account or the connection was removed.
     """
     claimed = visit.claimed_until
 
@@ -96,7 +97,12 @@ def committed_by(visit: Visit, work: Callable[[Connection], Result]) -> Result:
             raise ClaimLost
         return result
 
-    return committed(claimed_work)
+    try:
+        return committed(claimed_work)
+    except IntegrityError:
+        if visits.stored_connection(visit.stored.id) is None:
+            raise ClaimLost from None
+        raise
 
 
 def released(visit: Visit) -> bool:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from app.platforms import registry, spend
+from app.platforms import connecting, registry, spend
 from app.platforms.adapters.google_ads import GoogleAds
 from app.platforms.protocol import Account, Change, DaySpend, Outcomes
+from db.repository.access.audit import Edit
 from domain.reconcile import Confirmed
+from runtime import clock
 from tests.app.platforms.kit import Connected
 from tests.world import World, moment
 
@@ -107,3 +109,18 @@ def test_read_under_way_ends(
     connected.pull()
     assert [connected.spent(campaign, TODAY - timedelta(days=back)) for back in (0, 20)] == [5, 0]
     assert len([one for one in connected.fake.requests("search") if "BETWEEN" in one.body["query"]]) == 1
+
+
+@pytest.mark.parametrize("kind", ["statuses", "change", "spend"])
+def test_account_that_is_removed_during_a_visit_leaves_no_row(
+    both: Connected, world: World, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    adapter = Interrupted(kind, lambda: connecting.remove(both.account, Edit("ada", clock.now())))
+    monkeypatch.setitem(registry.ADAPTERS, "google_ads", adapter)
+    both.fake.spend("13", TODAY, 5)
+    (both.pull if kind == "spend" else both.reconcile)()
+    assert adapter.has_happened
+    for table in ("platform_connections", "platform_statuses"):
+        assert world.rows(f"SELECT FROM {table}") == [], table
+    assert [both.there(name) for name in ("11", "12")].count("paused") == (kind == "change")
+    world.verify()
