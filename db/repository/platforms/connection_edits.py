@@ -22,6 +22,13 @@ CONNECT = text("""
             ELSE platform_connections.statuses_epoch END
 """)
 
+# Failures with the login or the options before say nothing about the new ones; the account is tried again at once.
+FORGET_FAILURES = text("""
+    UPDATE platform_connections SET last_error = NULL, failed_at = NULL, failures = 0, failing_since = NULL,
+        problem_since = NULL, retry_at = NULL
+    WHERE platform_account_id = :id
+""")
+
 LOCK = text("SELECT FROM platform_connections WHERE platform_account_id = :id FOR NO KEY UPDATE")
 
 # First, because over several servers no foreign key deletes them.
@@ -47,6 +54,8 @@ def connect(
     if credentials != "kept":
         kept_credentials.forget(connection, account)
     before = old and _set_by_people(old)
+    if before is not None and any(before[name] != new[name] for name in ("credentials", "options")):
+        connection.execute(FORGET_FAILURES, {"id": account})
     note(connection, edit, "edit" if old else "create", Subject("platform_connection", account), before, new)
 
 

@@ -13,7 +13,8 @@ KEEP = text("""
 """)
 
 REFER = text("""
-    UPDATE platform_connections SET credentials = 'kept', next_read_at = NULL, described_at = NULL
+    UPDATE platform_connections SET credentials = 'kept', next_read_at = NULL, described_at = NULL, last_error = NULL,
+        failed_at = NULL, failures = 0, failing_since = NULL, problem_since = NULL, retry_at = NULL
     WHERE platform_account_id = :id
 """)
 

@@ -159,3 +159,24 @@ def test_audit_names_author_and_change_of_kept_credentials(world: World, connect
         {"credentials": "kept"},
     )
     assert json.dumps(entry["old"]).startswith('{"credentials": "file:')
+
+
+def test_failures_with_an_old_login_are_forgotten_when_the_login_changes(
+    connected: Connected, credentials_file: Path
+) -> None:
+    def fail() -> None:
+        connected.fake.fail("search", "500")
+        connected.pull()
+        assert connected.connection()["last_error"]
+
+    def failures() -> list[object]:
+        row = connected.connection()
+        return [row[name] for name in ("last_error", "failed_at", "failures", "failing_since", "retry_at")]
+
+    connected.campaign("11")
+    for changes in ({"secrets": SECRETS}, {"credentials": f"file:{credentials_file}"}, {"options": {"a": "1"}}):
+        fail()
+        modes.change(connected.account, {"mode": "pause_only"}, author(), modes.agree_to_all)
+        assert failures()[0] is not None
+        modes.change(connected.account, changes, author(), modes.agree_to_all)
+        assert failures() == [None, None, 0, None, None]
