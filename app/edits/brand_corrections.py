@@ -16,6 +16,7 @@ from db.repository.catalog.brand_corrections import BEFORE_ALL_DAYS
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.enforcement.facts import lock_brands
 from db.repository.ledger import ledger
+from db.repository.platforms import connection_edits
 from db.repository.reading import hours
 from db.repository.reports import reports
 from db.repository.shared import watermarks
@@ -116,6 +117,7 @@ def _correct(connection: Connection, asked: BrandCorrection, edit: Edit) -> Corr
     if old_zone.key != new_zone.key:
         recounted = _recount_days(connection, brand_id, (old_zone.key, new_zone.key), at)
     changes = enforce(connection, [brand_id], Cause.EDIT)
+    connection_edits.read_again(connection, brand_id)
     after = brand_corrections.days_of(connection, brand_id)
     days = tuple(
         (day, before.get(day, 0), after.get(day, 0))

@@ -29,6 +29,15 @@ FORGET_FAILURES = text("""
     WHERE platform_account_id = :id
 """)
 
+# Locks the rows in the order of their accounts, so that two transactions cannot deadlock.
+READ_AGAIN = text("""
+    UPDATE platform_connections SET next_read_at = NULL, history_read_at = NULL
+    WHERE platform_account_id IN (
+        SELECT platform_account_id FROM platform_connections JOIN platform_account_brands USING (platform_account_id)
+        WHERE brand_id = :brand_id ORDER BY platform_account_id FOR NO KEY UPDATE OF platform_connections
+    )
+""")
+
 LOCK = text("SELECT FROM platform_connections WHERE platform_account_id = :id FOR NO KEY UPDATE")
 
 # First, because over several servers no foreign key deletes them.
@@ -78,6 +87,11 @@ def change(connection: Connection, old: StoredConnection, changes: Mapping[str, 
 
 def _set_by_people(stored: StoredConnection) -> dict[str, Any]:
     return {"mode": stored.mode, "credentials": stored.credentials, "options": stored.options}
+
+
+def read_again(connection: Connection, brand_id: int) -> None:
+    """Makes the spend of the brand's connected accounts due, with its history, because it is to be read otherwise."""
+    connection.execute(READ_AGAIN, {"brand_id": brand_id})
 
 
 def disconnect(connection: Connection, account: int, edit: Edit) -> None:

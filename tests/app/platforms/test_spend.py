@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.edits.brand_corrections import BrandCorrection, correct
 from app.platforms import spend
 from app.platforms.readings import spans
 from cli.fake_platforms.state import FakePlatform
+from db.repository.access.audit import Edit
+from runtime import clock
 from tests.app.platforms.kit import Connected
 from tests.world import World, moment
 
@@ -119,6 +122,22 @@ def test_brand_with_other_days_or_currency_is_refused_in_plain_words(
     error = connected.connection()["last_error"]
     assert re.search(reason, error)
     assert f"brand {other} (Other)" in error
+
+
+@pytest.mark.parametrize(("zone", "currency"), [("UTC", "EUR"), ("Asia/Kolkata", "USD")])
+def test_accounts_of_a_corrected_brand_are_read_at_once_with_their_history(
+    connected: Connected, world: World, zone: str, currency: str
+) -> None:
+    other = world.brand(zone=zone, currency=currency)
+    connected.bind(other)
+    campaign = connected.campaign("12", brand=other)
+    old = TODAY - timedelta(days=20)
+    connected.fake.spend("12", old, 7)
+    connected.pull()
+    assert connected.connection()["last_error"]
+    correct(BrandCorrection(other, "UTC", "USD"), Edit("ada", clock.now()))
+    connected.pull(is_due=False)
+    assert (connected.connection()["last_error"], connected.spent(campaign, old)) == (None, 7)
 
 
 def test_zone_of_another_name_with_the_same_days_is_accepted(connected: Connected, world: World) -> None:
