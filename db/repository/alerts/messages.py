@@ -42,13 +42,18 @@ CHANNELS_DUE = text("""
     ORDER BY channel_id
 """)
 
-# Muted messages wait until the mute ends; an alert that is resolved by then is not sent any more.
+# Muted messages wait until the mute ends. An alert that is resolved by then is not sent any more, unless the channel
+# had got it before the mute: then its end is sent after the mute.
 POSTPONE_MUTED = text("""
     UPDATE alert_messages AS message
-    SET due_at = CASE WHEN muted.state = 'open' THEN muted.until ELSE due_at END,
-        dropped_at = CASE WHEN muted.state = 'resolved' THEN CAST(:at AS timestamptz) END
+    SET due_at = CASE WHEN muted.is_told THEN muted.until ELSE due_at END,
+        dropped_at = CASE WHEN NOT muted.is_told THEN CAST(:at AS timestamptz) END
     FROM (
-        SELECT waiting.id, alerts.state, max(until) AS until
+        SELECT waiting.id, max(until) AS until, alerts.state = 'open' OR waiting.event = 'resolved' AND EXISTS (
+            SELECT FROM alert_messages AS earlier
+            WHERE earlier.channel_id = :channel_id AND earlier.alert_id = waiting.alert_id
+                AND earlier.event = 'raised' AND earlier.sent_at IS NOT NULL
+        ) AS is_told
         FROM alert_messages AS waiting JOIN alerts ON alerts.id = waiting.alert_id
         JOIN alert_mutes AS mute
             ON until > :at
@@ -138,7 +143,7 @@ def due(connection: Connection, channel_id: int, at: datetime, limit: int) -> li
     """Up to `limit` of the channel's due messages for one text, either digests or others.
 
     They are of one brand (or of none), or of all brands if more than BRANDS_APART have messages that are no digests.
-    First postpones messages that are muted at `at`, and drops those whose alert is resolved.
+    First postpones messages that are muted at `at`, and drops those whose alert was raised and resolved while muted.
     """
     parameters = {"channel_id": channel_id, "at": at}
     connection.execute(POSTPONE_MUTED, parameters)

@@ -162,6 +162,19 @@ def test_muted_alert_is_told_after_the_mute_if_it_is_still_open(shop: Shop, mail
     assert mail.subjects() == ["Hudson: budget used 80 %"]
 
 
+def test_end_of_a_told_alert_is_told_after_the_mute(shop: Shop, mail: MailServer) -> None:
+    channel = channels.add("ops", mail.url, shop.edit())
+    shop.spend(80)
+    send_to_channel(channel)
+    channels.mute(Muted(brand_id=shop.brand), shop.at + timedelta(hours=1), shop.edit())
+    shop.spend(-70)
+    send_to_channel(channel)
+    assert mail.subjects() == ["Hudson: budget used 80 %"]
+    shop.later(hours=1)
+    send_to_channel(channel)
+    assert mail.subjects()[1:] == ["Hudson: budget used 80 %, resolved"]
+
+
 def test_alert_that_ends_while_muted_is_never_told(shop: Shop, mail: MailServer) -> None:
     channel = channels.add("ops", mail.url, shop.edit())
     muted = Muted(kind="budget_threshold")
