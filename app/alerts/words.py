@@ -102,6 +102,8 @@ def _account_failing(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> s
 
 
 def _endpoint_failing(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    if figures.get("ended_because"):
+        return f"Webhook endpoint {figures['endpoint']} gets no more messages: {figures['ended_because']}."
     return f"Webhook endpoint {figures['endpoint']} does not take deliveries since {_moment(figures['since'])}."
 
 

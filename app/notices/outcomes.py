@@ -60,7 +60,7 @@ def _note_failure(connection: Connection, endpoint: Endpoint, one: Taken, outcom
 
 def _end(connection: Connection, endpoint: Endpoint, at: datetime) -> None:
     """Disables an endpoint that answered 410, fails its pending deliveries, and adds a notice about it."""
-    if not endpoints.disable(connection, endpoint.id, GONE):
+    if not endpoints.disable(connection, endpoint.id, GONE, at):
         return
     deliveries.fail_all(connection, endpoint.id, at)
     body = {"endpoint_id": endpoint.id, "description": endpoint.description, "reason": "gone", "failing_since": None}

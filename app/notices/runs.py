@@ -52,17 +52,21 @@ WAKE_WITHIN: Final = timedelta(seconds=65)
 
 NO_KEY_WAIT: Final = timedelta(minutes=1)
 
+UNREAD_FOR: Final = timedelta(seconds=10)
+"""Age of a status change that no worker has read for an endpoint, at which the tick does: all places are taken."""
+
 
 def enqueue_due(at: datetime) -> int:
     """Enqueues a message for each endpoint with something to send, and returns how many; then reports failing ones.
 
-    Reads the feeds for endpoints that wait too, so that a pause which they do not get is reported in time.
+    Reads the feeds for endpoints that wait too, also for a worker, so that a pause which they do not get is reported in
+    time.
     """
     due = _due(at)
     for endpoint_id in due:
         send("deliver", endpoint_id)
     with transaction() as connection:
-        waiting = endpoints.waiting(connection, at)
+        waiting = endpoints.waiting(connection, sorted(OF_CHANGES), at, at - UNREAD_FOR)
     for endpoint_id in waiting:
         committed(partial(_read_for_waiting, endpoint_id=endpoint_id, at=at))
     committed(partial(outcomes.tell_failing, at=at))

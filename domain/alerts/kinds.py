@@ -75,7 +75,9 @@ FACTS: Final[Mapping[AlertKind, KindFacts]] = {
         "enabled by others", "Find the program or person that enables the campaign on the platform."
     ),
     AlertKind.OVERSPEND: KindFacts("overspend", "See in the monthly report why spend went so far beyond the limit."),
-    AlertKind.ENDPOINT_FAILING: KindFacts("webhook failing", "Repair the endpoint; deliveries wait for it."),
+    AlertKind.ENDPOINT_FAILING: KindFacts(
+        "webhook failing", "Repair the endpoint, or enable it again; it gets the newest states then."
+    ),
     AlertKind.ACCOUNT_FAILING: KindFacts(
         "platform account failing", "Check the account's credentials and the last error."
     ),

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from db.repository.notices.endpoint_edits import DISABLED_BY_PERSON
 from db.repository.platforms.wanted import DECIDING, FORMER_OWNER, WANTED
 from domain.alerts.kinds import AlertKind
 from domain.alerts.rises import MIN_REJECTED, is_rise
@@ -85,10 +86,14 @@ FAILING_ACCOUNTS = text("""
     ORDER BY platform_account_id
 """)
 
-# Endpoints that fail and have an undelivered pause that was reported.
+# Endpoints with an undelivered pause that was reported, and those that ended by their own answer, until a person
+# enables or removes them.
 FAILING_ENDPOINTS = text("""
-    SELECT id, brand_id, description, failing_since FROM webhook_endpoints
-    WHERE enabled AND failing_since IS NOT NULL AND told_failing_at IS NOT NULL ORDER BY id
+    SELECT id, brand_id, description, COALESCE(failing_since, told_failing_at, created_at) AS failing_since,
+        disabled_because
+    FROM webhook_endpoints
+    WHERE enabled AND told_failing_at IS NOT NULL OR NOT enabled AND disabled_because <> :by_person
+    ORDER BY id
 """)
 
 FILES = text("""
@@ -150,14 +155,15 @@ def failing_accounts(connection: Connection, at: datetime) -> Iterator[Condition
 
 
 def failing_endpoints(connection: Connection, _at: datetime) -> Iterator[Condition]:
-    """Webhook endpoints that do not take an urgent delivery."""
-    for row in connection.execute(FAILING_ENDPOINTS):
+    """Webhook endpoints that do not take an urgent delivery, and those that ended by their own answer."""
+    for row in connection.execute(FAILING_ENDPOINTS, {"by_person": DISABLED_BY_PERSON}):
+        since = row.failing_since.isoformat()
         yield Condition(
             AlertKind.ENDPOINT_FAILING,
             f"endpoint:{row.id}",
-            row.failing_since.isoformat(),
+            since,
             brand_id=row.brand_id,
-            figures={"endpoint": row.description or row.id, "since": row.failing_since.isoformat()},
+            figures={"endpoint": row.description or row.id, "since": since, "ended_because": row.disabled_because},
         )
 
 

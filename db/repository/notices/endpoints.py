@@ -53,10 +53,23 @@ DUE = text("""
     ORDER BY failures, endpoint.id
 """)
 
-# Endpoints that get no request before a later moment, and that no worker has claimed.
+# Endpoints that no worker has claimed, and that get no request before a later moment or whose next status change is
+# older than :unread_since, because workers are busy.
 WAITING = text("""
-    SELECT id FROM webhook_endpoints
-    WHERE enabled AND wait_until > :at AND COALESCE(claimed_until, '-infinity') <= :at ORDER BY id
+    SELECT endpoint.id FROM webhook_endpoints AS endpoint
+    WHERE enabled AND COALESCE(claimed_until, '-infinity') <= :at AND (
+        wait_until > :at
+        OR types && CAST(:of_changes AS text[]) AND CASE
+            WHEN endpoint.brand_id IS NULL
+            THEN (SELECT changed_at FROM status_changes WHERE id > after_change_id ORDER BY id LIMIT 1)
+            ELSE (
+                SELECT changed_at FROM status_changes
+                WHERE status_changes.brand_id = endpoint.brand_id AND status_changes.id > after_change_id
+                ORDER BY status_changes.id LIMIT 1
+            )
+        END <= :unread_since
+    )
+    ORDER BY endpoint.id
 """)
 
 BRANDS_TOLD = text("""
@@ -108,7 +121,12 @@ WAIT = text("""
     UPDATE webhook_endpoints SET wait_until = greatest(wait_until, CAST(:until AS timestamptz)) WHERE id = :id
 """)
 
-DISABLE = text("UPDATE webhook_endpoints SET enabled = false, disabled_because = :because WHERE id = :id AND enabled")
+DISABLE = text("""
+    UPDATE webhook_endpoints
+    SET enabled = false, disabled_because = :because, failures = greatest(failures, 1),
+        failing_since = COALESCE(failing_since, CAST(:at AS timestamptz))
+    WHERE id = :id AND enabled
+""")
 
 # Endpoints with a pause that was decided before :before and is not delivered, of which nobody was told yet.
 UNTOLD = text("""
@@ -127,10 +145,10 @@ UNTOLD = text("""
 
 NOTE_TOLD = text("UPDATE webhook_endpoints SET told_failing_at = :at WHERE id = :id")
 
-# Endpoints whose overdue pauses are all settled may be reported again.
+# Endpoints that took their last message, and whose overdue pauses are all settled, may be reported again.
 FORGET_TOLD = text("""
     UPDATE webhook_endpoints SET told_failing_at = NULL
-    WHERE told_failing_at IS NOT NULL AND NOT EXISTS (
+    WHERE told_failing_at IS NOT NULL AND failing_since IS NULL AND NOT EXISTS (
         SELECT FROM webhook_deliveries
         WHERE endpoint_id = webhook_endpoints.id AND state = 'pending' AND urgency = 0 AND created_at <= :before
     )
@@ -214,9 +232,12 @@ def due(connection: Connection, of_changes: list[str], at: datetime, endpoint_id
     return list(connection.scalars(DUE, values))
 
 
-def waiting(connection: Connection, at: datetime) -> list[int]:
-    """The endpoints that no worker has claimed and that get no request at `at`, because they failed or asked for it."""
-    return list(connection.scalars(WAITING, {"at": at}))
+def waiting(connection: Connection, of_changes: list[str], at: datetime, unread_since: datetime) -> list[int]:
+    """The endpoints that no worker has claimed and that wait: they failed or asked for it, or no worker is free.
+
+    No worker is free if a status change of before `unread_since` was not read for them. `of_changes`: as for `due`.
+    """
+    return list(connection.scalars(WAITING, {"of_changes": of_changes, "at": at, "unread_since": unread_since}))
 
 
 def brands_told(connection: Connection, of_changes: list[str]) -> frozenset[int | None]:
@@ -262,9 +283,9 @@ def wait(connection: Connection, endpoint_id: int, until: datetime) -> None:
     connection.execute(WAIT, {"id": endpoint_id, "until": until})
 
 
-def disable(connection: Connection, endpoint_id: int, because: str) -> bool:
-    """Disables an enabled endpoint for this reason; returns whether it was enabled."""
-    return connection.execute(DISABLE, {"id": endpoint_id, "because": because}).rowcount > 0
+def disable(connection: Connection, endpoint_id: int, because: str, at: datetime) -> bool:
+    """Disables an enabled endpoint for this reason at `at`; returns whether it was enabled."""
+    return connection.execute(DISABLE, {"id": endpoint_id, "because": because, "at": at}).rowcount > 0
 
 
 def untold(connection: Connection, before: datetime) -> list[Undelivered]:
@@ -278,5 +299,5 @@ def note_told(connection: Connection, endpoint_id: int, at: datetime) -> None:
 
 
 def forget_told(connection: Connection, before: datetime) -> None:
-    """Lets endpoints be reported again that have no pause undelivered since `before` any more."""
+    """Lets endpoints be reported again that took their last message and have no pause undelivered since `before`."""
     connection.execute(FORGET_TOLD, {"before": before})

@@ -8,7 +8,10 @@ from uuid import uuid4
 import pytest
 
 from app.alerts.evaluate import evaluate
+from app.notices import outcomes, webhooks
 from db.engine import committed
+from db.repository.access.audit import Edit
+from db.repository.notices import endpoints
 from db.repository.platforms import connections, reads
 from domain.reconcile import OVERRIDDEN
 from tests.world import World
@@ -145,6 +148,40 @@ def test_endpoint_that_does_not_take_a_pause_is_told_until_it_takes_messages(wor
     world.execute("UPDATE webhook_endpoints SET failures = 0, failing_since = NULL, told_failing_at = NULL")
     evaluate()
     assert states(world, "endpoint_failing") == ["resolved"]
+
+
+def test_endpoint_that_waits_for_a_pause_without_a_failure_is_told(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    world.execute(
+        "INSERT INTO webhook_endpoints (url, types, secret, told_failing_at)"
+        " VALUES ('https://example.com', '{campaign.paused}', '', %s)",
+        noon,
+    )
+    evaluate()
+    assert states(world, "endpoint_failing") == ["open"]
+
+
+def test_endpoint_that_ended_by_410_is_told_until_a_person_enables_it(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("America/New_York", name="Hudson")
+    made = world.one(
+        "INSERT INTO webhook_endpoints (brand_id, url, types, secret, description)"
+        " VALUES (%s, 'https://example.com', '{campaign.paused}', '', 'bidder') RETURNING id",
+        brand,
+    )["id"]
+    for hours in (0, 1):
+        at = world.set_clock(noon + timedelta(hours=hours))
+        committed(partial(endpoints.disable, endpoint_id=made, because=outcomes.GONE, at=at))
+        evaluate()
+        assert states(world, "endpoint_failing")[hours:] == ["open"]
+        webhooks.change(made, Edit("ada", at), enabled=True)
+        evaluate()
+        assert states(world, "endpoint_failing")[hours:] == ["resolved"]
+    body = world.one("SELECT body FROM notices WHERE kind = 'alert.raised' ORDER BY id LIMIT 1")["body"]
+    assert body["sentence"] == "Webhook endpoint bidder gets no more messages: it answered 410 Gone."
+    webhooks.change(made, Edit("ada", noon), enabled=False)
+    evaluate()
+    assert states(world, "endpoint_failing") == ["resolved"] * 2
 
 
 def test_rise_of_rejected_inputs_is_told_and_ends_after_an_hour(world: World, noon: datetime) -> None:

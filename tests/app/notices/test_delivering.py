@@ -241,6 +241,67 @@ def test_pause_that_a_waiting_endpoint_does_not_get_is_told_to_other_endpoints(
     assert len(receiver.received("/waits")) == 1
 
 
+def test_pause_that_no_worker_is_free_to_send_is_told_to_other_endpoints(world: World, receiver: Receiver) -> None:
+    at = world.set_clock("2026-06-17T12:00:00")
+    brand = world.brand()
+    campaign = world.campaign(brand)
+    starved = [endpoint(receiver, path, PAUSED, brand=of) for path, of in (("/all", None), ("/own", brand))]
+    other = endpoint(receiver, "/other", "endpoint.failing")
+    world.set_status(campaign, "paused")
+    for minutes in (1, 2, 3):
+        runs.enqueue_due(world.set_clock(at + timedelta(minutes=minutes)))
+        deliver(other)
+    assert {one["data"]["endpoint_id"] for one in receiver.messages("/other")} == set(starved)
+    deliver(*starved)
+    runs.enqueue_due(clock.now())
+    assert world.rows("SELECT FROM webhook_endpoints WHERE told_failing_at IS NOT NULL") == []
+
+
+def test_endpoint_whose_last_attempt_failed_stays_reported_until_it_takes_a_message(
+    world: World, receiver: Receiver
+) -> None:
+    at = world.set_clock("2026-06-17T12:00:00")
+    campaign = world.campaign(world.brand())
+    made = endpoint(receiver, "/hook", PAUSED, ACTIVATED)
+    receiver.answer("/hook", Answer(500))
+    world.set_status(campaign, "paused")
+    deliver(made)
+    runs.enqueue_due(world.set_clock(at + timedelta(minutes=2)))
+    world.execute("UPDATE webhook_deliveries SET attempts = 9, next_attempt_at = created_at")
+    deliver(made)
+    assert states(world, made) == [(PAUSED, "failed")]
+    told = "SELECT told_failing_at IS NOT NULL AS is_told FROM webhook_endpoints"
+    runs.enqueue_due(world.set_clock(at + timedelta(minutes=10)))
+    assert world.one(told)["is_told"]
+    receiver.answer("/hook", Answer())
+    world.set_status(campaign, "enabled")
+    deliver(made)
+    runs.enqueue_due(world.set_clock(at + timedelta(minutes=11)))
+    assert not world.one(told)["is_told"]
+
+
+def test_endpoint_that_is_enabled_after_410_gets_the_newest_status_of_each_failed_campaign(
+    world: World, receiver: Receiver
+) -> None:
+    brand = world.brand()
+    paused, released = world.campaign(brand), world.campaign(brand)
+    made = endpoint(receiver, "/hook", PAUSED, ACTIVATED)
+    receiver.answer("/hook", Answer(410))
+    for campaign in (paused, released):
+        world.set_status(campaign, "paused")
+    deliver(made)
+    world.set_status(released, "enabled")
+    receiver.answer("/hook", Answer())
+    before = len(receiver.received())
+    webhooks.change(made, Edit("test", clock.now()), enabled=True)
+    deliver(made)
+    sent = receiver.messages()[before:]
+    assert sorted((one["data"]["campaign"]["id"], one["type"]) for one in sent) == [
+        (paused, PAUSED),
+        (released, ACTIVATED),
+    ]
+
+
 def test_restored_backup_sends_every_campaigns_present_status(world: World, receiver: Receiver) -> None:
     brand = world.brand()
     paused, released = world.campaign(brand), world.campaign(brand)
