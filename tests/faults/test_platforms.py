@@ -23,6 +23,8 @@ FAULTS = ("", "hang", "apply_then_hang", "500", "apply_then_500")
 LATENCY_SECONDS = 0.02
 VISITS_SECONDS = 0.2
 PERSON = "anna@example.com"
+HELD_BY_HAND = CAMPAIGNS // 3
+HELD = "SELECT external_id FROM campaigns WHERE 'platform_paused' = ANY(set_holds) ORDER BY id"
 TABLE, FREE = "platform_connections", "claimed_until IS NULL OR claimed_until < now()"
 
 
@@ -77,10 +79,15 @@ def test_killed_workers_leave_each_campaign_with_its_desired_status(
 
 
 def _change_by_hand(stage: FaultStage, fake: FakePlatform) -> None:
-    """A person pauses a campaign that is enabled there, or enables one that a person paused."""
+    """A person pauses a campaign that is enabled there, or enables one that a person paused.
+
+    With HELD_BY_HAND of them held, enables one of those: among the next ones to toggle some must need a change there.
+    """
+    held = {row["external_id"] for row in stage.world.rows(HELD)}
     last = {one.campaign_id: one.by for one in fake.activities if one.status == "paused"}
     free = [one for one in fake.campaigns.values() if one.status == "enabled" or last.get(one.id) == PERSON]
-    chosen = stage.draw.choice(free)
+    some = [one for one in free if one.id in held] if len(held) >= HELD_BY_HAND else free
+    chosen = stage.draw.choice(some or free)
     fake.change(chosen.id, "paused" if chosen.status == "enabled" else "enabled", PERSON, clock.now())
 
 
