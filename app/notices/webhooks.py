@@ -111,8 +111,8 @@ def remove(endpoint_id: int, edit: Edit, only_brand_id: int | None = None) -> No
 def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
     """Sends one message of type `endpoint.test` now and returns the attempt, which is stored as well.
 
-    Takes up to the deadline of a request. Raises InvalidValue for an unknown endpoint, and without a key that
-    decrypts its secret.
+    An endpoint that takes it gets at once what waits for it. Takes up to the deadline of a request. Raises InvalidValue
+    for an unknown endpoint, and without a key that decrypts its secret.
     """
     at = clock.now()
 
@@ -128,11 +128,17 @@ def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
         raise InvalidValue("secret", str(error)) from None
 
     def end(connection: Connection) -> None:
+        endpoints.locked(connection, endpoint_id)
         deliveries.note_attempt(connection, one.id, outcome.attempt)
         state = "delivered" if outcome.is_success else "failed"
         deliveries.settle(connection, one.id, state, 1, clock.now())
+        if outcome.is_success:
+            deliveries.retry_now(connection, endpoint_id, clock.now())
+            endpoints.note_success(connection, endpoint_id)
 
     committed(end)
+    if outcome.is_success:
+        _wake(endpoint_id)
     return outcome.attempt
 
 

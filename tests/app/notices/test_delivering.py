@@ -280,6 +280,22 @@ def test_endpoint_whose_last_attempt_failed_stays_reported_until_it_takes_a_mess
     assert not world.one(told)["is_told"]
 
 
+def test_test_message_that_an_endpoint_takes_sends_what_waited_for_it(world: World, receiver: Receiver) -> None:
+    campaign = world.campaign(world.brand())
+    made = endpoint(receiver, "/hook", PAUSED)
+    receiver.answer("/hook", Answer(500))
+    world.set_status(campaign, "paused")
+    deliver(made)
+    webhooks.send_test(made)
+    failing = "SELECT failing_since IS NOT NULL AS is_failing FROM webhook_endpoints"
+    assert world.one(failing)["is_failing"]
+    receiver.answer("/hook", Answer())
+    webhooks.send_test(made)
+    assert not world.one(failing)["is_failing"]
+    deliver(made)
+    assert states(world, made)[0] == (PAUSED, "delivered")
+
+
 def test_endpoint_that_is_enabled_after_410_gets_the_newest_status_of_each_failed_campaign(
     world: World, receiver: Receiver
 ) -> None:
