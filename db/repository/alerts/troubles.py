@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from db.repository.notices.endpoint_edits import DISABLED_BY_PERSON
-from db.repository.platforms.wanted import DECIDING, FORMER_OWNER, WANTED
+from db.repository.platforms.wanted import CHANGE_ID, CHANGED_AT, FORMER_OWNER, WANTED
 from domain.alerts.kinds import AlertKind
 from domain.alerts.rises import MIN_REJECTED, is_rise
 from domain.alerts.states import Condition
@@ -36,25 +36,23 @@ UNCONFIRMED = text(f"""
             ON change.brand_id = platform_account_brands.brand_id AND change.changed_at > unseen_since
         WHERE change.to_status = 'inactive' AND change.changed_at <= :before
     )
-    SELECT suspected.brand_id, suspected.campaign_id, change.id AS change_id, changed_at, platform_accounts.platform
+    SELECT suspected.brand_id, suspected.campaign_id, change_id, changed_at, platform_accounts.platform
     FROM suspected
     CROSS JOIN LATERAL (
         SELECT platform_account_id FROM platform_statuses AS status
         WHERE status.brand_id = suspected.brand_id AND status.campaign_id = suspected.campaign_id
             AND confirmed NOT IN ('paused', 'removed')
-        LIMIT 1
+        /*plain*/ LIMIT 1 /*end*/
     ) AS status
     JOIN acting USING (platform_account_id)
     JOIN platform_accounts ON platform_accounts.id = platform_account_id
     CROSS JOIN LATERAL (
-        SELECT {DECIDING} AS deciding_id FROM campaigns {FORMER_OWNER}
+        SELECT {CHANGE_ID} AS change_id, {CHANGED_AT} AS changed_at FROM campaigns {FORMER_OWNER}
         WHERE campaigns.id = suspected.campaign_id AND {WANTED} = 'inactive'
             AND campaigns.platform_account_id = status.platform_account_id AND campaigns.external_id IS NOT NULL
-        LIMIT 1
+            /*citus AND campaigns.brand_id = suspected.brand_id */
+        /*plain*/ LIMIT 1 /*end*/
     ) AS stopped
-    CROSS JOIN LATERAL (
-        SELECT id, changed_at FROM status_changes WHERE campaign_id = deciding_id ORDER BY id DESC LIMIT 1
-    ) AS change
     WHERE changed_at <= :before
     ORDER BY 1, 2
 """)  # noqa: S608 - a constant, put together once

@@ -32,6 +32,10 @@ CONNECTIONS = text(f"""
 # Accounts of the platform that may be read, and since when they have waited. An account without a time of its next
 # read, such as one whose connection was changed, waits as if it had never been read.
 WAITING = text("""
+    /*citus WITH platform_statuses AS MATERIALIZED (
+        SELECT DISTINCT platform_account_id, confirmed, paused_by_us FROM platform_statuses
+        WHERE confirmed = 'paused' AND paused_by_us
+    ) */
     SELECT platform_account_id, COALESCE(next_read_at, '-infinity') <= :at AS is_spend_due,
         CASE WHEN next_read_at IS NOT NULL THEN last_read_at END AS last_read_at, limit_at,
         COALESCE(claimed_until, '-infinity') <= :at AS is_free, statuses_read_at, retry_at,
@@ -55,10 +59,14 @@ DUE_FOR_CHANGES = text(f"""
     WHERE platform = :platform AND mode <> 'off' AND COALESCE(claimed_until, '-infinity') <= :at
         AND (wait_until IS NULL OR wait_until <= :at OR pauses_wait_until IS NULL OR pauses_wait_until <= :at)
         AND COALESCE(retry_at, '-infinity') <= :at
-        AND (woken_at IS NOT NULL OR mode <> 'shadow' AND EXISTS (
-            SELECT FROM platform_statuses AS status JOIN campaigns USING (brand_id) {FORMER_OWNER}
-            WHERE status.platform_account_id = platform_connections.platform_account_id
-                AND campaigns.platform_account_id = status.platform_account_id AND external_id IS NOT NULL
+        AND (woken_at IS NOT NULL OR mode <> 'shadow' AND
+            /*plain*/ EXISTS (SELECT FROM platform_statuses AS status /*end*/
+            /*citus platform_account_id IN (
+                SELECT status.platform_account_id FROM platform_connections AS acting
+                JOIN platform_statuses AS status ON status.platform_account_id = acting.platform_account_id */
+            JOIN campaigns USING (brand_id) {FORMER_OWNER}
+            WHERE /*plain*/ status.platform_account_id = platform_connections.platform_account_id AND /*end*/
+                campaigns.platform_account_id = status.platform_account_id AND external_id IS NOT NULL
                 AND campaigns.id = status.campaign_id AND (
                     attempts < :tries OR desired <> {WANTED}
                     OR sent_at <= CAST(:at AS timestamptz) - least(
@@ -72,8 +80,8 @@ DUE_FOR_CHANGES = text(f"""
                         AND (SELECT count(*) FROM unnest(repaused_at) AS moment WHERE moment > :repaused_since)
                             >= :repauses
                     )
-                    OR {WANTED} = 'active' AND confirmed = 'paused' AND paused_by_us AND mode = 'full'
-                        AND enabled_at IS NULL
+                    OR {WANTED} = 'active' AND confirmed = 'paused' AND paused_by_us
+                        AND /*citus acting.*/mode = 'full' AND enabled_at IS NULL
                 )
         ))
     ORDER BY platform_account_id

@@ -13,7 +13,8 @@ LIMITS = text(f"""
     WITH serving AS (
         SELECT brand_id, campaigns.id AS campaign_id, COALESCE(changed_at, created_at) AS released_at
         FROM campaigns LEFT JOIN LATERAL (
-            SELECT changed_at FROM status_changes WHERE status_changes.campaign_id = campaigns.id
+            SELECT changed_at FROM status_changes
+            WHERE status_changes.campaign_id = campaigns.id /*citus AND status_changes.brand_id = campaigns.brand_id */
             ORDER BY status_changes.id DESC LIMIT 1
         ) AS change ON true
         WHERE platform_account_id = :account AND effective_status = 'active'

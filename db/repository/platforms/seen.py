@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, TextClause, text
 
 from db.repository.platforms.connections import USAGE_WINDOW
-from db.repository.platforms.wanted import DECIDING, FORMER_OWNER, WANTED
+from db.repository.platforms.wanted import CHANGED_AT, FORMER_OWNER, WANTED
 from db.repository.shared.rows import plain
 
 STATES: Final = ("ok", "failing", "waiting", "unread", "off")
@@ -16,10 +16,10 @@ STATES: Final = ("ok", "failing", "waiting", "unread", "off")
 # Accounts with their unconfirmed pauses: campaigns that are held here and not stopped there, if the mode allows pauses.
 # A pause that the reconciliation has not seen yet counts from its status change.
 _ACCOUNTS: Final = f"""
-    WITH unconfirmed AS (
+    WITH unconfirmed AS /*citus MATERIALIZED */ (
         SELECT campaigns.platform_account_id, count(*) AS pauses, min(COALESCE(
             CASE WHEN desired = 'inactive' THEN unconfirmed_since END,
-            (SELECT changed_at FROM status_changes WHERE campaign_id = {DECIDING} ORDER BY id DESC LIMIT 1),
+            {CHANGED_AT},
             campaigns.created_at
         )) AS since
         FROM platform_connections AS acting
@@ -85,8 +85,8 @@ ACCOUNTS_BY_ID = text(
 ACCOUNTS_OF_BRAND = text(
     _ACCOUNTS.format(
         campaigns="AND campaigns.brand_id = :brand_id",
-        accounts="AND EXISTS (SELECT FROM platform_account_brands AS bound"
-        " WHERE bound.platform_account_id = connected.platform_account_id AND bound.brand_id = :brand_id)",
+        accounts="AND connected.platform_account_id IN ("
+        "SELECT platform_account_id FROM platform_account_brands WHERE brand_id = :brand_id)",
     )
     + _PAGE
 )
@@ -101,7 +101,7 @@ USAGES = text("""
 # names who paused a held campaign there, if the platform told.
 CAMPAIGNS = text(f"""
     SELECT campaigns.id AS campaign_id, platform_accounts.platform, mode, {WANTED} AS desired,
-        change.changed_at AS desired_at, COALESCE(confirmed, 'unknown') AS confirmed, confirmed_at,
+        {CHANGED_AT} AS desired_at, COALESCE(confirmed, 'unknown') AS confirmed, confirmed_at,
         COALESCE(paused_by_us, false) AS paused_by_us, COALESCE(attempts, 0) AS attempts, status.last_error,
         'platform_paused' = ANY(holds) AS is_held_there,
         CASE WHEN failed_at > COALESCE(statuses_read_at, '-infinity') THEN connected.last_error END AS account_error,
@@ -113,14 +113,14 @@ CAMPAIGNS = text(f"""
     LEFT JOIN platform_statuses AS status
         ON status.brand_id = campaigns.brand_id AND status.campaign_id = campaigns.id
     {FORMER_OWNER}
-    LEFT JOIN LATERAL (
-        SELECT changed_at FROM status_changes WHERE campaign_id = {DECIDING} ORDER BY id DESC LIMIT 1
-    ) AS change ON true
-    LEFT JOIN LATERAL (
-        SELECT substring(changed_by FROM '^platform:[^:]*:(.+)$') AS paused_by FROM audit_entries
-        WHERE subject = 'campaign' AND subject_id = campaigns.id AND changed_by LIKE 'platform:%'
-        ORDER BY id DESC LIMIT 1
-    ) AS hand ON 'platform_paused' = ANY(holds)
+    LEFT JOIN /*plain*/ LATERAL /*end*/ (
+        SELECT /*citus DISTINCT ON (subject_id) subject_id, */
+            substring(changed_by FROM '^platform:[^:]*:(.+)$') AS paused_by
+        FROM audit_entries
+        WHERE subject = 'campaign' AND changed_by LIKE 'platform:%'
+            AND subject_id = /*plain*/ campaigns.id /*end*/ /*citus ANY(CAST(:ids AS bigint[])) */
+        ORDER BY /*citus subject_id, */ id DESC /*plain*/ LIMIT 1 /*end*/
+    ) AS hand ON 'platform_paused' = ANY(holds) /*citus AND hand.subject_id = campaigns.id */
     WHERE campaigns.id = ANY(CAST(:ids AS bigint[])) AND external_id IS NOT NULL
 """)  # noqa: S608 - a constant, put together once
 

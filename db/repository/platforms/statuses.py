@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.repository.platforms.wanted import DECIDING, FORMER_OWNER, WANTED
+from db.repository.platforms.wanted import FORMER_OWNER, WANTED
 
 NO_LIMIT: Final = 2**62
 OPPOSED_A_PAGE: Final = 1_000
@@ -14,16 +14,18 @@ OPPOSED_A_PAGE: Final = 1_000
 # Some of the account's campaigns, with the newest desired status and the memory of the platform's.
 CAMPAIGNS = f"""
     SELECT campaign.brand_id, campaign.campaign_id, external_id, effective_status, is_held_there,
-        change.id, change.changed_at,
+        COALESCE(former_change_id, own.id), COALESCE(former_changed_at, own.changed_at),
         COALESCE(confirmed, 'unknown'), confirmed_at, COALESCE(paused_by_us, false),
         paused_change_id, sent, sent_at, COALESCE(may_be_applied, false), unconfirmed_since,
-        CASE WHEN desired_change_id IS NOT DISTINCT FROM change.id THEN COALESCE(attempts, 0) ELSE 0 END,
+        CASE WHEN desired_change_id IS NOT DISTINCT FROM COALESCE(former_change_id, own.id)
+            THEN COALESCE(attempts, 0) ELSE 0 END,
         COALESCE(repaused_at, '{{{{}}}}'), last_error, enabled_at,
         COALESCE(desired = effective_status AND platform_account_id = :account
-            AND desired_change_id IS NOT DISTINCT FROM change.id, false) AS is_stored
+            AND desired_change_id IS NOT DISTINCT FROM COALESCE(former_change_id, own.id), false) AS is_stored
     FROM (
         SELECT campaigns.brand_id, campaigns.id AS campaign_id, external_id,
-            {WANTED} AS effective_status, {DECIDING} AS deciding_id,
+            {WANTED} AS effective_status, former_owner.campaign_id AS former_id,
+            former_owner.change_id AS former_change_id, former_owner.changed_at AS former_changed_at,
             'platform_paused' = ANY(set_holds) AS is_held_there, status.platform_account_id, desired, desired_change_id,
             confirmed, confirmed_at, paused_by_us, paused_change_id, sent, sent_at, may_be_applied, unconfirmed_since,
             attempts, repaused_at, last_error, enabled_at
@@ -37,8 +39,10 @@ CAMPAIGNS = f"""
     ) AS campaign
     LEFT JOIN LATERAL (
         SELECT id, changed_at FROM status_changes
-        WHERE status_changes.campaign_id = campaign.deciding_id ORDER BY id DESC LIMIT 1
-    ) AS change ON true
+        WHERE status_changes.campaign_id = campaign.campaign_id
+            /*citus AND status_changes.brand_id = campaign.brand_id */
+        ORDER BY id DESC LIMIT 1
+    ) AS own ON former_id IS NULL
     ORDER BY campaign.brand_id, campaign.campaign_id /*citus LIMIT :limit */
 """  # noqa: S608 - a constant, put together once
 
