@@ -39,6 +39,19 @@ NOTE_SPEND_READ = text("""
 # Makes accounts due whose last read is older than a release of one of their campaigns, or than a change of one of their
 # limits. Failing accounts are only made due by :retry_at. A row that another transaction has locked waits a minute.
 HASTEN = text("""
+    /*citus WITH changed AS MATERIALIZED (
+        SELECT late.platform_account_id FROM platform_connections AS late
+        JOIN platform_account_brands AS bound ON bound.platform_account_id = late.platform_account_id
+        JOIN status_changes ON status_changes.brand_id = bound.brand_id
+        JOIN campaigns ON campaigns.brand_id = status_changes.brand_id AND campaigns.id = campaign_id
+        WHERE mode <> 'off' AND campaigns.platform_account_id = late.platform_account_id
+            AND to_status = 'active' AND changed_at > last_read_at AND changed_at <= :changed_before
+        UNION
+        SELECT late.platform_account_id FROM platform_connections AS late
+        JOIN platform_account_brands AS bound ON bound.platform_account_id = late.platform_account_id
+        JOIN budget_limits ON budget_limits.brand_id = bound.brand_id
+        WHERE mode <> 'off' AND changed_at > last_read_at AND changed_at <= :changed_before
+    ) */
     UPDATE platform_connections
     SET next_read_at = CASE WHEN failures = 0 THEN CAST(:at AS timestamptz) ELSE CAST(:retry_at AS timestamptz) END,
         limit_at = least(limit_at, CAST(:limit_at AS timestamptz))
@@ -47,7 +60,9 @@ HASTEN = text("""
         JOIN platform_accounts ON platform_accounts.id = platform_account_id
         WHERE platform = :platform AND mode <> 'off' AND next_read_at > greatest(
             CAST(:soon AS timestamptz), CASE WHEN failures > 0 THEN CAST(:retry_at AS timestamptz) END
-        ) AND (EXISTS (
+        ) AND
+        /*citus late.platform_account_id IN (SELECT platform_account_id FROM changed) */
+        /*plain*/ (EXISTS (
             SELECT FROM platform_account_brands AS bound JOIN status_changes USING (brand_id)
             JOIN campaigns ON campaigns.brand_id = status_changes.brand_id AND campaigns.id = campaign_id
             WHERE bound.platform_account_id = late.platform_account_id
@@ -57,7 +72,7 @@ HASTEN = text("""
             SELECT FROM platform_account_brands AS bound JOIN budget_limits USING (brand_id)
             WHERE bound.platform_account_id = late.platform_account_id
                 AND changed_at > last_read_at AND changed_at <= :changed_before
-        ))
+        )) /*end*/
         ORDER BY platform_account_id
         FOR NO KEY UPDATE OF late SKIP LOCKED
     )
