@@ -32,23 +32,26 @@ FACTS = text(f"""
     WITH spent AS MATERIALIZED (
         SELECT budgets.id, budgets.brand_id, budgets.campaign_id, budgets.period, limit_micros,
             {SPENT_MICROS} AS spent_micros, first_day,
-            COALESCE(thresholds, CAST(:default_thresholds AS integer[])) AS thresholds, (
-                SELECT sum(bound_micros) FROM platform_bounds
-                JOIN platform_account_brands USING (platform_account_id)
+            COALESCE(thresholds, CAST(:default_thresholds AS integer[])) AS thresholds, ARRAY(
+                SELECT platform_account_id FROM platform_account_brands
                 WHERE platform_account_brands.brand_id = budgets.brand_id AND (
                     budgets.campaign_id IS NULL OR platform_account_id = (
-                        SELECT platform_account_id FROM campaigns WHERE campaigns.id = budgets.campaign_id
+                        SELECT platform_account_id FROM campaigns
+                        WHERE campaigns.brand_id = budgets.brand_id AND campaigns.id = budgets.campaign_id
                     )
                 )
-            ) AS bound_micros
+            ) AS account_ids
         {SPEND_OF_BUDGETS}
         LEFT JOIN alert_settings ON alert_settings.brand_id = budgets.brand_id
         WHERE budgets.brand_id = ANY(CAST(:brand_ids AS bigint[])) AND brands.configured_status <> 'archived'
             AND NOT EXISTS (
-                SELECT FROM campaigns WHERE campaigns.id = budgets.campaign_id AND configured_status = 'archived'
+                SELECT FROM campaigns
+                WHERE campaigns.brand_id = budgets.brand_id AND campaigns.id = budgets.campaign_id
+                    AND campaigns.configured_status = 'archived'
             )
     )
-    SELECT spent.id, brand_id, campaign_id, period, limit_micros, spent_micros, first_day, thresholds, bound_micros,
+    SELECT spent.id, brand_id, campaign_id, period, limit_micros, spent_micros, first_day, thresholds,
+        (SELECT sum(bound_micros) FROM platform_bounds WHERE platform_account_id = ANY(account_ids)) AS bound_micros,
         told.*
     FROM spent CROSS JOIN LATERAL (
         SELECT COALESCE(array_agg(alerts.id), '{{}}') AS ids, COALESCE(array_agg(kind), '{{}}') AS kinds,
@@ -63,6 +66,18 @@ FACTS = text(f"""
 
 # Open alerts of budgets that were removed, of archived brands or campaigns, or of a window that is not the current one.
 ENDED = text("""
+    /*citus WITH alerts AS MATERIALIZED (
+        SELECT id, brand_id, campaign_id, budget_id, kind, state, episode FROM alerts
+        WHERE kind = ANY(CAST(:kinds AS text[])) AND state = 'open'
+    ), brands AS MATERIALIZED (
+        SELECT id, configured_status, time_zone FROM brands WHERE id IN (SELECT brand_id FROM alerts)
+    ), budgets AS MATERIALIZED (
+        SELECT id, period FROM budgets
+        WHERE brand_id IN (SELECT brand_id FROM alerts) AND id IN (SELECT budget_id FROM alerts)
+    ), campaigns AS MATERIALIZED (
+        SELECT brand_id, id, configured_status FROM campaigns
+        WHERE (brand_id, id) IN (SELECT brand_id, campaign_id FROM alerts)
+    ) */
     SELECT alerts.id, budgets.id IS NULL OR brands.configured_status = 'archived'
         OR COALESCE(campaigns.configured_status, '') = 'archived' AS is_gone
     FROM alerts JOIN brands ON brands.id = alerts.brand_id
