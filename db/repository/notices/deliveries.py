@@ -11,6 +11,22 @@ from db.repository.shared.arrays import array_of
 from db.repository.shared.batches import ROWS_A_BATCH
 from db.repository.shared.served_ids import SERVED_ID
 
+# Citus first reads the spread rows that the deliveries of `due` are about, with all newer changes of their campaigns.
+_SPREAD = """
+    /*citus WITH due AS MATERIALIZED (
+        SELECT id, brand_id, campaign_id, status_change_id FROM webhook_deliveries AS delivery
+        WHERE {condition}
+    ), status_changes AS MATERIALIZED (
+        SELECT * FROM status_changes
+        WHERE (brand_id, campaign_id) IN (SELECT brand_id, campaign_id FROM due)
+            AND id >= (SELECT min(status_change_id) FROM due)
+    ), campaigns AS MATERIALIZED (
+        SELECT * FROM campaigns WHERE (brand_id, id) IN (SELECT brand_id, campaign_id FROM due)
+    ), brands AS MATERIALIZED (
+        SELECT id, name, currency, time_zone FROM brands WHERE id IN (SELECT brand_id FROM due)
+    ) */
+"""
+
 # A delivery with the present facts of its campaign, and of its status change or its notice.
 FACTS = f"""
     SELECT delivery.id, message_id, delivery.type, attempts, next_attempt_at, delivery.created_at,
@@ -28,22 +44,32 @@ FACTS = f"""
     LEFT JOIN notices ON notices.id = notice_id
 """  # noqa: S608 - a constant, put together once
 
-ONE = text(f"{FACTS} WHERE delivery.id = :id")
+ONE = text(f"{_SPREAD.format(condition='delivery.id = :id')} {FACTS} WHERE delivery.id = :id")
+
+_PENDING = """
+    endpoint_id = :endpoint_id AND state = 'pending'
+        AND (CAST(:is_probe AS boolean) OR next_attempt_at <= :at)
+        AND delivery.id <> ALL(CAST(:in_flight AS bigint[]))
+        AND (delivery.campaign_id IS NULL OR delivery.campaign_id <> ALL(CAST(:campaigns_in_flight AS bigint[])))
+"""
+
+_ORDER = "ORDER BY CASE WHEN CAST(:is_probe AS boolean) THEN attempts END, urgency, delivery.id"
+
+# The deliveries that Citus looks at, in case replaced ones come first; those are superseded soon.
+_LOOKED_AT = f"{_PENDING} {_ORDER} LIMIT 20 * :limit"
 
 # Pending deliveries in the order of sending. A status that a newer change has replaced is left out, also if no delivery
 # of the newer one was made yet: nobody gets an older state.
 TAKE = text(f"""
+    {_SPREAD.format(condition=_LOOKED_AT)}
     {FACTS}
-    WHERE endpoint_id = :endpoint_id AND state = 'pending'
-        AND (CAST(:is_probe AS boolean) OR next_attempt_at <= :at)
-        AND delivery.id <> ALL(CAST(:in_flight AS bigint[]))
-        AND (delivery.campaign_id IS NULL OR delivery.campaign_id <> ALL(CAST(:campaigns_in_flight AS bigint[])))
+    WHERE {_PENDING} /*citus AND delivery.id IN (SELECT id FROM due) */
         AND (delivery.type NOT IN ('campaign.paused', 'campaign.activated') OR NOT EXISTS (
             SELECT FROM status_changes AS newer
             WHERE newer.campaign_id = delivery.campaign_id AND newer.id > delivery.status_change_id
         ))
-    ORDER BY CASE WHEN CAST(:is_probe AS boolean) THEN attempts END, urgency, delivery.id LIMIT :limit
-""")
+    {_ORDER} LIMIT :limit
+""")  # noqa: S608 - a constant, put together once
 
 ADD_ATTEMPT = text("""
     INSERT INTO webhook_attempts (delivery_id, attempted_at, status, duration_ms, answer, error)

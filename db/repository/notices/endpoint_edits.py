@@ -68,19 +68,21 @@ NEWEST = """
         (endpoint_id, type, brand_id, campaign_id, status_change_id, urgency, next_attempt_at, created_at)
     SELECT CAST(:id AS bigint), type, brand_id, campaign_id, newest.id,
         CASE WHEN type = 'campaign.paused' THEN 0 ELSE 1 END, CAST(:at AS timestamptz), CAST(:at AS timestamptz)
-    FROM ({}) AS chosen
-    CROSS JOIN LATERAL (
-        SELECT id, CASE to_status WHEN 'inactive' THEN 'campaign.paused' ELSE 'campaign.activated' END AS type
-        FROM status_changes WHERE status_changes.campaign_id = chosen.campaign_id ORDER BY id DESC LIMIT 1
+    FROM /*plain*/ ({chosen}) AS chosen CROSS JOIN LATERAL ( /*end*/ /*citus ( */
+        SELECT /*citus DISTINCT ON (brand_id, campaign_id) brand_id, campaign_id, */ id,
+            CASE to_status WHEN 'inactive' THEN 'campaign.paused' ELSE 'campaign.activated' END AS type
+        FROM status_changes
+        WHERE /*plain*/ status_changes.campaign_id = chosen.campaign_id ORDER BY id DESC LIMIT 1 /*end*/
+            /*citus (brand_id, campaign_id) IN ({chosen}) ORDER BY brand_id, campaign_id, id DESC */
     ) AS newest
     WHERE type = ANY(CAST(:types AS text[]))
     ORDER BY newest.id
     ON CONFLICT (endpoint_id, campaign_id) WHERE state = 'pending' AND type IN ('campaign.paused', 'campaign.activated')
     DO UPDATE SET next_attempt_at = excluded.next_attempt_at
 """
-RESEND_CHANGED = text(NEWEST.format(CHANGED))
-RESEND_DELIVERED = text(NEWEST.format(DELIVERED))
-RESEND_FAILED = text(NEWEST.format(FAILED))
+RESEND_CHANGED = text(NEWEST.format(chosen=CHANGED))
+RESEND_DELIVERED = text(NEWEST.format(chosen=DELIVERED))
+RESEND_FAILED = text(NEWEST.format(chosen=FAILED))
 
 # Copies of the settled messages of notices and budgets in this range of deliveries. They keep their message's id.
 RESEND_MESSAGES = text("""

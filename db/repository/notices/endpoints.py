@@ -27,6 +27,14 @@ ENDPOINTS = text(f"""
 # Free endpoints that may get a request and have a delivery to send, or status changes or notices still to read. The
 # endpoint of a quiet brand has an old position: CASE lets an index find that brand's changes alone.
 DUE = text("""
+    /*citus WITH of_brands AS MATERIALIZED (
+        SELECT brands.id AS brand_id, newest.id FROM brands CROSS JOIN LATERAL (
+            SELECT id FROM status_changes WHERE status_changes.brand_id = brands.id ORDER BY id DESC LIMIT 1
+        ) AS newest
+        WHERE brands.id IN (SELECT brand_id FROM webhook_endpoints WHERE enabled)
+    ), status_changes AS MATERIALIZED (
+        SELECT brand_id, id FROM of_brands UNION ALL SELECT NULL, max(id) FROM status_changes
+    ) */
     SELECT endpoint.id FROM webhook_endpoints AS endpoint
     WHERE enabled AND COALESCE(claimed_until, '-infinity') <= :at AND COALESCE(wait_until, '-infinity') <= :at
         AND (CAST(:id AS bigint) IS NULL OR endpoint.id = :id) AND (
