@@ -242,7 +242,7 @@ def _keep(
 ) -> None:
     if import_id is not None and counted.campaign_ids:
         days = {draft.day for batch in batches for draft in batch.drafts}
-        day_rows.keep_changed(connection, import_id, sources, counted.campaign_ids, days)
+        day_rows.keep_changed(connection, import_id, sources, (counted.brand_ids, counted.campaign_ids), days)
 
 
 def _key_of(payload: object) -> str:

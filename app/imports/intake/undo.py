@@ -84,7 +84,7 @@ def undo(import_id: int, edit: Edit) -> Undoing:
     held_up: list[BrandsTimedOut] = []
     for some in sliced(wanted.restored, TOTALS_A_TRANSACTION):
         try:
-            counted = counted_for(_payloads(some), partial(_note, import_id=import_id))
+            counted = counted_for(_payloads(some), partial(_note, import_id=import_id, restored=some))
         except BrandsTimedOut as error:
             held_up.append(error)
         else:
@@ -108,11 +108,18 @@ def _payloads(restored: Sequence[Restored]) -> list[Payload]:
     ]
 
 
-def _note(connection: Connection, batches: Sequence[TotalsBatch], counted: Counted, import_id: int) -> None:
+def _note(
+    connection: Connection,
+    batches: Sequence[TotalsBatch],
+    counted: Counted,
+    import_id: int,
+    restored: Sequence[Restored],
+) -> None:
     drafts = [draft for batch in batches for draft in batch.drafts]
     campaign_ids = {draft.campaign for draft in drafts if isinstance(draft.campaign, int)}
+    brand_ids = {one.brand_id for one in restored if one.campaign_id in campaign_ids}
     if drafts and counted.taken + counted.known:
-        day_rows.note_undone(connection, import_id, campaign_ids, {draft.day for draft in drafts})
+        day_rows.note_undone(connection, import_id, (brand_ids, campaign_ids), {draft.day for draft in drafts})
 
 
 def _end(connection: Connection, undone: Undoing, edit: Edit) -> None:

@@ -1,31 +1,44 @@
 """Campaign days in imports: their present totals, and the totals before and after each import, used to undo it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from db.local_settings import has_citus
 from db.repository.shared.arrays import array_of, text_array_of
-
-# Every source that has reported totals, where several servers have them.
-SPREAD_SOURCES = text("SELECT DISTINCT source FROM reported_totals ORDER BY source")
+from db.repository.shared.rows import plain
 
 # Every source that has reported totals; jumps through the primary key from one source to the next.
 SOURCES = text("""
-    WITH RECURSIVE found AS (
+    /*citus SELECT DISTINCT source FROM reported_totals ORDER BY source */
+    /*plain*/ WITH RECURSIVE found AS (
         SELECT min(source) AS source FROM reported_totals
         UNION ALL
         SELECT (SELECT min(source) FROM reported_totals WHERE source > found.source) FROM found
         WHERE found.source IS NOT NULL
     )
-    SELECT source FROM found WHERE source IS NOT NULL
+    SELECT source FROM found WHERE source IS NOT NULL /*end*/
 """)
 
 # The present total of each campaign day by the first of the sources that has one, its `as_of`, and the day's counter.
 # If undoing an import restored the total, `true_as_of` is the `as_of` that the figure first had.
 KNOWN = text("""
+    /*citus WITH reported_totals AS MATERIALIZED (
+        SELECT brand_id, campaign_id, day, source, total_micros, as_of FROM reported_totals
+        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaign_id = ANY(CAST(:campaign_ids AS bigint[]))
+            AND day = ANY(CAST(:days AS date[])) AND source = ANY(CAST(:sources AS text[]))
+    ), campaign_days AS MATERIALIZED (
+        SELECT brand_id, campaign_id, day, spent_micros FROM campaign_days
+        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaign_id = ANY(CAST(:campaign_ids AS bigint[]))
+            AND day = ANY(CAST(:days AS date[]))
+    ), import_days AS MATERIALIZED (
+        SELECT brand_id, campaign_id, day, source, undone_as_of, import_id, before_micros, before_as_of
+        FROM import_days
+        WHERE brand_id = ANY(CAST(:brand_ids AS bigint[])) AND campaign_id = ANY(CAST(:campaign_ids AS bigint[]))
+            AND day = ANY(CAST(:days AS date[])) AND undone_as_of IS NOT NULL
+    ) */
     SELECT sent.campaign_id, sent.day, own.source, own.total_micros, own.as_of,
         CASE WHEN undone.import_id IS NULL THEN own.as_of ELSE undone.before_as_of END AS true_as_of,
         undone.import_id IS NOT NULL AND undone.before_micros IS NULL AS is_forgotten,
@@ -48,14 +61,14 @@ KNOWN = text("""
     ) AS undone ON true
 """)
 
-# Records the totals that this transaction changed, before and after. If undoing an import restored the figure before,
+# Records the totals that this transaction changed, before and after: those whose row it wrote, since the age of a
+# transaction id is 0 in the transaction itself, on each server. If undoing an import restored the figure before,
 # its `as_of` is recorded as it first was. The subquery with a limit makes one look-up a total by the primary key: as a
 # join it read all rows of a new brand for each total, until the table was analyzed.
-KEEP_CHANGED = text("""
-    INSERT INTO import_days (brand_id, campaign_id, day, import_id, source, before_micros, before_as_of, after_micros,
-        as_of)
-    SELECT brand_id, campaign_id, day, :import_id, source,
-        CASE WHEN NOT is_first THEN previous_micros END, true_as_of, total_micros, as_of
+_CHANGED: Final = """
+    SELECT brand_id, campaign_id, day, CAST(:import_id AS bigint) AS import_id, source,
+        CASE WHEN NOT is_first THEN previous_micros END AS before_micros, true_as_of AS before_as_of,
+        total_micros AS after_micros, as_of
     FROM (
         SELECT total.*, undone.import_id IS NULL AND previous_as_of IS NULL
                 OR undone.import_id IS NOT NULL AND undone.before_micros IS NULL AS is_first,
@@ -67,11 +80,26 @@ KEEP_CHANGED = text("""
                 AND source = total.source AND undone_as_of = total.previous_as_of
             LIMIT 1
         ) AS undone ON true
-        WHERE total.source = ANY(CAST(:sources AS text[]))
+        WHERE total.source = ANY(CAST(:sources AS text[])) AND total.brand_id = ANY(CAST(:brand_ids AS bigint[]))
             AND total.campaign_id = ANY(CAST(:campaign_ids AS bigint[]))
-            AND total.day = ANY(CAST(:days AS date[])) AND total.xmin = pg_current_xact_id()::xid
+            AND total.day = ANY(CAST(:days AS date[])) AND age(total.xmin) = 0
     ) AS changed
     WHERE is_first OR total_micros <> previous_micros
+"""
+
+_KEEP: Final = """
+    INSERT INTO import_days (brand_id, campaign_id, day, import_id, source, before_micros, before_as_of, after_micros,
+        as_of)
+"""
+
+KEEP_CHANGED = text(f"{_KEEP} {_CHANGED} ON CONFLICT DO NOTHING")
+
+# Citus writes no rows that it finds by the transaction that changed others: it reads them, and then writes each.
+CHANGED = text(_CHANGED)
+
+KEEP = text(f"""
+    {_KEEP}
+    VALUES (:brand_id, :campaign_id, :day, :import_id, :source, :before_micros, :before_as_of, :after_micros, :as_of)
     ON CONFLICT DO NOTHING
 """)
 
@@ -91,7 +119,8 @@ SET_EARLIER = text("""
 
 # The days of an import that still have its totals, or have them again after later imports were undone.
 STILL_SET = text("""
-    SELECT ours.campaign_id, ours.day, COALESCE(ours.before_micros, 0) AS before_micros, own.as_of, own.source
+    SELECT ours.brand_id, ours.campaign_id, ours.day, COALESCE(ours.before_micros, 0) AS before_micros, own.as_of,
+        own.source
     FROM import_days AS ours
     JOIN reported_totals AS own
         ON own.brand_id = ours.brand_id AND own.source = ours.source AND own.campaign_id = ours.campaign_id
@@ -109,15 +138,28 @@ COUNTS = text("""
     WHERE import_id = :import_id
 """)
 
-# Marks the days of an import whose totals this transaction restored.
-NOTE_UNDONE = text("""
-    UPDATE import_days SET undone_as_of = total.as_of FROM reported_totals AS total
+_RESTORED: Final = """
     WHERE import_days.import_id = :import_id AND import_days.undone_as_of IS NULL
+        AND import_days.brand_id = ANY(CAST(:brand_ids AS bigint[]))
         AND import_days.campaign_id = ANY(CAST(:campaign_ids AS bigint[]))
         AND total.brand_id = import_days.brand_id AND total.source = import_days.source
         AND total.campaign_id = import_days.campaign_id
         AND total.day = import_days.day AND total.day = ANY(CAST(:days AS date[]))
-        AND total.xmin = pg_current_xact_id()::xid
+        AND age(total.xmin) = 0
+"""
+
+# Marks the days of an import whose totals this transaction restored.
+NOTE_UNDONE = text(f"UPDATE import_days SET undone_as_of = total.as_of FROM reported_totals AS total {_RESTORED}")  # noqa: S608 - a constant
+
+RESTORED = text(f"""
+    SELECT import_days.brand_id, import_days.campaign_id, import_days.day, import_days.import_id,
+        total.as_of AS undone_as_of
+    FROM import_days, reported_totals AS total {_RESTORED}
+""")  # noqa: S608 - a constant, put together once
+
+NOTE_UNDONE_DAY = text("""
+    UPDATE import_days SET undone_as_of = :undone_as_of
+    WHERE brand_id = :brand_id AND campaign_id = :campaign_id AND day = :day AND import_id = :import_id
 """)
 
 
@@ -150,6 +192,7 @@ class SetDay(NamedTuple):
 class Restored(NamedTuple):
     """A campaign day of an import, and the total to restore (0 for none). `as_of` is that of the present total."""
 
+    brand_id: int
     campaign_id: int
     day: date
     before_micros: int
@@ -159,7 +202,7 @@ class Restored(NamedTuple):
 
 def sources(connection: Connection) -> list[str]:
     """Every source that has reported totals, in order."""
-    return list(connection.scalars(SPREAD_SOURCES if has_citus(connection) else SOURCES))
+    return list(connection.scalars(SOURCES))
 
 
 def known(
@@ -184,15 +227,15 @@ def keep_changed(
     connection: Connection,
     import_id: int,
     sources: Sequence[str],
-    campaign_ids: Iterable[int],
+    of: tuple[Iterable[int], Iterable[int]],
     days: Iterable[date],
 ) -> None:
     """Records for an import the totals that this transaction changed, before and after.
 
-    Looks at totals of the sources, campaigns and days given.
+    Looks at totals of the sources and days given; `of`: of these brands and campaigns.
     """
-    candidates = {"campaign_ids": array_of(campaign_ids), "days": array_of(days)}
-    connection.execute(KEEP_CHANGED, candidates | {"import_id": import_id, "sources": text_array_of(sources)})
+    found = _candidates(of, days) | {"import_id": import_id, "sources": text_array_of(sources)}
+    _write(connection, found, KEEP_CHANGED, (CHANGED, KEEP))
 
 
 def set_earlier(
@@ -223,7 +266,28 @@ def counts(connection: Connection, import_id: int) -> tuple[int, int]:
     return not_undone, undone
 
 
-def note_undone(connection: Connection, import_id: int, campaign_ids: Iterable[int], days: Iterable[date]) -> None:
-    """Marks the days of an import that this transaction restored, each with the `as_of` of its restored total."""
-    candidates = {"campaign_ids": array_of(campaign_ids), "days": array_of(days)}
-    connection.execute(NOTE_UNDONE, candidates | {"import_id": import_id})
+def note_undone(
+    connection: Connection, import_id: int, of: tuple[Iterable[int], Iterable[int]], days: Iterable[date]
+) -> None:
+    """Marks the days of an import that this transaction restored, each with the `as_of` of its restored total.
+
+    `of`: of these brands and campaigns.
+    """
+    _write(connection, _candidates(of, days) | {"import_id": import_id}, NOTE_UNDONE, (RESTORED, NOTE_UNDONE_DAY))
+
+
+def _write(
+    connection: Connection, found: Mapping[str, Any], at_once: TextClause, on_shards: tuple[TextClause, TextClause]
+) -> None:
+    if not has_citus(connection):
+        connection.execute(at_once, found)
+        return
+    read, write = on_shards
+    rows = plain(connection.execute(read, found))
+    if rows:
+        connection.execute(write, rows)
+
+
+def _candidates(of: tuple[Iterable[int], Iterable[int]], days: Iterable[date]) -> dict[str, Any]:
+    brand_ids, campaign_ids = map(array_of, of)
+    return {"brand_ids": brand_ids, "campaign_ids": campaign_ids, "days": array_of(days)}

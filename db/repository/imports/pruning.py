@@ -4,22 +4,19 @@ from datetime import date
 
 from sqlalchemy import Connection, text
 
-from db.local_settings import has_citus
 from db.repository.shared.batches import ROWS_A_BATCH
 from db.repository.shared.rows import plain
 
-# The brands with rows, where several servers have them.
-SPREAD_BRANDS = text("SELECT DISTINCT brand_id FROM import_days ORDER BY brand_id")
-
 # The brands with rows; jumps through the primary key from one brand to the next.
 BRANDS = text("""
-    WITH RECURSIVE found AS (
+    /*citus SELECT DISTINCT brand_id FROM import_days ORDER BY brand_id */
+    /*plain*/ WITH RECURSIVE found AS (
         SELECT min(brand_id) AS brand_id FROM import_days
         UNION ALL
         SELECT (SELECT min(brand_id) FROM import_days WHERE brand_id > found.brand_id) FROM found
         WHERE found.brand_id IS NOT NULL
     )
-    SELECT brand_id FROM found WHERE brand_id IS NOT NULL
+    SELECT brand_id FROM found WHERE brand_id IS NOT NULL /*end*/
 """)
 
 # A row is needed while the day has its total, or has the total that undoing it restored, or a later import replaced its
@@ -40,22 +37,19 @@ PRUNE = text("""
                         AND later.campaign_id = one.campaign_id AND later.day = one.day AND later.source = one.source
                         AND later.before_as_of = one.as_of
                 )
-                AND (one.undone_as_of IS NULL OR EXISTS (
-                    SELECT FROM imports WHERE imports.id = one.import_id AND status = 'undone'
-                ))
+                AND (one.undone_as_of IS NULL OR one.import_id IN (SELECT id FROM imports WHERE status = 'undone'))
             )
         LIMIT :limit
     )
     DELETE FROM import_days AS ours USING unneeded
-    WHERE (ours.brand_id, ours.campaign_id, ours.day, ours.import_id)
+    WHERE /*citus ours.brand_id = :brand_id AND */ (ours.brand_id, ours.campaign_id, ours.day, ours.import_id)
         = (unneeded.brand_id, unneeded.campaign_id, unneeded.day, unneeded.import_id)
 """)
 
 
 def brands(connection: Connection) -> list[int]:
     """The brands that have rows."""
-    statement = SPREAD_BRANDS if has_citus(connection) else BRANDS
-    return [row["brand_id"] for row in plain(connection.execute(statement))]
+    return [row["brand_id"] for row in plain(connection.execute(BRANDS))]
 
 
 def prune(connection: Connection, brand_id: int, floor: date | None) -> int:
