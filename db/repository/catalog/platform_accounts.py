@@ -40,6 +40,11 @@ BOUND_ACCOUNT = text("""
 
 # One page of accounts with the brands bound to them, for one brand or all.
 ACCOUNTS = text("""
+    /*citus WITH platform_account_brands AS MATERIALIZED (
+        SELECT brand_id, platform_account_id FROM platform_account_brands
+        WHERE platform_account_id > :after
+            AND (CAST(:only_brand_id AS bigint) IS NULL OR brand_id = :only_brand_id)
+    ) */
     SELECT id, platform, account_id, name, default_of_brand_id, created_at, ARRAY(
         SELECT brand_id FROM platform_account_brands WHERE platform_account_id = id
             AND (CAST(:only_brand_id AS bigint) IS NULL OR brand_id = :only_brand_id)

@@ -5,17 +5,16 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from db.local_settings import has_citus
-
-# Each time zone in use, found by a loose index scan.
+# Each time zone in use, found by a loose index scan. Citus refuses recursion: each server reads its own brands.
 ZONES = text("""
-    WITH RECURSIVE zone AS (
+    /*citus SELECT DISTINCT time_zone FROM brands ORDER BY time_zone */
+    /*plain*/ WITH RECURSIVE zone AS (
         (SELECT time_zone FROM brands ORDER BY time_zone LIMIT 1)
         UNION ALL
         SELECT (SELECT time_zone FROM brands WHERE time_zone > zone.time_zone ORDER BY time_zone LIMIT 1)
         FROM zone WHERE zone.time_zone IS NOT NULL
     )
-    SELECT time_zone FROM zone WHERE time_zone IS NOT NULL
+    SELECT time_zone FROM zone WHERE time_zone IS NOT NULL /*end*/
 """)
 
 # Each brand has a fixed second of the day for comparing its counters with the ledger. Brands whose second came since.
@@ -30,9 +29,6 @@ COMPARED_SINCE = text("""
     ) AS due
     WHERE came_at > :since ORDER BY came_at, id
 """)
-
-# Each time zone in use, where Citus spreads brands: it refuses recursion, and every server reads its own brands.
-ZONES_OF_SHARDS = text("SELECT DISTINCT time_zone FROM brands ORDER BY time_zone")
 
 BRANDS_OF_ZONES = text("SELECT id FROM brands WHERE time_zone = ANY(CAST(:zones AS text[])) ORDER BY id")
 
@@ -60,7 +56,7 @@ DUE = text("""
 
 def zones_in_use(connection: Connection) -> list[str]:
     """All time zones that brands have."""
-    return list(connection.scalars(ZONES_OF_SHARDS if has_citus(connection) else ZONES))
+    return list(connection.scalars(ZONES))
 
 
 def to_compare(connection: Connection, since: datetime, at: datetime) -> list[tuple[int, datetime]]:

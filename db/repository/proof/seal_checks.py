@@ -1,10 +1,9 @@
 """Checks of seals for `spendgate verify`: seals that were altered, sealed rows that changed, rows inserted between."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, TextClause, text
 
-from db.local_settings import has_citus
 from db.repository.proof.seals import HISTORIES, History
 from db.repository.shared.rows import plain
 
@@ -29,43 +28,51 @@ LAST_MISSING = text("""
 """)
 
 
+# The hashes of the rows of all seals of a history, for Citus: each server reads the rows of its brands.
+_HASHED: Final = """
+    WITH hashed AS MATERIALIZED (
+        SELECT seals.id, count(*) AS row_count,
+            sha256(convert_to(string_agg({row}, chr(10) ORDER BY history.id), 'UTF8')) AS content_hash
+        FROM {table} AS history JOIN history_seals AS seals ON {of_seal}
+        WHERE seals.history = '{table}'
+        GROUP BY history.brand_id, seals.id
+    )
+"""
+
+_FOUND_IN_HASHED: Final = """
+    LEFT JOIN hashed ON hashed.id = seals.id
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(hashed.row_count, 0) AS row_count, COALESCE(hashed.content_hash, '') AS content_hash
+    ) AS found
+"""
+
+_FOUND: Final = """
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS row_count,
+            COALESCE(sha256(convert_to(string_agg({row}, chr(10) ORDER BY history.id), 'UTF8')), '') AS content_hash
+        FROM {table} AS history WHERE {of_seal}
+    ) AS found
+"""
+
+
 def _changed_rows(history: History) -> TextClause:
     """Of a seal whose rows are past the retention, no row may be left or have come back."""
+    names = {"table": history.table, "row": history.row, "of_seal": history.of_seal}
+    first, found = "", _FOUND.format(**names)
+    if history.is_by_brand:
+        first = f"/*citus {_HASHED.format(**names)} */"
+        found = f"/*plain*/ {found} /*end*/ /*citus {_FOUND_IN_HASHED} */"
     return text(f"""
+        {first}
         SELECT seals.history, seals.brand_id, seals.after_id, seals.up_to_id, seals.row_count AS sealed_rows,
             found.row_count AS found_rows, encode(found.content_hash, 'hex') AS found_hash
-        FROM history_seals AS seals CROSS JOIN LATERAL (
-            SELECT count(*) AS row_count,
-                COALESCE(
-                    sha256(convert_to(string_agg({history.row}, chr(10) ORDER BY history.id), 'UTF8')), ''
-                ) AS content_hash
-            FROM {history.table} AS history WHERE {history.of_seal}
-        ) AS found
+        FROM history_seals AS seals {found}
         LEFT JOIN history_floors AS floors ON floors.history = seals.history
         WHERE seals.history = '{history.table}'
             AND (found.row_count, found.content_hash) IS DISTINCT FROM CASE
                 WHEN seals.up_to_id <= floors.forgotten_to_id THEN (0::bigint, ''::bytea)
                 ELSE (seals.row_count, seals.content_hash)
             END
-        ORDER BY seals.id LIMIT :limit
-    """)  # noqa: S608 - a constant, put together once
-
-
-def _changed_spread_rows(history: History) -> TextClause:
-    """As `_changed_rows`, where several servers have the history: each hashes the rows of the seals of its brands."""
-    return text(f"""
-        WITH found AS MATERIALIZED (
-            SELECT seals.id, count(*) AS row_count,
-                sha256(convert_to(string_agg({history.row}, chr(10) ORDER BY history.id), 'UTF8')) AS content_hash
-            FROM {history.table} AS history JOIN history_seals AS seals ON {history.of_seal}
-            WHERE seals.history = '{history.table}'
-            GROUP BY history.brand_id, seals.id
-        )
-        SELECT seals.history, seals.brand_id, seals.after_id, seals.up_to_id, seals.row_count AS sealed_rows,
-            COALESCE(found.row_count, 0) AS found_rows, encode(COALESCE(found.content_hash, ''), 'hex') AS found_hash
-        FROM history_seals AS seals LEFT JOIN found ON found.id = seals.id
-        WHERE seals.history = '{history.table}' AND (COALESCE(found.row_count, 0), COALESCE(found.content_hash, ''))
-            IS DISTINCT FROM (seals.row_count, seals.content_hash)
         ORDER BY seals.id LIMIT :limit
     """)  # noqa: S608 - a constant, put together once
 
@@ -89,7 +96,6 @@ def _inserted_rows(history: History) -> TextClause:
 
 # Seals whose rows have changed since.
 CHANGED_ROWS = tuple(map(_changed_rows, HISTORIES))
-CHANGED_SPREAD_ROWS = tuple(_changed_spread_rows(history) for history in HISTORIES if history.is_by_brand)
 
 # Rows within the sealed ids that no seal covers: inserted later with an old id.
 INSERTED_ROWS = tuple(_inserted_rows(history) for history in HISTORIES if history.is_by_brand)
@@ -101,9 +107,6 @@ def broken(connection: Connection, limit: int) -> list[dict[str, Any]]:
     Returns up to `limit` findings of each check.
     """
     findings = plain(connection.execute(BROKEN_CHAIN, {"limit": limit})) + plain(connection.execute(LAST_MISSING))
-    changed = CHANGED_ROWS
-    if has_citus(connection):
-        changed = (*CHANGED_SPREAD_ROWS, *changed[len(CHANGED_SPREAD_ROWS) :])
-    for statement in (*changed, *INSERTED_ROWS):
+    for statement in (*CHANGED_ROWS, *INSERTED_ROWS):
         findings += plain(connection.execute(statement, {"limit": limit}))
     return findings

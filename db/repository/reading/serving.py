@@ -41,7 +41,15 @@ _ACTIVE: Final = f"""
         SELECT max(id) AS change_id FROM status_changes
         WHERE campaign_id = campaigns.id /*citus AND status_changes.brand_id = campaigns.brand_id */
     ) AS newest
-    CROSS JOIN LATERAL (SELECT {OWN_OR_RELEASED_ID} AS external_id) AS named
+    /*citus LEFT JOIN (
+        SELECT DISTINCT ON (campaign_id, platform_account_id, until_day)
+            campaign_id, platform_account_id, until_day, external_id
+        FROM released_external_ids
+    ) AS released ON released.campaign_id = campaigns.id
+        AND released.platform_account_id = campaigns.platform_account_id
+        AND released.until_day = campaigns.ends_on + 1 */
+    CROSS JOIN LATERAL (SELECT /*plain*/ {OWN_OR_RELEASED_ID} /*end*/
+        /*citus COALESCE(campaigns.external_id, released.external_id) */ AS external_id) AS named
     WHERE {{condition}} AND effective_status = 'active' AND enforced_at IS NOT NULL
 """  # noqa: S608 - a constant, put together once
 
