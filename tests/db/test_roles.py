@@ -1,20 +1,16 @@
 """The privileges of each database role, checked by Postgres itself."""
 
-import importlib
-import pkgutil
 import re
 from datetime import date
 
 import psycopg
 import pytest
-from sqlalchemy import TextClause
-from sqlalchemy.dialects import postgresql
 
 import db.models
-import db.repository
 from db.models.base import Base
 from db.repository.access.privileges import READER, TABLES, DatabaseRole
 from tests.cli.shell import shell
+from tests.db.repository_statements import statements
 from tests.roles import UrlOf, Urls, roles_of
 from tests.world import UNIT, World
 
@@ -65,42 +61,11 @@ def refused(url: str, statement: str) -> bool:
     return False
 
 
-def statements() -> dict[str, str]:
-    """Every statement of db/repository, with $1, $2 … for its values, by module, constant name and number.
-
-    Leaves out those that only Citus has the functions for.
-    """
-    found = {}
-    for module in pkgutil.walk_packages(db.repository.__path__, "db.repository."):
-        if module.name in {"db.repository.spread.citus", "db.repository.spread.shards"}:
-            continue
-        place = module.name.rpartition(".")[2]
-        for name, value in vars(importlib.import_module(module.name)).items():
-            clauses = value if isinstance(value, tuple) else (value,)
-            for number, clause in enumerate(clauses):
-                if isinstance(clause, TextClause):
-                    found[f"{place}.{name}.{number}"] = numbered(clause)
-    return {name: text for name, text in found.items() if not text.lstrip().startswith("SET ")}
-
-
-def numbered(clause: TextClause) -> str:
-    names: list[str] = []
-
-    def number(match: re.Match[str]) -> str:
-        if match[1] not in names:
-            names.append(match[1])
-        return f"${names.index(match[1]) + 1}"
-
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own is not annotated
-    text = str(clause.compile(dialect=dialect))
-    return re.sub(r"%\((\w+)\)s", number, text).replace("%%", "%")
-
-
 def refused_statements(url: str) -> set[str]:
     """The statements of db/repository that this login lacks the privileges for."""
     denied = set()
     with psycopg.connect(url, autocommit=True) as connection:
-        for name, text in statements().items():
+        for name, text in statements():
             values = len(set(re.findall(r"\$\d+", text)))
             given = f"({', '.join(['NULL'] * values)})" if values else ""
             try:
@@ -125,7 +90,7 @@ def test_privileges_name_every_table() -> None:
 
 
 def test_web_role_may_run_every_statement_except_deletions_of_history_and_new_epochs(urls: Urls) -> None:
-    assert len(statements()) > 120
+    assert len(dict(statements())) > 120
     assert refused_statements(urls[DatabaseRole.WEB]) == {
         "ledger.DROP_MONTHS.0",
         "retention.FORGET.0",

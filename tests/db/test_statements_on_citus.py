@@ -1,0 +1,76 @@
+"""Citus plans every statement of db/repository, for brands of one shard and of all."""
+
+import re
+
+import psycopg
+import pytest
+
+from tests import citus
+from tests.db.repository_statements import statements
+from tests.world import World
+
+pytestmark = pytest.mark.skipif(not citus.is_used(), reason=f"{citus.VARIABLE} names no cluster")
+
+VALUES = {
+    "bigint": "1",
+    "integer": "1",
+    "smallint": "1",
+    "numeric": "1",
+    "double precision": "1",
+    "text": "brands",
+    "bytea": "x",
+    "boolean": "true",
+    "date": "2026-06-17",
+    "timestamp with time zone": "2026-06-17T00:00:00Z",
+    "interval": "1 day",
+    "uuid": "02721f1e-9bbc-4739-9b6b-87006c650604",
+    "json": "{}",
+    "jsonb": "{}",
+}
+"""A value of each type that statements take."""
+
+SEVERAL = range(1, 101)
+"""Ids of brands that lie on all shards."""
+
+BY_SHARD = {
+    *("brand_locks.LOCK_BRANDS.0", "spend.LOCK_BRANDS.0", "locked_rows.LOCKED_BRANDS.0"),
+    *("locked_rows.LOCKED_ROWS_OF_BRANDS.0", "facts.FEW_CAMPAIGNS.0", "facts.BUDGETS_OF_FEW.0", "passes.SIZES.0"),
+    *("passes.IDS_OF_PARTS.0", "passes.IDS_OF_BRANDS.0", "search.BUDGET_STATES.0"),
+}
+"""Statements that lock rows or look up each brand of a list: the code sends them for the brands of one shard."""
+
+ON_ONE_SERVER = {"days.KEEP_CHANGED.0", "days.NOTE_UNDONE.0"}
+"""Statements that the code sends to one server alone; several get others in their place."""
+
+
+def value_of(kind: str, number: int) -> str:
+    value = VALUES[kind.removesuffix("[]")]
+    if not kind.endswith("[]"):
+        return value
+    ids = ",".join(map(str, SEVERAL[:number])) if kind == "bigint[]" else f'"{value}"'
+    return f"{{{ids}}}"
+
+
+def planned(connection: psycopg.Connection, statement: str, brands: int) -> None:
+    """Plans the statement with a value of its type for each parameter, written into it as the driver does there."""
+    connection.execute(f"PREPARE tried AS {statement}".encode())
+    (kinds,) = connection.execute(
+        "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'tried'"
+    ).fetchall()[0]
+    connection.execute("DEALLOCATE tried")
+    given = [f"CAST('{value_of(kind, brands)}' AS {kind})" for kind in kinds]
+    text = re.sub(r"\$(\d+)", lambda match: given[int(match[1]) - 1], statement)
+    connection.execute(f"EXPLAIN {text}".encode())
+
+
+@pytest.mark.parametrize("brands", [1, len(SEVERAL)], ids=["one brand", "brands of all shards"])
+def test_citus_plans_every_statement(world: World, brands: int) -> None:
+    refused = {}
+    with psycopg.connect(world.url, autocommit=True, prepare_threshold=None) as connection:
+        for name, statement in statements(for_shards=True):
+            try:
+                planned(connection, statement, brands)
+            except psycopg.Error as error:
+                refused[name] = str(error)
+    expected = ON_ONE_SERVER if brands == 1 else ON_ONE_SERVER | BY_SHARD
+    assert {name: why for name, why in refused.items() if name not in expected} == {}
