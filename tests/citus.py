@@ -2,13 +2,18 @@
 
 The login is a superuser of every server; the database that the URL names has the extension and knows the servers. Tests
 then share one database: a copy of a template would lack the parts on the other servers.
+
+A test with the marker `on_one_server(LIMIT)` is about something that a cluster does otherwise, and is skipped there.
 """
 
 import os
+from collections.abc import Iterable
+from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from db.repository.spread.places import SPREAD
@@ -25,9 +30,27 @@ SEQUENCES: Final = """
 HERE_ONLY: Final = "SET citus.enable_create_database_propagation = off"
 
 
+class Limit(StrEnum):
+    """What a cluster does otherwise than one server, in the words of ADR 47."""
+
+    SQL_BY_HAND = "SQL by hand for budgets, brands and campaigns does not write histories"
+    CATALOGS = "The coordinator's catalogs do not list the parts of tables"
+    DATABASES = "A copy of a database lacks its parts on other servers"
+    DOWN = "`spendgate migrate --down` cannot go below revision 0036"
+    LOCKS = "A lock on a row of a spread table is held on its server"
+
+
 def is_used() -> bool:
     """Whether the tests run on a Citus cluster."""
     return VARIABLE in os.environ
+
+
+def skip_on_cluster(items: Iterable[pytest.Item]) -> None:
+    """Skips the tests with the marker `on_one_server`, with its limit as the reason."""
+    for item in items:
+        marker = item.get_closest_marker("on_one_server")
+        if marker is not None:
+            item.add_marker(pytest.mark.skip(reason=str(Limit(marker.args[0]))))
 
 
 def database_url(url: str, database: str, server: tuple[str, int] | None = None) -> str:
@@ -41,9 +64,9 @@ def database_url(url: str, database: str, server: tuple[str, int] | None = None)
 def make_database(url: str, name: str) -> None:
     """Makes an empty database with the extension on every server of the cluster, in place of one of this name."""
     drop_database(url, name)
-    servers = _servers(url)
+    others = servers(url)
     own = psycopg.conninfo.conninfo_to_dict(url)
-    for place in (None, *servers):
+    for place in (None, *others):
         with psycopg.connect(database_url(url, urlsplit(url).path[1:], place), autocommit=True) as connection:
             connection.execute(HERE_ONLY.encode())
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -51,13 +74,13 @@ def make_database(url: str, name: str) -> None:
             connection.execute("CREATE EXTENSION citus")
     with psycopg.connect(database_url(url, name), autocommit=True) as connection:
         connection.execute("SELECT citus_set_coordinator_host(%s, %s)", [own["host"], int(str(own.get("port", 5432)))])
-        for host, port in servers:
+        for host, port in others:
             connection.execute("SELECT citus_add_node(%s, %s)", [host, port])
 
 
 def drop_database(url: str, name: str) -> None:
     """Drops the database on every server of the cluster, if it is there."""
-    for place in (None, *_servers(url)):
+    for place in (None, *servers(url)):
         with psycopg.connect(database_url(url, urlsplit(url).path[1:], place), autocommit=True) as connection:
             connection.execute(HERE_ONLY.encode())
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -80,6 +103,7 @@ def empty(url: str) -> None:
             connection.execute("SELECT setval(%s::regclass, 1, false)", [name])
 
 
-def _servers(url: str) -> list[tuple[str, int]]:
+def servers(url: str) -> list[tuple[str, int]]:
+    """Host and port of each server of the cluster but the coordinator."""
     with psycopg.connect(url, autocommit=True) as connection:
         return [(host, port) for host, port in connection.execute(SERVERS.encode())]

@@ -104,6 +104,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The scheduler `worksteal` first gives each process an equal part of the list, in order.
     """
+    if citus.is_used():
+        citus.skip_on_cluster(items)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
     modules: dict[str, list[pytest.Item]] = {}
     for item in items:
