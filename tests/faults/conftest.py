@@ -1,6 +1,7 @@
 """Servers for faults that kill them, started once for a run; each test gets a fresh database and an empty Redis."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,20 +45,26 @@ def stage(servers: Servers, template: str, tmp_path: Path, monkeypatch: pytest.M
     """A stage with an empty database and an empty Redis, which this process uses too."""
     name = f"fault_{next(_numbers)}"
     servers.execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+    with staged(servers, servers.database_url(name), tmp_path, monkeypatch) as made:
+        yield made
+    servers.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+@contextmanager
+def staged(servers: Servers, url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultStage]:
+    """A stage with the database at `url` and an empty Redis, which this process uses too during the block."""
     with redis.Redis.from_url(servers.redis_url) as client:
         client.flushall()
-    url = servers.database_url(name)
     monkeypatch.setenv("REDIS_URL", servers.redis_url)
     monkeypatch.delenv("BROKER_URL", raising=False)
     monkeypatch.setenv("SPENDGATE_HOME", str(servers.home))
     at_database(monkeypatch, url)
-    staged = FaultStage(servers, World(url, monkeypatch), tmp_path)
-    print(f"SPENDGATE_FAULTS_SEED={staged.seed}")
-    yield staged
-    staged.world.disconnect()
+    made = FaultStage(servers, World(url, monkeypatch), folder)
+    print(f"SPENDGATE_FAULTS_SEED={made.seed}")
+    yield made
+    made.world.disconnect()
     monkeypatch.undo()
     forget_database()
-    servers.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
 def at_database(patch: pytest.MonkeyPatch, url: str) -> None:
