@@ -11,6 +11,7 @@ Meaning = Literal["campaign", "name", "day", "spend", "currency", "account"]
 Unit = Literal["currency", "cents", "micros"]
 DecimalMark = Literal["point", "comma"]
 DayOrder = Literal["day_first", "month_first"]
+SumRows = Literal["sums", "parts"]
 
 ABOUT_PLATFORM: Final = "platform"
 
@@ -25,7 +26,8 @@ class ReadOptions:
     `columns`: headings by meaning. `name_as_id`: a file without ids names its campaigns. `delta`: amounts add to what
     is known, instead of replacing it. `as_of`: when the figures were true. `currency`: only rows in this one.
     `keep_duplicates`: rows that the file repeats count again. `complete`: whether the file has every campaign-day of
-    its range. `sheet`: the sheet of a workbook, by name.
+    its range. `sheet`: the sheet of a workbook, by name. `sum_rows`: whether rows that may be sums of others, such as
+    those without a device, are sums or parts.
     """
 
     platform: str | None = None
@@ -41,6 +43,7 @@ class ReadOptions:
     complete: bool | None = None
     encoding: str | None = None
     sheet: str | None = None
+    sum_rows: SumRows | None = None
 
 
 class Refused(InvalidValue):

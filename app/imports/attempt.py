@@ -1,6 +1,7 @@
 """One attempt to read a table under given options: evidence, decisions, sums, and the checks between them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from app.imports.answers import (
@@ -15,21 +16,22 @@ from app.imports.answers import (
 from app.imports.decided import Decisions, FileFacts, decide, decimals_of
 from app.imports.evidence.amounts import AmountReader
 from app.imports.evidence.days import Days
-from app.imports.evidence.gathered import MAX_PART_SUMS, Evidence, gather
+from app.imports.evidence.gathered import Evidence, gather
 from app.imports.evidence.ids import check_rounded
-from app.imports.evidence.platform import filter_of, resolve
+from app.imports.evidence.platform import Filter, filter_of, resolve
 from app.imports.evidence.rows_by_day import check_one_day_each, hours_warning, spacing_warning
 from app.imports.evidence.stated_facts import as_of, range_of
 from app.imports.headings.columns import Columns, columns_of
-from app.imports.headings.heading_reader import is_total, squeezed
+from app.imports.headings.heading_reader import squeezed
 from app.imports.headings.layout import Layout
 from app.imports.sums.adding import Adder, Sums, add_up
 from app.imports.sums.cut_off import check_last_row
-from app.imports.sums.part_sums import settle
+from app.imports.sums.part_sums import PartSums, find_part_sums
 from app.imports.sums.repeats import Repeats, repeated
 from app.imports.sums.scale import Scale, totals_of
 from app.imports.sums.sections import check_preambles, check_sections
-from app.imports.sums.totals_rows import Check, check, sort_out, sums_among_names, without_strays
+from app.imports.sums.sum_names import drop_sum_names
+from app.imports.sums.totals_rows import Check, check, sort_out, without_strays
 
 
 def attempt(layout: Layout, options: ReadOptions, file: FileFacts) -> Reading:
@@ -43,40 +45,57 @@ def attempt(layout: Layout, options: ReadOptions, file: FileFacts) -> Reading:
     check_last_row(layout, columns, evidence)
     check_one_day_each(evidence, columns, days, decided.known.name)
     undated = sort_out(evidence, layout, columns, reader, days)
-    part_sums = evidence.part_sums if len(evidence.part_sums) <= MAX_PART_SUMS else []
-    marks = frozenset(row.line for row in (*evidence.undated, *part_sums))
-    adder = Adder(columns, reader)
+    scale = Scale(reader.decimals, MICROS_OF[decided.unit.value or "currency"])
     chosen = filter_of(evidence, decided.known, decided.currency.filtered)
-    sums = add_up(adder, layout, columns, days, chosen, marks)
-    left_out = settle(part_sums, adder, columns, reader, days)
+    part_sums = find_part_sums(layout, columns, evidence, reader, days, chosen, options.sum_rows, scale.shown)
+    sums = _added(layout, columns, evidence, reader, days, chosen, part_sums)
     check_rounded(sums.by_campaign)
     undated = without_strays(undated, sums)
     for row in undated.bad:
         sums.note(*row)
-    scale = Scale(reader.decimals, MICROS_OF[decided.unit.value or "currency"])
-    dropped = _drop_sums_among_names(sums, columns, [row.value for row in undated.sums if row.value is not None])
+    stated_sums = [row.value for row in undated.sums if row.value is not None]
+    dropped = drop_sum_names(sums, stated_sums, options.sum_rows, scale.shown) if columns.names_are_ids else []
     whole = decided.currency.filtered is None and not sums.other_rows
     checked = check(undated, sums, scale.micros, scale.shown) if whole else Check((), "totals rows are of all rows")
     identical, repeats_told = _repeats(layout, columns, days, sums, options)
-    if undated.heading_lines and not options.keep_duplicates:
-        check_sections(layout, columns, days, undated.heading_lines)
-        check_preambles(evidence.undated, undated.heading_lines, decided.stated)
     if undated.heading_lines:
-        # The stated range is only the first export's.
-        decided = replace(decided, stated=replace(decided.stated, range=None))
+        decided = _of_several_exports(layout, columns, days, evidence, undated.heading_lines, decided, options)
     reading = _reading(
         layout, options, file, evidence, decided, sums, scale, checked, identical,
         [
             *repeats_told,
             *_warnings(evidence, len(undated.heading_lines), dropped),
             *_of_several_rows(layout, sums, identical),
-            *_of_part_sums(left_out),
+            *part_sums.warnings,
         ],
     )  # fmt: skip
     if decided.known.name is None:
         choices = [filled(choice, reading) for choice in decided.known.choices()]
         raise Question(ABOUT_PLATFORM, choices, "nothing in the file says which platform it is of")
     return reading
+
+
+def _of_several_exports(
+    layout: Layout, columns: Columns, days: Days, evidence: Evidence, heading_lines: Sequence[int], decided: Decisions,
+    options: ReadOptions,
+) -> Decisions:  # fmt: skip
+    """The decisions without the stated range, which is only the first export's. Raises Refused for exports at odds."""
+    if not options.keep_duplicates:
+        check_sections(layout, columns, days, heading_lines)
+        check_preambles(evidence.undated, heading_lines, decided.stated)
+    return replace(decided, stated=replace(decided.stated, range=None))
+
+
+def _added(
+    layout: Layout, columns: Columns, evidence: Evidence, reader: AmountReader, days: Days, chosen: Filter,
+    part_sums: PartSums,
+) -> Sums:  # fmt: skip
+    """The sums of all rows with a campaign and a day that are no sums of others."""
+    marks = frozenset(row.line for row in evidence.undated)
+    sums = add_up(Adder(columns, reader), layout, columns, days, chosen, marks, part_sums.left_out)
+    for (campaign, day), amount in part_sums.rests.items():
+        sums.add_rest(campaign, day, amount)
+    return sums
 
 
 def filled(choice: Choice, reading: Reading) -> Choice:
@@ -104,21 +123,6 @@ def _repeats(layout: Layout, columns: Columns, days: Days, sums: Sums, options: 
     return found.identical, [f"{found.identical} identical rows, all of them counted"]
 
 
-def _drop_sums_among_names(sums: Sums, columns: Columns, stated_sums: list[int]) -> list[str]:
-    """Removes from `sums` campaigns called «Total» and the like that are sums of the others; returns their names.
-
-    Only in files whose names stand for ids.
-    """
-    if not columns.names_are_ids:
-        return []
-    names = [name for name in sums.by_campaign if is_total(name)]
-    dropped = sums_among_names(sums.by_campaign, names, stated_sums)
-    for name in dropped:
-        days = sums.by_campaign.pop(name)
-        sums.total -= sum(days.values())
-    return dropped
-
-
 def _of_several_rows(layout: Layout, sums: Sums, identical: int) -> list[str]:
     """Warns of campaign-days with several rows in a report whose columns give no reason for more than one."""
     is_explained = any(one.text and one.meaning in {None, "hour", "platform", "ad"} for one in layout.headings)
@@ -126,12 +130,6 @@ def _of_several_rows(layout: Layout, sums: Sums, identical: int) -> list[str]:
     if is_explained or identical or not several or not layout.has("whole"):
         return []
     return ["campaign-days have several rows and no column tells them apart: they are added up"]
-
-
-def _of_part_sums(left_out: int) -> list[str]:
-    if left_out == 1:
-        return ["1 row is the sum of the others of its day, and is left out"]
-    return [f"{left_out} rows are sums of the others of their day, and are left out"] if left_out else []
 
 
 def _warnings(evidence: Evidence, repeated_headings: int, dropped: list[str]) -> list[str]:

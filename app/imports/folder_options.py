@@ -17,6 +17,7 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "unit": ("currency", "cents", "micros"),
     "decimal": ("point", "comma"),
     "day_order": ("day_first", "month_first"),
+    "sum_rows": ("sums", "parts"),
 }
 _TEXTS: Final = ("platform", "currency", "encoding", "sheet", "account")
 _SWITCHES: Final = ("name_as_id", "delta", "keep_duplicates", "complete", "allow_falls")

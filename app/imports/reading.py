@@ -13,9 +13,10 @@ from app.imports.decided import FileFacts
 from app.imports.forms.files import tables_of
 from app.imports.headings.layout import layout_of
 from app.imports.streams import FixedSize
+from app.imports.sums.sum_rows import ABOUT_SUMS
 from app.imports.tables import Progress, Table
 
-_PROVEN_BY_REFUSAL: Final = frozenset({"decimal sign", "unit", "order of day and month", "spend"})
+_PROVEN_BY_REFUSAL: Final = frozenset({"decimal sign", "unit", "order of day and month", "spend", ABOUT_SUMS})
 """Questions that need no person if all readings but one are refused, such as by a totals row, or all are equal."""
 
 MAX_ANSWERS: Final = 4

@@ -39,6 +39,7 @@ def import_file(
     unit: options.Unit = None,
     decimal: options.Decimal = None,
     day_order: options.DayOrder = None,
+    sum_rows: options.SumRows = None,
     encoding: options.Encoding = None,
     sheet: options.Sheet = None,
     as_of: options.AsOf = None,
@@ -83,6 +84,7 @@ def import_file(
         complete=complete,
         encoding=encoding,
         sheet=sheet,
+        sum_rows=_one_of("--sum-rows", sum_rows, ("sums", "parts")),
     )
     target = Target(brand if create_campaigns else None, time_zone, _currency(currency), account)
     _read_and_import(file, read_options, target, skipped, yes=yes, dry_run=dry_run, as_json=as_json)

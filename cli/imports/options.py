@@ -26,6 +26,12 @@ AccountColumn = Annotated[str | None, typer.Option(help="The heading of the plat
 Unit = Annotated[str | None, typer.Option(help="The unit of the spend: currency, cents or micros.")]
 Decimal = Annotated[str | None, typer.Option(help="The decimal sign: point or comma.")]
 DayOrder = Annotated[str | None, typer.Option(help="The order of dates: day_first as 25/11, or month_first as 11/25.")]
+SumRows = Annotated[
+    str | None,
+    typer.Option(
+        help="Rows that may be sums of others, such as those without a device, are sums, counted once, or parts."
+    ),
+]
 Encoding = Annotated[str | None, typer.Option(help="The text's encoding, such as cp1252. Default: by the file.")]
 Sheet = Annotated[str | None, typer.Option(help="The name of the workbook's sheet.")]
 AsOf = Annotated[

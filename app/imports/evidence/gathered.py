@@ -10,23 +10,18 @@ from app.imports.answers import Refused
 from app.imports.cells import NOTHING, DateCell, bare
 from app.imports.evidence.amounts import AmountEvidence, Unreadable, take_apart
 from app.imports.evidence.dates import Day, Moment, Numeric, Read, SeveralDays, read_day
+from app.imports.evidence.part_cells import PartCells, Places
 from app.imports.headings.columns import Columns
-from app.imports.headings.heading_reader import begins_with_total, heading, squeezed
+from app.imports.headings.heading_reader import begins_with_total, heading
 from app.imports.headings.layout import Layout
-from app.imports.headings.words import PART, TOTAL_WORDS
 from app.imports.tables import Row
 
 MAX_UNDATED: Final = 200_000
 MAX_DAYS: Final = 200_000
 MAX_LISTED: Final = 1_000
 OTHERS_WITHIN: Final = 2_000
-MAX_PART_SUMS: Final = 50_000
-_SUM_CELLS: Final = frozenset(
-    spelled
-    for word in [*TOTAL_WORDS.split("; "), "all"]
-    for spelled in (word, word.capitalize(), word.title(), word.upper())
-)
-"""Whole cells by which a row can say that it sums up others."""
+MAX_SUMMED: Final = 60
+"""Sets of columns over which rows may be sums that are told apart; rows of further ones count as parts."""
 
 
 @dataclass
@@ -95,8 +90,9 @@ class Evidence:
     """Evidence from a whole table.
 
     `undated` are rows without one day, `period` the first row that covers more than one. `last_dated` is the line of
-    the last row with a day. `sums` are the amounts of rows that look like sums. `part_sums`: rows with a day that may
-    sum up others of it. `ends`: the first line with each pair of day cell and end cell. `rows` counts rows with a day.
+    the last row with a day. `sums` are the amounts of rows that look like sums. `summed`: the columns over which rows
+    with a day may be sums of others of it, each with the first line and the number of its rows. `ends`: the first line
+    with each pair of day cell and end cell. `rows` counts rows with a day.
     """
 
     amounts: AmountEvidence = field(default_factory=AmountEvidence)
@@ -105,7 +101,7 @@ class Evidence:
     others: AmountEvidence = field(default_factory=AmountEvidence)
     days: DayEvidence = field(default_factory=DayEvidence)
     undated: list[Row] = field(default_factory=list)
-    part_sums: list[Row] = field(default_factory=list)
+    summed: dict[Places, tuple[int, int]] = field(default_factory=dict)
     period: tuple[Row, SeveralDays] | None = None
     currencies: dict[str, int] = field(default_factory=dict)
     accounts: dict[str, int] = field(default_factory=dict)
@@ -173,12 +169,9 @@ class _Noter:
     def __init__(self, evidence: Evidence, layout: Layout, columns: Columns) -> None:
         self._evidence = evidence
         self._spend = columns.spend.place
-        named = (columns.campaign, columns.day, columns.spend, columns.name, columns.currency, columns.account)
-        self._used = frozenset(one.place for one in named if one is not None)
+        self._part_cells = PartCells(layout, columns)
         self._counts = [one.place for one in layout.headings if one.meaning == "whole"][:3]
         self._others = [one.place for one in layout.headings if one.meaning is None and one.text][:12]
-        parts = (one.place for one in layout.headings if one.text and squeezed(one.text) in _PARTS)
-        self._parts = tuple(place for place in parts if place not in self._used)
         self._end = columns.end.place if columns.end else None
         self._hour = columns.hour.place if columns.hour else None
         listed = (
@@ -199,18 +192,15 @@ class _Noter:
             evidence.ends.setdefault((day, row[self._end]), line)
         if self._hour is not None and cells > self._hour:
             evidence.days.note_hour(day, row[self._hour], line)
-        if not _SUM_CELLS.isdisjoint(row) or any(place < cells and row[place] in NOTHING for place in self._parts):
-            self._note_part_sum(row, line)
+        if summed := self._part_cells.summed(row):
+            known = evidence.summed.get(summed)
+            if known is not None:
+                evidence.summed[summed] = known[0], known[1] + 1
+            elif len(evidence.summed) < MAX_SUMMED:
+                evidence.summed[summed] = line, 1
         for place, kept in self._listed:
             if cells > place and row[place] not in kept and len(kept) < MAX_LISTED:
                 kept[row[place]] = line
-
-    def _note_part_sum(self, row: Sequence[str], line: int) -> None:
-        """Notes a row that may be the sum of a campaign's day: of «all» devices, or with an empty cell for them."""
-        dimensions = {cell for place, cell in enumerate(row) if place not in self._used}
-        is_empty = any(place < len(row) and row[place] in NOTHING for place in self._parts)
-        if (is_empty or not _SUM_CELLS.isdisjoint(dimensions)) and len(self._evidence.part_sums) <= MAX_PART_SUMS:
-            self._evidence.part_sums.append(Row(line, row))
 
     def _note_others(self, row: Sequence[str], line: int) -> None:
         for place in self._counts:
@@ -221,7 +211,6 @@ class _Noter:
                 _note_other(self._evidence.others, row[place], line)
 
 
-_PARTS: Final = frozenset(squeezed(word) for words in PART for word in words.replace("\n", ";").split(";"))
 _DAYS: Final = (Day, Numeric, Moment)
 
 

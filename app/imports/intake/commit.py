@@ -83,6 +83,7 @@ def settled_by(options: ReadOptions) -> dict[str, object]:
         "unit": options.unit,
         "decimal": options.decimal,
         "day_order": options.day_order,
+        "sum_rows": options.sum_rows,
         "name_as_id": options.name_as_id or None,
     }
     return {name: value for name, value in chosen.items() if value is not None}

@@ -46,6 +46,12 @@ class Sums:
     count: int = 0
     hashes: list["array[int]"] = field(default_factory=lambda: [array("q") for _ in range(PARTS)])
 
+    def add_rest(self, campaign: str, day: date, amount: int) -> None:
+        """Adds an amount that no row has, to a campaign's day that has rows."""
+        days = self.by_campaign[campaign]
+        days[day] = days.get(day, 0) + amount
+        self.total += amount
+
     def compact(self) -> None:
         """Moves the amounts to arrays."""
         for campaign, days in self.by_campaign.items():
@@ -58,15 +64,23 @@ class Sums:
             self.bad_rows.append(BadRow(line, cell[:200], reason))
 
 
-def add_up(adder: "Adder", layout: Layout, columns: Columns, days: Days, chosen: Filter, marks: frozenset[int]) -> Sums:
-    """Sums every row with a day, but for those on the lines `marks`, before which the running sum is noted."""
+def add_up(
+    adder: "Adder", layout: Layout, columns: Columns, days: Days, chosen: Filter, marks: frozenset[int],
+    left_out: frozenset[int],
+) -> Sums:  # fmt: skip
+    """Sums every row with a day, but for those on the lines `left_out` and `marks`; notes the running sum before these.
+
+    A line of `marks` is of a row without a day of a campaign, one of `left_out` of a row that sums up others.
+    """
     sums, add = adder.sums, adder.add
     day_place = columns.day.place
     needed = max(columns.campaign.place, day_place)
-    is_other = _other_rows(columns, chosen)
+    is_other = other_rows(columns, chosen)
     for line, row in layout.table.rows():
         if line in marks:
             sums.marks[line] = sums.total, sums.count
+        elif line in left_out:
+            continue
         elif line > layout.line and len(row) > needed and (day := days.read(row[day_place])) is not None:
             if is_other is not None and is_other(row):
                 sums.other_rows += 1
@@ -80,7 +94,7 @@ class Adder:
 
     def __init__(self, columns: Columns, reader: AmountReader) -> None:
         self.sums = Sums()
-        self._ids = _Ids(name_as_id if columns.names_are_ids else campaign_id)
+        self._ids = Ids.of(columns)
         self._read = reader.read
         self._campaign, self._spend = columns.campaign.place, columns.spend.place
         self._name = columns.name.place if columns.name is not None else None
@@ -132,7 +146,7 @@ def shown_name(cell: str) -> str:
     return name if len(name) <= MAX_TEXT else f"{name[: MAX_TEXT - 1]}…"
 
 
-def _other_rows(columns: Columns, chosen: Filter) -> Callable[[Sequence[str]], bool] | None:
+def other_rows(columns: Columns, chosen: Filter) -> Callable[[Sequence[str]], bool] | None:
     """Makes a test for rows of another currency or platform than `chosen`; None if all rows are read."""
     currency = columns.currency.place if columns.currency is not None and chosen.currency else None
     platform = columns.platform.place if columns.platform is not None and chosen.platform else None
@@ -149,12 +163,17 @@ def _other_rows(columns: Columns, chosen: Filter) -> Callable[[Sequence[str]], b
     return is_other
 
 
-class _Ids(dict[str, str]):
+class Ids(dict[str, str]):
     """Ids by the cells that write them, each read once."""
 
     def __init__(self, read: Callable[[str], str]) -> None:
         super().__init__()
         self._read = read
+
+    @classmethod
+    def of(cls, columns: Columns) -> "Ids":
+        """The ids in the cells of the campaign's column."""
+        return cls(name_as_id if columns.names_are_ids else campaign_id)
 
     def __missing__(self, cell: str) -> str:
         found = self._read(cell)

@@ -1,6 +1,6 @@
 """Rows of sums: recognised by their cells and by arithmetic, and compared with the rows that they sum up."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -16,6 +16,7 @@ from app.imports.headings.columns import Columns
 from app.imports.headings.heading_reader import begins_with_total
 from app.imports.headings.layout import Layout
 from app.imports.sums.adding import Sums
+from app.imports.sums.sum_rows import slack_of
 from app.imports.tables import Row
 
 NAMELESS: Final = "a row without a campaign"
@@ -200,8 +201,7 @@ def _check_parents(parents: Sequence[SumRow], sums: Sums, shown: Callable[[int],
 
 def _near(value: int, total: int, row: SumRow, count: int) -> bool:
     """Whether a stated sum is the sum of `count` rows, each of which may have been rounded."""
-    rounding = min((count + 1) // 2, max(1, abs(total) // 1000))
-    return abs(value - total) <= row.step // 2 + rounding
+    return abs(value - total) <= slack_of(total, count, row.step)
 
 
 def _agrees(row: SumRow, stated: Sequence[SumRow], sums: Sums) -> bool:
@@ -228,23 +228,3 @@ def _agrees(row: SumRow, stated: Sequence[SumRow], sums: Sums) -> bool:
 def _of_day(sums: Sums, day: date | None) -> tuple[int, int]:
     found = [days[day] for days in sums.by_campaign.values() if day is not None and day in days]
     return sum(found), len(found)
-
-
-def sums_among_names(
-    by_campaign: Mapping[str, Mapping[date, int]], names: Iterable[str], stated: Iterable[int]
-) -> list[str]:
-    """The names among campaigns that are sums of all others on each day; a stated total that counts them keeps them."""
-    total = sum(sum(days.values()) for days in by_campaign.values())
-    found = []
-    for name in names:
-        own = by_campaign[name]
-        if total in set(stated) or not any(own.values()) or len(by_campaign) < 2:
-            continue
-        rest: dict[date, int] = {}
-        for other, days in by_campaign.items():
-            if other != name:
-                for day, amount in days.items():
-                    rest[day] = rest.get(day, 0) + amount
-        if all(rest.get(day, 0) == amount for day, amount in own.items()) and set(rest) <= set(own):
-            found.append(name)
-    return found

@@ -42,25 +42,6 @@ def test_pasted_reports_of_two_currencies_or_zones_are_refused(one: str, other: 
     assert f"has the {other.partition(':')[0].lower()} {other.rpartition(': ')[2]}" in told
 
 
-@pytest.mark.parametrize(
-    "heading", ["Ad set name", "Device", "Anzeigengruppe", "Ensemble de publicités", "広告グループ"]
-)
-def test_a_row_without_a_part_that_sums_up_the_others_is_left_out(heading: str) -> None:
-    rows = "".join(
-        f"2026-11-0{day},21480211001,A,{part},{cost}\n"
-        for day, whole, parts in ((1, "15.00", ("10.00", "5.00")), (2, "3.00", ("1.00", "2.00")))
-        for part, cost in (("", whole), ("X", parts[0]), ("Y", parts[1]))
-    )
-    reading = read(f"Day,Campaign ID,Campaign,{heading},Cost\n{rows}")
-    assert sum(units(reading).values()) == 18
-    assert reading.warnings == ("2 rows are sums of the others of their day, and are left out",)
-
-
-def test_rows_without_a_part_that_are_no_sums_are_counted() -> None:
-    rows = "2026-11-01,21480211001,A,,15.00\n2026-11-01,21480211001,A,X,10.00\n2026-11-02,21480211001,A,,3.00\n"
-    assert sum(units(read(f"Day,Campaign ID,Campaign,Ad set name,Cost\n{rows}")).values()) == 28
-
-
 def test_yen_of_yahoo_japan_have_no_decimals() -> None:
     rows = '2026/11/1,123456,A,"1,100"\n2026/11/2,123456,A,"12,345"\n'
     reading = read("日,キャンペーンID,キャンペーン名,コスト\n" + rows, "yahoo_japan")
