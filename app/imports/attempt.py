@@ -52,7 +52,7 @@ def attempt(layout: Layout, options: ReadOptions, file: FileFacts) -> Reading:
     check_rounded(sums.by_campaign)
     undated = without_strays(undated, sums)
     for row in undated.bad:
-        sums.note(*row)
+        sums.note_unplaced(*row)
     stated_sums = [row.value for row in undated.sums if row.value is not None]
     dropped = drop_sum_names(sums, stated_sums, options.sum_rows, scale.shown) if columns.names_are_ids else []
     whole = decided.currency.filtered is None and not sums.other_rows
@@ -158,6 +158,9 @@ def _reading(
     inside = known_range is not None and (not days or (known_range[0] <= min(days) and max(days) <= known_range[1]))
     if known_range is not None and not inside:
         warnings.append(f"some days are outside of the file's own range, {known_range[0]} to {known_range[1]}")
+    is_complete = (inside and not decided.stated.is_incomplete) if options.complete is None else options.complete
+    if is_complete and sums.unplaced:
+        warnings.append("rows that cannot be read may be of any campaign's day, so no missing day becomes zero")
     if (spacing := spacing_warning(days)) is not None:
         warnings.append(spacing)
     accounts = {one.strip() for one in evidence.accounts if one.strip()}
@@ -183,7 +186,7 @@ def _reading(
         first_day=min(days, default=None),
         last_day=max(days, default=None),
         stated_days=known_range,
-        is_complete=(inside and not decided.stated.is_incomplete) if options.complete is None else options.complete,
+        is_complete=is_complete and not sums.unplaced and decided.currency.filtered is None,
         is_delta=options.delta,
         totals_rows=checked.rows,
         totals_told=checked.told,

@@ -12,6 +12,7 @@ from app.imports.answers import Reading, Refused
 from app.imports.intake.brand_checks import check_brands
 from app.imports.intake.comparison import Compared, Tally
 from app.imports.intake.lookups import Lookup, campaigns_of, known_of, named_days
+from app.imports.intake.vanishing import Vanishing, vanishing
 from app.imports.zones import zone_names
 from db.engine import snapshot
 from db.repository.catalog import catalog
@@ -126,7 +127,8 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
     sources = _sources(connection, reading, earlier)
     compared = Compared(as_of, reading.is_delta)
     lookup = Lookup(connection, reading.platform, account)
-    found = _find(reading, target, lookup, sources, compared)
+    missed = vanishing(connection, reading, as_of, sources, target.account or reading.account)
+    found = _find(reading, target, lookup, sources, compared, missed)
     brands = tuple(brand_rows.brands(connection, found.brand_ids))
     new_brand = _new_brand(connection, reading, target) if found.missing and target.brand is not None else None
     into = brands if new_brand is None else (*brands, new_brand)
@@ -145,7 +147,7 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
         known_campaigns=found.known_campaigns,
         missing=found.missing,
         tally=compared.tally,
-        vanished=_vanished(connection, reading, as_of, sources, target.account or reading.account),
+        vanished=missed.left(reading, lookup),
         earlier=earlier,
         warnings=(*reading.warnings, *warnings),
         sum_micros={_currency(reading, into): reading.totals.sum_micros},
@@ -161,7 +163,9 @@ class _Found:
     brand_ids: set[int] = field(default_factory=set)
 
 
-def _find(reading: Reading, target: Target, lookup: Lookup, sources: tuple[str, ...], compared: Compared) -> _Found:
+def _find(
+    reading: Reading, target: Target, lookup: Lookup, sources: tuple[str, ...], compared: Compared, missed: Vanishing
+) -> _Found:
     """Looks up the file's campaigns, some at a time, and compares their totals with the present figures."""
     found = _Found()
     for some in campaigns_of(reading):
@@ -174,6 +178,7 @@ def _find(reading: Reading, target: Target, lookup: Lookup, sources: tuple[str, 
                 totals = reading.totals.campaigns[external_id]
                 compared.add_missing(external_id, totals, is_made=target.brand is not None)
         named = list(named_days(reading, some, lookup))
+        missed.keep(named)
         found.brand_ids.update(one.account.brand_id for one in named)
         compared.add(named, known_of(lookup.connection, sources, named))
     return found
@@ -240,20 +245,3 @@ def _currency(reading: Reading, brands: tuple[BrandFacts, ...]) -> str:
     """The currency of the file's sum: its own, else the one of its brands; empty if they have several or none."""
     found = {brand.currency for brand in brands}
     return reading.currency or (next(iter(found)) if len(found) == 1 else "")
-
-
-def _vanished(
-    connection: Connection, reading: Reading, as_of: datetime, sources: tuple[str, ...], account: str | None
-) -> tuple[SetDay, ...]:
-    """Campaigns' days that earlier files of the account set and this file lacks; none unless it is complete."""
-    if not reading.is_complete or reading.is_delta or account is None or reading.first_day is None:
-        return ()
-    assert reading.last_day is not None  # noqa: S101 - there is a first
-    days = reading.stated_days or (reading.first_day, reading.last_day)
-    earlier = day_rows.set_earlier(connection, account, sources, days, as_of)
-    campaigns = reading.totals.campaigns
-    kept = reading.incomplete
-    return tuple(
-        one for one in earlier
-        if one.day not in campaigns.get(one.external_id or "", {}) and (one.external_id, one.day) not in kept
-    )  # fmt: skip

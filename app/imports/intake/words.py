@@ -132,7 +132,8 @@ def concerns(plan: Plan) -> Iterator[str]:
         first, less = plan.vanished[0], money(-sum(one.micros for one in plan.vanished), currency)
         yield (
             f"{counted(len(plan.vanished), 'campaign-day')} of earlier files are in this complete one no more, and "
-            f"become zero, {less}: campaign {first.external_id} on {first.day}{' …' if len(plan.vanished) > 1 else ''}"
+            f"become zero, {less}: campaign {first.external_id or first.campaign_id} on {first.day}"
+            f"{' …' if len(plan.vanished) > 1 else ''}"
         )
 
 

@@ -30,7 +30,8 @@ class Sums:
 
     `total`, `count`: the sum and the number of the added rows; `marks`: both before each line of `add_up`'s `marks`.
     `hashes`: one for each row with an amount other than 0, in PARTS parts. `bad_count` counts all bad rows, `bad_rows`
-    has the first of them. `incomplete`: the campaign-days with a bad amount. `without_amount`: rows whose amount is a
+    has the first of them, `unplaced` counts those of unknown campaigns or days. `incomplete`: the campaign-days with a
+    bad amount. `without_amount`: rows whose amount is a
     placeholder, such as a dash. `other_rows`: rows that the filter leaves out.
     """
 
@@ -39,12 +40,18 @@ class Sums:
     marks: dict[int, tuple[int, int]] = field(default_factory=dict)
     bad_rows: list[BadRow] = field(default_factory=list)
     bad_count: int = 0
+    unplaced: int = 0
     incomplete: set[tuple[str, date]] = field(default_factory=set)
     without_amount: int = 0
     other_rows: int = 0
     total: int = 0
     count: int = 0
     hashes: list["array[int]"] = field(default_factory=lambda: [array("q") for _ in range(PARTS)])
+
+    def note_unplaced(self, line: int, cell: str, reason: str) -> None:
+        """Notes a row that is left out and may be of any campaign's day."""
+        self.unplaced += 1
+        self.note(line, cell, reason)
 
     def add_rest(self, campaign: str, day: date, amount: int) -> None:
         """Adds an amount that no row has, to a campaign's day that has rows."""
@@ -106,7 +113,7 @@ class Adder:
             key = self._ids[row[self._campaign]]
             amount = self._read(row[self._spend])
         except NoId as error:
-            sums.note(line, row[self._campaign], f"campaign: {error}")
+            sums.note_unplaced(line, row[self._campaign], f"campaign: {error}")
             return
         except (Unreadable, IndexError) as error:
             self._note_amount(line, row, day, str(error))

@@ -11,8 +11,8 @@ ABOUT_SUMS: Final = "rows of sums"
 class MaybeSum(NamedTuple):
     """A figure that may be the sum of `others`, all in the reader's units.
 
-    `line`: the first line that states it. `others_count`: the number of the others that are not 0. `slack`: by how much the
-    rounding of each of them can make the sum differ. `is_labelled`: a word such as «Total» says that it is a sum.
+    `line`: the first line that states it. `others_count`: the number of the others that are not 0. `slack`: by how much
+    the rounding of each of them can make the sum differ. `is_labelled`: a word such as «Total» says that it is a sum.
     """
 
     line: int

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from app.edits import editing, moves
 from app.imports.answers import Choice, Question, ReadOptions, Refused
 from app.imports.intake.commit import Outcome, commit
 from app.imports.intake.plans import Plan, Target, plan
@@ -17,6 +18,7 @@ from app.imports.reading import read_file
 from app.ingest.by_brand import BrandsTimedOut
 from app.ingest.count import count_totals
 from app.ingest.ingest import count_totals_now
+from db.engine import committed
 from db.repository.access.audit import Edit
 from domain.errors import InvalidValue
 from runtime import clock
@@ -204,6 +206,50 @@ def test_days_that_a_complete_file_of_the_account_has_no_more_become_zero(world:
     undo(outcome.import_id or 0, files.edit())
     assert files.spent(campaign=files.other) == 5
     world.verify()
+
+
+THREE_DAYS = "act1,7,2026-06-01,10\nact1,7,2026-06-02,11\nact1,8,2026-06-02,5\n"
+
+
+@pytest.mark.parametrize("is_moved", [True, False], ids=["moved", "renamed"])
+def test_days_before_a_campaigns_id_passed_on_are_not_missing_from_a_complete_file(
+    world: World, files: Files, is_moved: bool
+) -> None:
+    files.take(ADDED + THREE_DAYS)
+    if is_moved:
+        moved = moves.move(moves.Move(files.campaign, world.brand(name="Other")), files.edit())
+        assert str(moved.from_day) == "2026-06-17"
+    else:
+        changes = {"external_id": "77"}
+        committed(lambda connection: editing.edit_campaign(connection, files.campaign, changes, files.edit()))
+    wanted = files.plan(ADDED + THREE_DAYS.replace(",5", ",6"), LATE, complete=True)
+    assert (wanted.vanished, wanted.needs_consent, wanted.tally.changed.count) == ((), False, 1)
+    unreadable = files.plan(ADDED + THREE_DAYS.replace("7,2026-06-02,11", "7,2026-06-02,n/a"), LATE, complete=True)
+    assert (unreadable.vanished, len(unreadable.reading.incomplete)) == ((), 1)
+    less = files.plan(ADDED + THREE_DAYS.replace("act1,7,2026-06-02,11\n", ""), LATE, complete=True)
+    assert [(one.campaign_id, str(one.day)) for one in less.vanished] == [(files.campaign, "2026-06-02")]
+    assert "campaign None" not in "".join(concerns(less))
+    commit(less, files.edit())
+    assert (files.spent("2026-06-01"), files.spent("2026-06-02")) == (10, 0)
+    world.verify()
+
+
+@pytest.mark.parametrize("row", ["act1,8,17 June,5\n", "act1,12.5,2026-06-01,5\n"])
+def test_row_of_an_unknown_campaign_or_day_lets_no_day_become_zero(files: Files, row: str) -> None:
+    files.take(ADDED + "act1,7,2026-06-01,10\nact1,8,2026-06-01,5\n")
+    wanted = files.plan(ADDED + "act1,7,2026-06-01,10\n" + row, LATE, complete=True)
+    assert (wanted.vanished, wanted.reading.is_complete) == ((), False)
+    assert "no missing day becomes zero" in wanted.warnings[0]
+
+
+def test_rows_in_another_currency_are_not_missing(world: World, files: Files) -> None:
+    headings = "account_id,campaign_id,date,spend,currency\n"
+    euros = world.campaign(world.brand(currency="EUR"), platform="meta_ads", external_id="9")
+    text = headings + "act1,7,2026-06-01,10,USD\nact1,9,2026-06-01,5,EUR\n"
+    for currency in ("EUR", "USD"):
+        files.take(text, currency=currency)
+    wanted = files.plan(text.replace(",10,", ",11,"), LATE, complete=True, currency="USD")
+    assert (wanted.vanished, world.spent(euros, "2026-06-01")) == ((), 5 * UNIT)
 
 
 # --- which figures are newer

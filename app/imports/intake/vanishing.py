@@ -1,0 +1,68 @@
+"""Campaigns' days that earlier files of an account set, and that a later complete file of the account lacks."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date, datetime
+
+from more_itertools import sliced
+from sqlalchemy import Connection
+
+from app.imports.answers import Reading
+from app.imports.intake.comparison import Named
+from app.imports.intake.lookups import KEYS_A_QUERY, Lookup
+from db.repository.imports import days as day_rows
+from db.repository.imports.days import SetDay
+
+
+class Vanishing:
+    """The days that earlier files set, without those that the file was found to have.
+
+    Days are compared by the campaign that had the external id on that day: a campaign that moved to another brand has
+    none any more.
+    """
+
+    def __init__(self, earlier: Iterable[SetDay]) -> None:
+        self._left: dict[tuple[int, date], list[SetDay]] = defaultdict(list)
+        for one in earlier:
+            self._left[one.campaign_id, one.day].append(one)
+
+    def keep(self, named: Iterable[Named]) -> None:
+        """Takes away days that the file has."""
+        for one in named:
+            self._left.pop((one.account.campaign_id, one.day), None)
+
+    def left(self, reading: Reading, lookup: Lookup) -> tuple[SetDay, ...]:
+        """The days that are left, without those of which the file has a row that cannot be read, or be of one campaign.
+
+        Uses `lookup` for other external ids.
+        """
+        if not self._left:
+            return ()
+        unread: dict[str, list[date]] = defaultdict(list)
+        for external_id, day in sorted(reading.incomplete):
+            unread[external_id].append(day)
+        for some in sliced(list(unread), KEYS_A_QUERY):
+            lookup.find(some)
+            for external_id in some:
+                owners = ((lookup.on(external_id, day), day) for day in unread[external_id])
+                for owner, day in owners:
+                    if owner is not None:
+                        self._left.pop((owner.campaign_id, day), None)
+        return tuple(one for days in self._left.values() for one in days if not _is_in(reading, one))
+
+
+def vanishing(
+    connection: Connection, reading: Reading, as_of: datetime, sources: tuple[str, ...], account: str | None
+) -> Vanishing:
+    """The days that earlier files of the account set in the range of this one; none unless the file is complete."""
+    if not reading.is_complete or reading.is_delta or account is None or reading.first_day is None:
+        return Vanishing(())
+    assert reading.last_day is not None  # noqa: S101 - there is a first
+    days = reading.stated_days or (reading.first_day, reading.last_day)
+    return Vanishing(day_rows.set_earlier(connection, account, sources, days, as_of))
+
+
+def _is_in(reading: Reading, one: SetDay) -> bool:
+    """Whether the file has the day under the campaign's present external id, of whichever campaign it was then."""
+    external_id = one.external_id or ""
+    return one.day in reading.totals.campaigns.get(external_id, {}) or (external_id, one.day) in reading.incomplete
