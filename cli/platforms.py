@@ -175,9 +175,9 @@ def check_connection(account: AccountArgument, as_json: AsJson = False) -> None:
 
 @platforms.command("remove")
 def remove_connection(account: AccountArgument) -> None:
-    """Remove a connection. Campaigns keep their statuses on the platform: what Spendgate paused there stays paused."""
+    """Remove a connection. Campaigns keep their statuses on the platform: those that Spendgate paused stay paused."""
     connecting.remove(account, edit())
-    console.print(f"account {account} is no longer connected; what was paused there stays paused")
+    console.print(f"account {account} is no longer connected; campaigns paused there stay paused")
 
 
 @platforms.command("reconcile")

@@ -103,7 +103,9 @@ def _attempt_row(row: dict[str, Any]) -> dict[str, Any]:
 def resend(
     endpoint: EndpointArgument,
     delivery: Annotated[int | None, typer.Option(help="The id of one delivery, or of the first of a range.")] = None,
-    until: Annotated[int | None, typer.Option(help="The id of the last delivery of the range.")] = None,
+    until: Annotated[
+        int | None, typer.Option(help="With --delivery: the id of the last delivery to send again.")
+    ] = None,
     since_change: Annotated[
         int | None, typer.Option(min=0, help="The id of a status change: sends every campaign that changed after it.")
     ] = None,

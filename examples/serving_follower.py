@@ -276,7 +276,7 @@ def main() -> None:
     options.add_argument("--platform", help="only campaigns on this platform")
     options.add_argument("--max-stale-seconds", type=float, default=60.0, help="age above which the copy is stale")
     options.add_argument("--policy", choices=(STOP, GO_ON), default=STOP, help="what a stale copy does")
-    options.add_argument("--keep", help="a file that holds the copy over restarts")
+    options.add_argument("--keep", help="a file that keeps the copy over restarts")
     options.add_argument("--lines", type=int, help="end after so many lines")
     chosen = options.parse_args()
     changed = threading.Event()

@@ -190,7 +190,7 @@ def _webhooks(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamil
     )
     yield GaugeMetricFamily(
         "spendgate_webhook_failing_endpoints",
-        "Enabled endpoints whose last message failed",
+        "Enabled endpoints with a failed attempt since their last success",
         deliveries.failing(connection),
     )
 

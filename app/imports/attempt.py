@@ -129,7 +129,7 @@ def _of_several_rows(layout: Layout, sums: Sums, identical: int) -> list[str]:
     several = sums.count - sum(map(len, sums.by_campaign.values()))
     if is_explained or identical or not several or not layout.has("whole"):
         return []
-    return ["campaign-days have several rows and no column tells them apart: they are added up"]
+    return ["campaign-days have several rows and no column distinguishes them: they are added up"]
 
 
 def _warnings(evidence: Evidence, repeated_headings: int, dropped: list[str]) -> list[str]:

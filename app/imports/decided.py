@@ -1,5 +1,6 @@
 """Decisions on a table before its amounts are summed: platform, currency, decimal mark, unit, order of days."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -29,6 +30,8 @@ OWN_CURRENCY: Final = {"yahoo_japan": "JPY"}
 ABOUT_DECIMAL: Final = "decimal sign"
 ABOUT_UNIT: Final = "unit"
 ABOUT_ORDER: Final = "order of day and month"
+
+_UNIT_LABELS: Final[Mapping[Unit, str]] = {"currency": "in currency units", "cents": "in cents", "micros": "in micros"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadOp
     unit = unit_of(evidence, columns, options, currency.code, api_of(layout, columns, known, said.title))
     if unit.value is None:
         units: list[Unit] = ["currency", "micros" if columns.spend.unit is None else columns.spend.unit]
-        raise Question(ABOUT_UNIT, [Choice(f"in {one}", {"unit": one}) for one in units], unit.proof)
+        raise Question(ABOUT_UNIT, [Choice(_UNIT_LABELS[one], {"unit": one}) for one in units], unit.proof)
     return Decisions(columns, known, said, currency, mark, unit, order)
 
 

@@ -71,7 +71,7 @@ def parts_of(reference: str) -> tuple[str, str]:
     """The kind of a reference, `env`, `file` or `kept`, and its name or path. Raises InvalidValue for anything else."""
     kind, _, place = reference.partition(":")
     if reference != KEPT and (kind not in {"env", "file"} or not place):
-        raise InvalidValue("credentials", "expected env:NAME or file:/path, which hold a JSON object, or kept")
+        raise InvalidValue("credentials", "expected env:NAME or file:/path, which contain a JSON object, or kept")
     return kind, place
 
 

@@ -99,7 +99,7 @@ def _attempt(row: dict[str, Any]) -> dict[str, Any]:
 
 @channels.command("remove")
 def remove_channel(channel: ChannelArgument) -> None:
-    """Remove a channel with its routes and its log; what waits to be sent is not sent."""
+    """Remove a channel with its routes and its log; its waiting messages are not sent."""
     work.remove(channel, edit())
     console.print(f"channel {channel} is removed")
 

@@ -34,7 +34,7 @@ def add_account(
     name: Annotated[str, typer.Option(help="The name people know the account by.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Create an account, bind brands to it so that it may hold their campaigns, and print its id."""
+    """Create an account, bind brands to it so that it may have their campaigns, and print its id."""
     made = committed(lambda connection: moves.add_account(connection, platform, account_id, name, brand or [], edit()))
     named = f"{escape(canonical_or_lower(platform))} {escape(account_id)}"
     print_result({"account": made}, f"account [bold]{made}[/bold] {named}", as_json=as_json)
@@ -45,7 +45,7 @@ def bind_account(
     account: Annotated[int, typer.Argument(help="The account's id in `spendgate account list`.")],
     brand: Annotated[int, typer.Option(help="The brand's id.")],
 ) -> None:
-    """Bind a brand to an account, so that the account may hold the brand's campaigns."""
+    """Bind a brand to an account, so that the account may have the brand's campaigns."""
     committed(lambda connection: moves.bind_account(connection, account, brand, edit()))
     console.print(f"account {account} is bound to brand {brand}")
 
@@ -81,7 +81,9 @@ def _account_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def move_campaign(
     campaign_id: CampaignArgument,
-    to_brand: Annotated[int, typer.Option(help="The id of the brand whose new campaign takes over the external id.")],
+    to_brand: Annotated[
+        int, typer.Option(help="The id of the brand in which the new campaign with this external id is created.")
+    ],
     from_day: Annotated[
         datetime | None,
         typer.Option(

@@ -17,12 +17,14 @@ Platform = Annotated[
     str | None,
     typer.Option(help=f"The ad platform: {', '.join(PLATFORMS)}, or any other name. Default: by the file."),
 ]
-CampaignColumn = Annotated[str | None, typer.Option(help="The heading of the platform's campaign id.")]
-NameColumn = Annotated[str | None, typer.Option(help="The heading of the campaign's name.")]
-DayColumn = Annotated[str | None, typer.Option("--day-column", "--date-column", help="The heading of the day.")]
-SpendColumn = Annotated[str | None, typer.Option(help="The heading of the spend.")]
-CurrencyColumn = Annotated[str | None, typer.Option(help="The heading of the currency.")]
-AccountColumn = Annotated[str | None, typer.Option(help="The heading of the platform's account id.")]
+CampaignColumn = Annotated[str | None, typer.Option(help="The heading of the column of the platform's campaign id.")]
+NameColumn = Annotated[str | None, typer.Option(help="The heading of the column of the campaign's name.")]
+DayColumn = Annotated[
+    str | None, typer.Option("--day-column", "--date-column", help="The heading of the column of the day.")
+]
+SpendColumn = Annotated[str | None, typer.Option(help="The heading of the column of spend.")]
+CurrencyColumn = Annotated[str | None, typer.Option(help="The heading of the column of the currency.")]
+AccountColumn = Annotated[str | None, typer.Option(help="The heading of the column of the platform's account id.")]
 Unit = Annotated[str | None, typer.Option(help="The unit of the spend: currency, cents or micros.")]
 Decimal = Annotated[str | None, typer.Option(help="The decimal sign: point or comma.")]
 DayOrder = Annotated[str | None, typer.Option(help="The order of dates: day_first as 25/11, or month_first as 11/25.")]
@@ -72,4 +74,6 @@ Account = Annotated[
 Skipped = Annotated[
     Path | None, typer.Option(help="The file to write the rows left out to. Default: beside the report.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the file holds and would change; change nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the content of the file and what it would change; change nothing.")
+]

@@ -60,7 +60,7 @@ def number_of(number: object, source: object) -> int:
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MAX_SEQUENCE:
         raise InvalidInput(Reason.MALFORMED, f"sequence: expected an integer from 0 to {MAX_SEQUENCE}")
     if not text_of("source", source):
-        raise InvalidInput(Reason.MALFORMED, "sequence: needs a source")
+        raise InvalidInput(Reason.MALFORMED, "sequence: an event with a sequence number needs the field source")
     return number
 
 

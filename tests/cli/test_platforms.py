@@ -31,7 +31,7 @@ def test_account_is_added_in_shadow_mode_listed_and_removed(
     assert connect(spendgate, fake, credentials_file, world.brand()) == account
     assert spendgate("platform", "list", "--json").data[0]["mode"] == "full"
     assert not [secret for secret in SECRETS.values() if secret in spendgate("platform", "list", "--json").out]
-    assert "stays paused" in spendgate("platform", "remove", account).out
+    assert "campaigns paused there stay paused" in spendgate("platform", "remove", account).out
     assert spendgate("platform", "remove", account).code == 2
     subjects = [
         row["action"] for row in world.rows("SELECT * FROM audit_entries WHERE subject = 'platform_connection'")

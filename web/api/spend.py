@@ -87,7 +87,7 @@ class TotalsBatch(Body):
             max_length=MAX_EVENTS_PER_MESSAGE,
             description="Each: `source`, `campaign_id` or `platform` and `external_id` (with `account` "
             "where several accounts have it), `day` (brand-local), "
-            "`total_micros` (all that the day has cost so far) and `as_of` (when the platform held it true)",
+            "`total_micros` (all that the day has cost so far) and `as_of` (when the platform had this figure)",
             examples=[[TOTAL]],
         ),
     ]

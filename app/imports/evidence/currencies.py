@@ -35,7 +35,7 @@ def currency_of(evidence: Evidence, columns: Columns, stated: Stated, options: R
     wanted = options.currency.upper() if options.currency else None
     if len(in_column) > 1 and wanted is None:
         choices = [Choice(f"rows in {code} alone", {"currency": code}) for code in sorted(in_column)]
-        raise Question("currency", choices, f"the file holds amounts in {' and '.join(sorted(in_column))}")
+        raise Question("currency", choices, f"the file has amounts in {' and '.join(sorted(in_column))}")
     if wanted and in_column and wanted not in in_column:
         raise Refused(f"no row is in {wanted}: the file is in {', '.join(sorted(in_column))}")
     code = wanted if in_column and wanted else next(iter(in_column), None) or columns.spend.currency or stated.currency

@@ -150,7 +150,7 @@ def _of_whole_numbers(amounts: AmountEvidence, heading: str, currency: str | Non
     limit = 1000 * A_CENT if has_no_cents else A_DIME if amounts.has_odd_micros else A_CENT
     if largest < limit and not api.may_give_micros:
         return Decided("currency", f"currency units: whole numbers up to {largest}, which as micros would be nothing")
-    return Decided(None, f"{heading} has whole numbers up to {largest}, which can be units or micros")
+    return Decided(None, f"{heading} has whole numbers up to {largest}, which can be currency units or micros")
 
 
 def day_order(

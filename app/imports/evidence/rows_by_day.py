@@ -90,7 +90,8 @@ def hours_warning(evidence: Evidence) -> str | None:
         return None
     shown = ", ".join(f"{hour:02}:00" for hour in sorted(hours))
     return (
-        f"the file holds the hour{'s' if len(hours) > 1 else ''} {shown} of its days, and a total needs the whole day"
+        f"the file has only the hour{'s' if len(hours) > 1 else ''} {shown} of its days, "
+        "and a total needs the whole day"
     )
 
 

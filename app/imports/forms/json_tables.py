@@ -60,7 +60,7 @@ class _Document:
         if found and all(isinstance(one, dict) and _only_list(one) is not None for one in found):
             found = [row for one in found for row in _only_list(one) or []]
         if not found or not all(isinstance(one, dict) for one in found):
-            raise Refused("holds no list of JSON objects", "export rows as CSV, XLSX or lines of JSON")
+            raise Refused("has no list of JSON objects", "export rows as CSV, XLSX or lines of JSON")
         self._rows = [_flat(one) for one in found]
 
     def __call__(self) -> Iterator[tuple[int, dict[str, str]]]:

@@ -147,7 +147,7 @@ def _of_platform(found: Sequence[Heading], options: ReadOptions, platform: str |
     named = sorted({one.platform for one in found if one.platform})
     if platform is None or (options.platform is None and len(named) > 1):
         choices = [Choice(platforms.label(name), {"platform": name}) for name in named]
-        raise Question("platform", choices, f"the file holds the spend of {' and '.join(map(platforms.label, named))}")
+        raise Question("platform", choices, f"the file has the spend of {' and '.join(map(platforms.label, named))}")
     mine = [one for one in found if one.platform == platform]
     return mine or [one for one in found if not one.platform]
 

@@ -54,7 +54,7 @@ def layout_of(tables: Sequence[Table], options: ReadOptions) -> Layout:
             nearest = partial
     if len(found) > 1 and tables[0].form == "xlsx":
         choices = [Choice(f"sheet {one.table.title}", {"sheet": one.table.title}) for one in found]
-        raise Question("sheet", choices, f"{len(found)} sheets hold campaigns, days and spend")
+        raise Question("sheet", choices, f"{len(found)} sheets have campaigns, days and spend")
     if found:
         return max(found, key=_score)
     if nearest is None or _score(nearest)[0] == 0:

@@ -91,7 +91,7 @@ def test_rows_that_cannot_be_read_are_named_by_line_and_cell() -> None:
 
 def test_several_rows_of_a_day_that_no_column_tells_apart_are_warned_of() -> None:
     reading = read("campaign_id,date,spend,impressions\n7,2026-11-01,1.5,10\n7,2026-11-01,2.5,12\n")
-    assert reading.warnings == ("campaign-days have several rows and no column tells them apart: they are added up",)
+    assert reading.warnings == ("campaign-days have several rows and no column distinguishes them: they are added up",)
 
 
 def test_a_footer_with_more_cells_than_headings_is_passed_over() -> None:

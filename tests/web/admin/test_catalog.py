@@ -168,7 +168,7 @@ def test_a_limit_is_typed_in_units_and_enforced(world: World, browser: Open) -> 
     budget = world.one("SELECT id FROM budgets")["id"]
     assert 'value="250.01"' in someone.get("/admin/budgets/edit", pk=budget).text
     assert someone.post("/admin/budgets/edit", {"limit_micros": "20"}, pk=budget).status_code == 303
-    assert "it holds at once" in someone.banners()
+    assert "it pauses campaigns at once" in someone.banners()
     assert world.holds(campaign) == {"brand_daily_budget"}
     assert someone.act_on_one("budgets", "delete", budget).status_code == 200
     assert world.is_active(campaign)
@@ -182,7 +182,7 @@ def test_campaign_budget_takes_the_brand_of_its_campaign(world: World, browser: 
     someone = browser(Role.OPERATOR)
     assert someone.post("/admin/budgets/create", form).status_code == 303
     assert world.holds(campaign) == {"campaign_monthly_budget"}
-    assert "it holds at once" in someone.banners()
+    assert "it pauses campaigns at once" in someone.banners()
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_campaign_budget_takes_the_brand_of_its_campaign(world: World, browser: 
     [
         ({"limit_micros": ""}, "limit_micros", "This field is required."),
         ({"limit_micros": "ten"}, "limit_micros", "is not a number"),
-        ({"limit_micros": "-5"}, "limit_micros", "-5 is below 0; a limit of 0 holds at once"),
+        ({"limit_micros": "-5"}, "limit_micros", "-5 is below 0; a limit of 0 is always exhausted"),
         ({"limit_micros": "0.001"}, "limit_micros", "can be"),
         ({"limit_micros": "0.0001"}, "limit_micros", "finer than the smallest unit of USD"),
         ({"limit_micros": "€5"}, "limit_micros", "€ is EUR, but the brand&#39;s currency is USD"),

@@ -172,7 +172,8 @@ class BudgetView(View):
         row = await self.find_by_pk(request, pk)
         await run_sync(partial(self.attach, request, [row]))
         if is_exhausted(request.state.spent.get(key_of(row), 0), row.limit_micros):
-            flash(request, f"The limit is spent already ({_spent(request, row)}): it holds at once.", "warning")
+            spent = _spent(request, row)
+            flash(request, f"The limit is spent already ({spent}): it pauses campaigns at once.", "warning")
         return row
 
     async def delete(self, request: Request, pks: list[Any]) -> int:
