@@ -1,4 +1,4 @@
-"""The command line as its own help tells it."""
+"""The page of the command line, made from its own help."""
 
 from collections.abc import Iterator
 from typing import Any
