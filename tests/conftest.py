@@ -226,7 +226,7 @@ def _url_of(database: str) -> str:
 
 @pytest.fixture(scope="session")
 def server() -> str:
-    """The URL of the tests' Postgres and its first database, which holds no tables."""
+    """The URL of the tests' Postgres and its first database, which has no tables."""
     return _maintenance_url[0]
 
 

@@ -44,7 +44,7 @@ OURS = (
     *("db.repository.imports", "db.repository.platforms", "db.repository.proof", "app.outgoing_http"),
     *("runtime.clock", "runtime.encryption", "runtime.logs", "runtime.settings"),
 )
-"""Modules and packages, with all they hold, that declare no metric."""
+"""Modules and packages, with all in them, that declare no metric."""
 
 OURS_OF_PAGES = ("web.app", "cli")
 """More of them, for processes that run one of PROGRAMS_OF_PAGES."""
@@ -211,7 +211,7 @@ def _serve(requests: socket.socket, ours: Sequence[str]) -> None:
 
 
 def _keep(request: dict[str, Any], descriptors: Sequence[int]) -> None:
-    """Forks once more and tells the child's id and, in the end, its exit code."""
+    """Forks once more and sends the child's id and, in the end, its exit code."""
     *streams, status_pipe = descriptors
     read, write = os.pipe()
     pid = os.fork()

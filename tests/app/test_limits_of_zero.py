@@ -1,4 +1,4 @@
-"""A limit of 0 holds for any spend and refund; the searches in SQL evaluate every limit as `decide` does."""
+"""A limit of 0 is exhausted for any spend and refund; the searches in SQL evaluate every limit as `decide` does."""
 
 import random
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Which differences are told: every change of facts, and headroom exactly unless very many campaigns have a new one."""
+"""Which differences are sent: every change of facts, and headroom exactly unless very many campaigns have a new one."""
 
 import pytest
 

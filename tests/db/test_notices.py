@@ -1,4 +1,4 @@
-"""Notices: each key is told once, and ids rise in commit order."""
+"""Notices: each key is reported once, and ids rise in commit order."""
 
 from datetime import timedelta
 from functools import partial

@@ -1,4 +1,4 @@
-"""The repository of connections to platforms: the ledger of operations, claims, and the hold set by workers."""
+"""The repository of connections to platforms: the count of operations, claims, and the hold set by workers."""
 
 from datetime import timedelta
 from functools import partial

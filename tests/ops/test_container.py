@@ -1,4 +1,4 @@
-"""The image holds every package of ours and needs no root, and compose runs the processes of the Procfile."""
+"""The image has every package of ours and needs no root, and compose runs the processes of the Procfile."""
 
 import re
 import subprocess

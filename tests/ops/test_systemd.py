@@ -13,7 +13,7 @@ UNITS = sorted((REPOSITORY / "ops/systemd").glob("*.service"))
 
 
 class Repeated(dict[str, str]):
-    """A section of a unit; the last of repeated keys holds."""
+    """A section of a unit; of repeated keys the last one counts."""
 
 
 def unit(path: Path) -> configparser.ConfigParser:

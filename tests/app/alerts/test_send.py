@@ -1,4 +1,4 @@
-"""Alerts told to people: routes, digests, mutes, retries, and a channel that hangs beside one that works."""
+"""Alerts sent to people: routes, digests, mutes, retries, and a channel that hangs beside one that works."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

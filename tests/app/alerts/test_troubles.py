@@ -1,4 +1,4 @@
-"""Alerts about platforms, files and rejected inputs, from the rows that tell what is wrong now."""
+"""Alerts about platforms, files and rejected inputs, from the rows that show the present troubles."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

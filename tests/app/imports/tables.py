@@ -1,4 +1,4 @@
-"""Random tables in random layouts, as platforms and pipelines write them, with the totals that they hold."""
+"""Random tables in random layouts, as platforms and pipelines write them, with their totals."""
 
 import csv
 import io
@@ -88,7 +88,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Written:
-    """A file and the exact micros by campaign and day that it holds."""
+    """A file and its exact micros by campaign and day."""
 
     layout: Layout
     platform: str

@@ -292,7 +292,7 @@ def test_a_file_that_became_a_link_after_the_look_is_not_read(
     assert spent(world, campaign) == 0
 
 
-# --- what is told
+# --- the reported problems
 
 
 def test_a_bad_file_stops_no_other_and_the_log_has_nothing_of_its_content(
@@ -459,7 +459,7 @@ def test_a_total_that_falls_waits_for_the_option_that_allows_it(world: World, fo
     world.verify()
 
 
-# --- content tells files apart
+# --- content distinguishes files
 
 
 def test_the_same_content_under_another_name_and_time_is_not_imported_again(

@@ -180,7 +180,7 @@ def test_release_that_was_never_applied_is_sent_again_once_the_history_tells_of_
 
 @dataclass
 class Story:
-    """One campaign on a platform that tells its history, and Spendgate's row about it."""
+    """One campaign on a platform that reports its history, and Spendgate's row about it."""
 
     row: StoredStatus
     at: datetime = AT

@@ -1,4 +1,4 @@
-"""Spend of campaigns whose account or external id changed: each account tells the days on which it had the campaign."""
+"""Spend of campaigns whose account or external id changed: each account reports its days of the campaign."""
 
 from datetime import date
 

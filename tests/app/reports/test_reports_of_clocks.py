@@ -1,4 +1,4 @@
-"""Reports and refresh after a clock that was ahead; sums that no bigint holds."""
+"""Reports and refresh after a clock that was ahead; sums beyond a bigint."""
 
 from datetime import date
 from typing import Any

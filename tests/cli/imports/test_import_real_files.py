@@ -12,7 +12,7 @@ from tests.world import World
 
 
 def copied(file: RealFile, folder: Path, age_seconds: int) -> Path:
-    """A copy of the file that was last modified so many seconds before AT: later files hold later figures."""
+    """A copy of the file that was last modified so many seconds before AT: later files have later figures."""
     copy = folder / file.name
     shutil.copy(file.path, copy)
     modified_at = datetime.fromisoformat(AT).timestamp() - age_seconds

@@ -1,4 +1,4 @@
-"""`spendgate import`: real exports of ad platforms, counted to the micro; bad rows told by their line."""
+"""`spendgate import`: real exports of ad platforms, counted to the micro; bad rows named by their line."""
 
 import csv
 import os

@@ -74,7 +74,7 @@ class Browser:
         return self.client.post(address, data=form, headers={"X-CSRFToken": self.token()})
 
     def token(self) -> str:
-        """The CSRF token that the browser's cookie holds."""
+        """The CSRF token in the browser's cookie."""
         name = f"__Host-{CSRF_COOKIE}" if self.client.base_url.scheme == "https" else CSRF_COOKIE
         if name not in self.client.cookies:
             self.client.get("/admin/login")

@@ -1,4 +1,4 @@
-"""Imports in the admin: who may, what is refused, and what a person is told."""
+"""Imports in the admin: who may, refusals, and the sentences that a person sees."""
 
 from http import HTTPStatus
 
