@@ -27,7 +27,7 @@ OVERRIDDEN: Final = "another program or a person keeps enabling it on the platfo
 
 
 DOUBTFUL: Final = "a person may have paused it there before Spendgate did: enable it there to release it"
-"""The stored error of a campaign that Spendgate leaves paused because the platform does not tell who paused it."""
+"""The stored error of a campaign that Spendgate leaves paused because the platform does not report who paused it."""
 
 
 class Mode(StrEnum):

@@ -52,7 +52,7 @@ class Credentials:
 
 
 def credentials_at(reference: str, account: int = 0) -> Credentials:
-    """Reads the JSON object of secrets that the reference names. Raises InvalidValue, without any secret in it.
+    """Returns the secrets in the JSON object that the reference names. Raises InvalidValue, without any secret in it.
 
     `account`: the platform account whose kept credentials the reference `kept` means.
     """

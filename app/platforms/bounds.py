@@ -15,7 +15,7 @@ MEASURED: Final = timedelta(days=90)
 
 
 def measure(stored: StoredConnection, at: datetime) -> Bound:
-    """Measures the account's bound and stores it."""
+    """Measures how far the account's spend may exceed a limit, stores this bound and returns it."""
     today = local_day(at, time_zone(stored.time_zone or "UTC"))
     with snapshot() as connection:
         pauses = rows.pauses_seen(connection, stored.id, stored.platform, at - MEASURED)

@@ -1,4 +1,4 @@
-"""Claims of accounts: one worker at a time reconciles an account, and learns of decisions that come meanwhile."""
+"""Claims of accounts: one worker at a time reconciles an account, and then handles decisions made meanwhile."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class ClaimLost(Exception):
 
 @dataclass(slots=True)
 class Visit:
-    """One run for one account. `claimed_until`: the end of its claim, which tells it from a later one.
+    """One run for one account. `claimed_until`: the end of its claim, which identifies it.
 
     `read_at`: when the platform's statuses were read last.
     """
@@ -45,7 +45,7 @@ class Visit:
 def claimed(stored: StoredConnection) -> Visit | None:
     """A visit with the claim of the account; None if another worker has it, or the account cannot be opened.
 
-    The other worker learns that it was wanted again.
+    If another worker has it, stores a wake, which that worker reads when it ends its claim.
     """
     opened = visits.attempted(stored, lambda: (adapter_of(stored.platform), account_of(stored)))
     if opened is None:
@@ -84,7 +84,7 @@ def keeps_mode(connection: Connection, visit: Visit) -> bool:
 
 
 def committed_by(visit: Visit, work: Callable[[Connection], Result]) -> Result:
-    """Commits `work` and prolongs the visit's claim in the same transaction.
+    """Commits `work`, prolonging the visit's claim in the same transaction; returns the result of `work`.
 
     Raises ClaimLost, and commits nothing, if another worker has claimed the account or the connection was removed.
     """
@@ -106,7 +106,7 @@ def committed_by(visit: Visit, work: Callable[[Connection], Result]) -> Result:
 
 
 def released(visit: Visit) -> bool:
-    """Ends the claim; returns whether another worker wanted the account since it was claimed."""
+    """Ends the claim; returns whether another worker tried to claim the account since then."""
     end = partial(claims.prolong, account=visit.stored.id, claimed=visit.claimed_until, until=clock.now())
     return bool(committed(end))
 

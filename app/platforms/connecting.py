@@ -71,7 +71,7 @@ class NewConnection:
 
 
 def add(new: NewConnection, edit: Edit) -> int:
-    """Connects an account, or changes its connection, in a transaction of its own. See `connect`."""
+    """Connects an account, or changes its connection, in a transaction of its own; returns its id. See `connect`."""
     return committed(partial(connect, new=new, edit=edit))
 
 
@@ -117,7 +117,10 @@ def remove(account: int, edit: Edit, *, check: Check = no_check) -> None:
 
 
 def check(account: int) -> Checked:
-    """Tries the connection with two reads and says what is missing. Raises InvalidValue if there is none."""
+    """Tries the connection with two reads and returns the facts found and what is missing.
+
+    Raises InvalidValue if the account is not connected.
+    """
     with transaction() as connection:
         stored = connections.required_connection(connection, account)
         owners = rows.campaigns_of_account(connection, stored.platform, account)

@@ -26,7 +26,7 @@ class Answer:
 def send(method: str, url: str, headers: Mapping[str, str], **body: Any) -> Answer:
     """Sends one request and returns the answer whatever its status is.
 
-    `body`: `json` or `data` as httpx takes them, and `params`, which hold no secrets. Raises Unanswered, with neither
+    `body`: `json` or `data` as httpx takes them, and `params`, which have no secrets. Raises Unanswered, with neither
     URL nor headers in the message.
     """
     seconds = settings().platform_deadline_seconds

@@ -31,7 +31,7 @@ def no_check(_connection: Connection, _stored: StoredConnection) -> None:
 
 
 def agree_to_all(_effect: Confirmable) -> bool:
-    """Agrees to every effect: of dry runs, and of edits by programs."""
+    """Returns True for every effect: of dry runs, and of edits by programs."""
     return True
 
 

@@ -33,11 +33,11 @@ class OwnedDays:
         return None if claim is None else claim.campaign_id
 
     def adds(self, campaign_id: int, day: date) -> bool:
-        """Whether another account tells spend of the campaign on the day too, to which this one's is added."""
+        """Whether another account reports spend of the campaign on the day too, to which this one's is added."""
         return any(one.adds_before is not None and day < one.adds_before for one in self._of_day(campaign_id, day))
 
     def is_told(self, campaign_id: int, day: date) -> bool:
-        """Whether this account tells the campaign's spend on the day, so that a day which its answer lacks is zero."""
+        """Whether this account reports the campaign's spend on the day, so that a day which its answer lacks is zero."""
         claims = list(self._of_day(campaign_id, day))
         return bool(claims) and all(one.keeps_before is None or day >= one.keeps_before for one in claims)
 

@@ -22,7 +22,7 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 LONGEST_HISTORY: Final = timedelta(days=28)
-"""Platforms tell of changes of the last 30 days at least; the rest is for their time zones."""
+"""Platforms report changes of the last 30 days at least; the rest is for their time zones."""
 
 NAME_LENGTH: Final = 200
 
@@ -34,9 +34,10 @@ QUESTIONS_A_REQUEST: Final = 500
 
 
 def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None, at: datetime) -> Mapping[str, Changed]:
-    """The people who brought campaigns to these statuses after `since`, and when, as far as the platform tells.
+    """The people who brought campaigns to these statuses after `since`, and when, as far as the platform reports it.
 
-    Empty if the quota allows no request or the platform does not answer, which is logged and not raised.
+    Empty if the quota allows no request or the platform does not answer, which is logged and not raised. `since` None:
+    LONGEST_HISTORY ago.
     """
     return (_told(visit, changes, since, at) or {}) if changes else {}
 
@@ -82,8 +83,8 @@ def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequ
 def told_after_a_gap(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequence[StoredStatus] | None:
     """The campaigns, after the platform was asked who paused those that Spendgate had paused before a gap in its reads.
 
-    A person may have enabled and paused them since. After a gap of which the platform does not tell, all are taken to
-    be a person's. None if the platform does not answer.
+    A person may have enabled and paused them since. If the account was never read, or the gap began more than
+    LONGEST_HISTORY ago, all are taken to be a person's pauses. None if the platform does not answer.
     """
     since = visit.stored.statuses_read_at
     ours = [row for row in page if row.paused_by_us and row.confirmed == Confirmed.PAUSED and row.enabled_at is None]
@@ -114,7 +115,7 @@ def _clear_up(
 
 
 def name_overriders(visit: Visit, alerts: Sequence[StoredStatus], at: datetime) -> None:
-    """Logs campaigns with a new alert, and stores who keeps enabling them, where the platform tells."""
+    """Logs campaigns with a new alert, and stores who keeps enabling them, where the platform reports it."""
     changes = [Change(row.external_id, Confirmed.ENABLED) for row in alerts]
     names = names_in(who_changed(visit, changes, at - REPAUSE_WINDOW, at))
     for row in alerts:

@@ -9,11 +9,11 @@ from app.platforms.accounts import Credentials
 from domain.reconcile import Confirmed
 
 LONGEST_WAIT_SECONDS: Final = 10_000_000.0
-"""The longest wait that a platform is believed to want."""
+"""The longest wait taken from a platform's answer, in seconds; a longer one is cut."""
 
 
 class PlatformError(Exception):
-    """A request to a platform failed. The message is for people and holds no secret.
+    """A request to a platform failed. The message is for people and contains no secret.
 
     `may_be_applied`: a change in the request may have been carried out all the same.
     """
@@ -123,7 +123,7 @@ class Platform(Protocol):
         """The requests and changes in 24 sliding hours that all accounts share; None: the platform counts otherwise."""
 
     def take_usage(self, account_id: str, /) -> int | None:
-        """The percent of the account's own quota that is used, if an answer since the last call said so."""
+        """The used percent of the account's own quota, by the answers since the last call; None if none said so."""
 
     def describe(self, account: Account) -> AccountFacts:
         """The account's name, time zone and currency. Raises LoginFailed or Refused if it cannot be reached."""
@@ -143,5 +143,5 @@ class Platform(Protocol):
     def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, Changed]:
         """The newest changes to these statuses after `since`, at most 28 days ago, by the platform's id.
 
-        One request, whatever the number of campaigns. Those of which the platform does not tell are missing.
+        One request, whatever the number of campaigns. Changes that the platform does not report are missing.
         """

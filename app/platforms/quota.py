@@ -20,12 +20,15 @@ def daily_limit(platform: str) -> int | None:
 
 
 def reserve(platform: str, count: int) -> bool:
-    """Books reads before they are sent; returns whether the quota allows them."""
+    """Books reads before they are sent; returns whether the quota allows them without the part kept for pauses."""
     return _reserve(platform, count, reads=count, for_pauses=False)
 
 
 def reserve_of_pauses(platform: str) -> bool:
-    """Books a read that shows whether a pause was carried out, from the part kept for pauses; returns as `reserve`."""
+    """Books a read that shows whether a pause was carried out. Returns whether the quota allows it.
+
+    The read may use the part of the quota that is kept for pauses.
+    """
     return _reserve(platform, 1, reads=1, for_pauses=True)
 
 

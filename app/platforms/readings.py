@@ -21,7 +21,7 @@ NAMED: Final = 10
 
 
 class Reading(NamedTuple):
-    """Campaigns whose brands have the same days, and their complete spend on `days` but for those `left_out`."""
+    """Campaigns whose brands have the same days, and their complete spend on `days`, except the days in `left_out`."""
 
     owners: Sequence[AccountCampaign]
     days: Days
@@ -43,7 +43,11 @@ class Plan(NamedTuple):
 def planned(
     owners: Sequence[AccountCampaign], account: ZoneInfo, currency: str | None, days: Days, *, has_hours: bool
 ) -> Plan:
-    """Sorts the owners. `account`, `currency`: the account's; `days`: to be read; `has_hours`: of the platform."""
+    """The plan of reading: campaigns by days, by hours, and problems of brands that are not read.
+
+    `account`, `currency`: the account's zone and currency (None if unknown). `days`: to read. `has_hours`: the platform
+    reports hours.
+    """
     by_days: list[AccountCampaign] = []
     by_hours: dict[ZoneInfo, list[AccountCampaign]] = {}
     problems: dict[str, None] = {}

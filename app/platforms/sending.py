@@ -43,14 +43,14 @@ class Batch(NamedTuple):
 
 
 class _QuotaUsedUp(PlatformError):
-    """The ledger of operations allows no further request."""
+    """The count of operations allows no further request within the quota."""
 
 
 def send_changes(visit: Visit, *, may_enable: bool) -> None:
     """Sends due changes until none is left or a request fails. Raises ClaimLost if another worker has the account.
 
-    `may_enable`: the platform was read. Looks for pauses before each request, so that a pause that is decided while
-    releases are sent goes next.
+    `may_enable`: sends releases too; only after the platform was read. Selects pauses before each request, so that a
+    pause decided while releases are sent is sent next.
     """
     refusals: Refusals = set()
     actions = (Action.PAUSE, Action.ENABLE) if may_enable else (Action.PAUSE,)
@@ -106,7 +106,7 @@ def _mark(
 
 
 def _some_of(due: Iterable[StoredStatus], most: int, most_retries: int) -> Iterator[StoredStatus]:
-    """The first campaigns, `most` at most; those that were tried TRIES times are `most_retries` at most."""
+    """Yields the first `most` campaigns, of them at most `most_retries` that were tried TRIES times or more."""
     for row in due:
         if most == 0:
             return

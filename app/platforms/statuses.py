@@ -100,7 +100,7 @@ def plan(account_id: int) -> list[Planned]:
 def _run(visit: Visit) -> None:
     """Reads, sets holds, then sends changes. Without an answer only pauses are sent, of campaigns read before.
 
-    Nor is anything released after a gap in the reads until the platform told who paused campaigns meanwhile.
+    Nor is anything released after a gap in the reads until the platform reported who paused campaigns meanwhile.
     """
     asked_at = clock.now()
     read = _read(visit)
@@ -122,7 +122,7 @@ def _run(visit: Visit) -> None:
 
 
 def _is_continued(visit: Visit) -> bool:
-    """Whether what is remembered of the account is its state at the last read: no restored backup, no mode `off`."""
+    """Whether the stored facts of the account are those of its last read: no restored backup, no mode `off` since."""
     with transaction() as connection:
         return epochs.is_continued(connection, visit.stored.id)
 
@@ -141,7 +141,10 @@ def _read(visit: Visit) -> Mapping[str, Confirmed] | None:
 
 
 def _reserved(stored: StoredConnection) -> bool:
-    """Books one read, of the operations kept for pauses too if the outcome of a pause is unknown."""
+    """Books one read; returns whether the quota allows it.
+
+    To find the outcome of a pause, uses the part kept for pauses.
+    """
     if quota.reserve(stored.platform, 1):
         return True
     with transaction() as connection:
@@ -150,7 +153,10 @@ def _reserved(stored: StoredConnection) -> bool:
 
 
 def _compared_pages(visit: Visit, read: Mapping[str, Confirmed] | None, at: datetime) -> Iterator[Page]:
-    """The account's campaigns as compared with the answer, a page in each transaction; stores those that differ."""
+    """The account's campaigns as compared with the answer, a page in each transaction; stores those that differ.
+
+    `read` None: the platform was not read.
+    """
     after = rows.FIRST
     while True:
         page = claims.committed_by(visit, partial(_compare, visit=visit, read=read, after=after, at=at))
@@ -210,7 +216,7 @@ def _change_holds(
     names: Mapping[str, str],
     at: datetime,
 ) -> list[DecidedChange]:
-    """Changes the holds under the brands' locks and enforces the campaigns in the same transaction.
+    """Changes the holds under the brands' locks and enforces the campaigns, in one transaction; returns the changes.
 
     Changes nothing if the account's mode changed since the visit began, and leaves out campaigns that have another
     external id now. `names`: who changed campaigns there, by the platform's id.

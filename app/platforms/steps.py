@@ -105,9 +105,9 @@ def unread(row: StoredStatus, at: datetime) -> StoredStatus:
 def sending(row: StoredStatus, action: Action, unread_since: datetime | None, at: datetime) -> StoredStatus:
     """The row to commit before `action` is sent: from then on it may be applied, whatever happens to this process.
 
-    `unread_since`: when the platform was read last, if that is so long ago that a person may have paused it since. A
-    pause that is sent again without an answer to the first keeps the time of the first, which is the likelier one to
-    have paused the campaign.
+    `unread_since`: when the platform was read last, if that is so long ago that a person may have paused it since; else
+    None. A pause that is sent again without an answer to the first keeps the time of the first, which is the likelier
+    one to have paused the campaign.
     """
     is_again = row.may_be_applied and row.sent == SENT[action]
     repauses = recent_repauses(row.repaused_at, at)
@@ -125,17 +125,17 @@ def sending(row: StoredStatus, action: Action, unread_since: datetime | None, at
 
 
 def is_to_be_cleared_up(row: StoredStatus) -> bool:
-    """Whether a person may have paused the campaign before Spendgate did, and the platform's history may tell."""
+    """Whether a person may have paused the campaign before Spendgate did, and the platform's history may show it."""
     return row.enabled_at is not None and row.confirmed == Confirmed.PAUSED and not row.may_be_applied
 
 
 def cleared_up(
     row: StoredStatus, paused_at: datetime | None, answered_within: timedelta, *, is_answered: bool = True
 ) -> StoredStatus:
-    """The row after the platform told that the campaign was paused there at `paused_at`; None: it did not tell.
+    """The row after the platform reported that the campaign was paused there at `paused_at`; None: it did not.
 
-    After a release without an answer the pause is Spendgate's earlier one, unless the platform's answer tells of one
-    since. `is_answered`: there was an answer.
+    After a release without an answer the pause is Spendgate's earlier one, unless the platform's answer has one since.
+    `is_answered`: the platform answered the question.
 
     A pause of a paused campaign leaves no trace there. So the pause is Spendgate's if it happened while Spendgate's
     request was on its way, `answered_within` from its start at most.

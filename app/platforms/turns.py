@@ -36,7 +36,10 @@ class Turns:
         take_turns(account, self._done, partial(send, self._actor), RUN_SECONDS)
 
     def _done(self, account: int) -> tuple[Slots, int | None]:
-        """Works for one account if a place is free. Returns the places of its kind, and the account that waits."""
+        """Works for one account if a place is free.
+
+        Returns the places of its kind, and the next account that waits; None if none waits or no place was free.
+        """
         stored = visits.stored_connection(account)
         slots = self.failing if stored is not None and stored.failures else self.healthy
         with slots.one(account) as has_slot:
@@ -47,11 +50,11 @@ class Turns:
 
 @Once
 def reads() -> Turns:
-    """The places for reads of spend."""
+    """The turns of accounts whose spend this process reads; created at the first call."""
     return Turns("pull_spend", spend.pull)
 
 
 @Once
 def changes() -> Turns:
-    """The places for reads and changes of statuses."""
+    """The turns of accounts whose statuses this process reads and changes; created at the first call."""
     return Turns("reconcile_account", statuses.reconcile_account)

@@ -132,7 +132,7 @@ def _steps(status: str) -> list[tuple[str, str]]:
 
 
 def _page(platform: FakePlatform, edge: str, params: dict[str, str], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """One page. The link to the next one holds the token, as Meta's does."""
+    """One page of `rows` after the cursor in `params`. Its link to the next page contains the token, as Meta's does."""
     start = int(params.get("after", "cursor0").removeprefix("cursor"))
     end = start + min(int(params.get("limit", "25")), platform.rows_a_page)
     found = rows[start:end]

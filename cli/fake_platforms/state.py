@@ -112,7 +112,7 @@ class FakePlatform:
         return self.campaigns[campaign_id]
 
     def change(self, campaign_id: str, status: str, by: str, at: datetime) -> None:
-        """Changes a status, which the platform's history tells; a status that stays as it was leaves no trace."""
+        """Changes a status, which goes into the platform's history; a status that stays as it was leaves no trace."""
         campaign = self.campaigns[campaign_id]
         if campaign.status != status:
             self.activities.append(Activity(at, by, campaign_id, status))

@@ -24,7 +24,7 @@ def save(platform: FakePlatform, path: Path) -> None:
 
 
 def load(platform: FakePlatform, path: Path) -> bool:
-    """Restores status and spend of the platform's campaigns; returns False if the file does not hold all of them."""
+    """Restores status and spend of the platform's campaigns; returns False if the file does not have all of them."""
     try:
         kept = json.loads(path.read_text())
         restored = {name: _read(kept[name]) for name in platform.campaigns}

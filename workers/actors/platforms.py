@@ -18,7 +18,7 @@ def visit_platforms() -> None:
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["wake_platforms"])
 def wake_platforms(brand_ids: list[int]) -> None:
-    """Enqueues messages for accounts of brands with toggled campaigns, so that the platforms learn it at once."""
+    """Enqueues messages for accounts of brands with toggled campaigns, to send their changes at once."""
     visits.wake(brand_ids)
 
 

@@ -49,7 +49,7 @@ CHANGES: Final = (
     "AND change_event.change_date_time <= '{until}' AND change_event.change_resource_type = 'CAMPAIGN' "
     "AND change_event.campaign IN ({campaigns}) ORDER BY change_event.change_date_time DESC LIMIT 10000"
 )
-"""The newest changes first. Google wants both ends of the time, within the last 30 days, and a limit up to 10,000."""
+"""The newest changes first. Google requires both ends of the time, in the last 30 days, and a limit up to 10,000."""
 
 WORDS: Final = {"ENABLED": Confirmed.ENABLED, "PAUSED": Confirmed.PAUSED, "REMOVED": Confirmed.REMOVED}
 SENT_WORDS: Final = {status: word for word, status in WORDS.items()}
@@ -73,10 +73,10 @@ class GoogleAds:
         return settings().google_ads_operations_a_day
 
     def take_usage(self, _account_id: str) -> None:
-        """Nothing: the ledger of operations counts what is used."""
+        """Returns None: Spendgate counts the used operations itself, in `platform_operations`."""
 
     def describe(self, account: Account) -> AccountFacts:
-        """The account's name, time zone and currency."""
+        """The account's name, time zone and currency. Raises Refused if there is no such account."""
         customers = [object_in(row, "customer") for row in _search(account, DESCRIBE)]
         if not customers:
             raise Refused("Google Ads returned no such account")
@@ -99,7 +99,10 @@ class GoogleAds:
         return {_text(one, "id"): WORDS.get(text_in(one, "status"), Confirmed.UNKNOWN) for one in found}
 
     def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
-        """Sets statuses in one `campaigns:mutate` with partial failure, so that one wrong campaign stops no other."""
+        """Sets statuses in one `campaigns:mutate` with partial failure, so that one wrong campaign stops no other.
+
+        Returns the outcome of each change.
+        """
         refused = {change.external_id: not_an_id("Google Ads") for change in changes if not is_id(change.external_id)}
         changes = [change for change in changes if change.external_id not in refused]
         if not changes:
@@ -122,7 +125,7 @@ class GoogleAds:
     def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, Changed]:
         """The newest changes to these statuses, by campaign: by whose mail address, else by which kind of program.
 
-        Google tells of a change within 3 minutes.
+        Google reports a change within 3 minutes.
         """
         zone = time_zone(account.time_zone or "UTC")
         wanted = {_resource_name(account, change): change for change in changes if is_id(change.external_id)}
@@ -142,7 +145,10 @@ class GoogleAds:
 
 
 def _changed_at(event: dict[str, Any], zone: ZoneInfo) -> datetime:
-    """The moment of a change, which Google writes by the wall clock of the account's zone."""
+    """The moment of a change, which Google writes by the wall clock of the account's zone.
+
+    Raises Unanswered without one.
+    """
     try:
         return datetime.fromisoformat(_text(event, "changeDateTime")).replace(tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -159,7 +165,7 @@ def _client(event: dict[str, Any]) -> str:
 
 
 def _outcomes(changes: Sequence[Change], content: Any) -> dict[str, PlatformError | None]:
-    """The outcome of each change. A change with neither a result nor an error is left out: it may be applied."""
+    """The error of each change, None if it was done. One without result or error is left out: it may be applied."""
     results = objects_in(content, "results") if isinstance(content, dict) else []
     failures = {index: text for index, text in _failures(content) if index is not None}
     outcomes: dict[str, PlatformError | None] = {}

@@ -69,7 +69,7 @@ def _is_service_account(account: Account) -> bool:
 
 
 def _new_token(account: Account) -> tuple[str, float]:
-    """A new access token and its lifetime in seconds."""
+    """A new access token and its lifetime in seconds. Raises Unanswered without a token, and the login's errors."""
     if _is_service_account(account):
         content = _by_service_account(account)
     else:
@@ -84,7 +84,7 @@ def _new_token(account: Account) -> tuple[str, float]:
 
 
 def _answer(account: Account, form: Mapping[str, str]) -> dict[str, Any]:
-    """The content of the login's answer. No error holds a secret."""
+    """The content of the login's answer. No error contains a secret."""
     answer = http.send("POST", settings().google_token_url, {}, data=form)
     content = answer.content if isinstance(answer.content, dict) else {}
     if answer.status == 200:
@@ -98,7 +98,10 @@ def _answer(account: Account, form: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _by_service_account(account: Account) -> dict[str, Any]:
-    """The answer to an assertion that google-auth signs with the service account's key."""
+    """The answer to an assertion that google-auth signs with the service account's key.
+
+    Raises InvalidValue without google-auth, and for a key that cannot sign.
+    """
     try:
         from google.auth import crypt, jwt  # noqa: PLC0415 - an extra, which few installations have
     except ImportError:

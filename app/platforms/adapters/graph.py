@@ -48,7 +48,7 @@ class TooMuchData(Refused):
 class Usage(NamedTuple):
     """The use of Meta's limits by its headers: the highest percentage, and the seconds until they allow more.
 
-    `is_known`: a header tells it.
+    `is_known`: a header has a percentage; else `percent` is 0.
     """
 
     percent: Decimal
@@ -57,7 +57,7 @@ class Usage(NamedTuple):
 
 
 def get(account: Account, path: str, params: Mapping[str, str]) -> dict[str, Any]:
-    """Reads one object. Neither the URL nor an error holds the token; the URL has its proof, useless without it.
+    """Returns one object. Neither the URL nor an error contains the token; the URL has its proof, useless without it.
 
     Raises Limited, without a request, while the account's limits are used but for what is kept for pauses.
     """
@@ -84,7 +84,7 @@ def _note_usage(account: Account, usage: Usage) -> None:
 
 
 def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: float) -> Iterator[dict[str, Any]]:
-    """The rows of all pages. Each page is asked for by cursor, since Meta's link to it holds the token.
+    """The rows of all pages. Each page is asked for by cursor, since Meta's link to it contains the token.
 
     Raises Unanswered if the pages take longer than `seconds`, so that a part is never taken for the whole.
     """
@@ -112,7 +112,10 @@ def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: flo
 
 
 def batch(account: Account, items: list[dict[str, str]]) -> tuple[list[Any], Mapping[str, str]]:
-    """Sends changes in one request; returns the answer to each, None for one that was not answered, and the headers."""
+    """Sends changes in one request; returns the answer to each, None for one that was not answered, and the headers.
+
+    Raises PlatformError, with `may_be_applied` where changes may have been carried out.
+    """
     form = {"batch": json.dumps(items), "include_headers": "false", "appsecret_proof": _proof(account)}
     answer = http.send("POST", f"{_base()}/", _headers(account), data=form)
     _note_usage(account, usage_of(answer.headers))
@@ -125,7 +128,7 @@ def batch(account: Account, items: list[dict[str, str]]) -> tuple[list[Any], Map
 def error_of(
     account: Account, status: int, content: Any, headers: Mapping[str, str], *, changes_something: bool
 ) -> PlatformError:
-    """The error of an answer with this HTTP status and content. `headers`: those that tell the use of limits."""
+    """The error of an answer with this HTTP status and content. `headers`: those with the use of limits."""
     error = object_in(content, "error") if isinstance(content, dict) else {}
     code = error["code"] if isinstance(error.get("code"), int) else None
     reasons = (error.get("error_user_msg"), error.get("message"))

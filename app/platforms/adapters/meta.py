@@ -59,7 +59,7 @@ class Meta:
     operations_a_day = None
 
     def take_usage(self, account_id: str) -> int | None:
-        """The percent of the account's limits that is used, by the newest answer since the last call."""
+        """The used percent of the account's limits, by the newest answer since the last call; None without one."""
         return graph.newest_usages.pop(account_id, None)
 
     def describe(self, account: Account) -> AccountFacts:
@@ -98,7 +98,7 @@ class Meta:
         return {_text(one, "id"): _status(one) for one in found}
 
     def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
-        """Sets statuses in one batch, in which each change has an answer of its own."""
+        """Sets statuses in one batch, in which each change has an answer of its own; returns the outcome of each."""
         refused = {change.external_id: not_an_id("Meta") for change in changes if not is_id(change.external_id)}
         changes = [change for change in changes if change.external_id not in refused]
         if not changes:
@@ -221,7 +221,10 @@ def _hour(row: dict[str, Any]) -> int:
 
 
 def _micros(row: dict[str, Any]) -> int:
-    """The spend of a row: whole currency units as a decimal text."""
+    """The micros of a row's spend, which Meta writes in currency units as a decimal text.
+
+    Raises Unanswered for another form.
+    """
     text = str(row.get("spend"))
     if not AMOUNT.fullmatch(text):
         raise _other_form()

@@ -10,7 +10,7 @@ def object_in(fields: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def objects_in(fields: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """The list of this name, with an empty object for each element that is none; empty if there is no list."""
+    """The list of objects under this name, with {} for an element that is no object; empty if there is no list."""
     value = fields.get(name)
     return [one if isinstance(one, dict) else {} for one in value] if isinstance(value, list) else []
 

@@ -35,7 +35,7 @@ MAY_SEND = text("""
 def claim(connection: Connection, account: int, at: datetime, until: datetime) -> bool:
     """Claims the account for one worker until `until`; returns whether it was free at `at`.
 
-    If not, the worker that has it learns by `prolong` that it was wanted.
+    If not, stores the wake at `at`, which `prolong` returns to the worker with the claim.
     """
     connection.execute(NOTE_WAKE, {"id": account, "at": at})
     return connection.execute(CLAIM, {"id": account, "at": at, "until": until}).first() is not None
@@ -44,7 +44,7 @@ def claim(connection: Connection, account: int, at: datetime, until: datetime) -
 def prolong(connection: Connection, account: int, claimed: datetime, until: datetime) -> bool | None:
     """Moves the end of this worker's claim from `claimed` to `until`; an `until` in the past releases it.
 
-    Returns whether another worker wanted the account since it was claimed; None if the claim is lost.
+    Returns whether another worker tried to claim the account since it was claimed; None if the claim is lost.
     """
     values = {"id": account, "claimed": claimed, "until": until}
     is_wanted: bool | None = connection.execute(PROLONG, values).scalar()

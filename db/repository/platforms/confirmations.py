@@ -19,7 +19,7 @@ ADD = text("""
 """)
 
 # Spend after a decision to pause and before its confirmation. A total that was read within the hour after the
-# confirmation, and before a release, holds spend from before the confirmation.
+# confirmation, and before a release, has spend from before the confirmation.
 DELAYED = """
     SELECT pause.campaign_id, decided_at, confirmed_at, occurred_at, amount_micros
     FROM platform_confirmations AS pause

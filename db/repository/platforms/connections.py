@@ -242,7 +242,7 @@ def note_failure(
 ) -> None:
     """Stores a failed request. `next_read_at`: when spend is read next, None: as before; `retry_at`: when statuses are.
 
-    `error` must hold no secrets.
+    `error` must contain no secrets.
     """
     values = {"id": account, "error": error, "at": at, "next_read_at": next_read_at, "retry_at": retry_at}
     connection.execute(NOTE_FAILURE, values)

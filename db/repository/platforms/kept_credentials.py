@@ -31,7 +31,7 @@ def secrets_of(connection: Connection, account: int) -> str | None:
 def keep(connection: Connection, account: int, encrypted: str, edit: Edit) -> None:
     """Keeps encrypted secrets for the connection, in place of any before. Raises InvalidValue if there is none.
 
-    The audit says that they were changed, and holds no secret.
+    The audit says that they were changed, and contains no secret.
     """
     old = required_connection(connection, account)
     connection.execute(KEEP, {"id": account, "secrets": encrypted, "at": edit.at})

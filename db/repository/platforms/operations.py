@@ -1,4 +1,4 @@
-"""The ledger of operations used on platforms, in minutes, for quotas of 24 sliding hours."""
+"""Counts the operations used on platforms, by minute, for quotas of 24 sliding hours."""
 
 from datetime import datetime, timedelta
 from typing import Final

@@ -98,7 +98,7 @@ USAGES = text("""
 """)
 
 # Campaigns whose account is connected: the status wanted now with the change behind it, and the platform's. The audit
-# names who paused a held campaign there, if the platform told.
+# names who paused a held campaign there, if the platform reported it.
 CAMPAIGNS = text(f"""
     SELECT campaigns.id AS campaign_id, platform_accounts.platform, mode, {WANTED} AS desired,
         {CHANGED_AT} AS desired_at, COALESCE(confirmed, 'unknown') AS confirmed, confirmed_at,
@@ -139,7 +139,7 @@ class SeenCampaign(NamedTuple):
     """A campaign on its platform.
 
     `desired_at`: of the status change behind `desired`. `account_error`: why the account could not be read since its
-    statuses were read last. `time_zone`: the brand's. `paused_by`: who paused it there, if the platform told.
+    statuses were read last. `time_zone`: the brand's. `paused_by`: who paused it there, if the platform reported it.
     """
 
     campaign_id: int

@@ -195,7 +195,10 @@ def has_unanswered_pause(connection: Connection, account: int) -> bool:
 
 
 def carry(connection: Connection, account: int, known: StoredStatus | None, brand_id: int, campaign_id: int) -> None:
-    """Stores the memory of an external id for its new campaign. `known`: the former campaign's, before the id moved."""
+    """Stores the memory of an external id for its new campaign.
+
+    `known`: the former campaign's, before the id moved; None: stores nothing.
+    """
     if known is not None and (known.confirmed != "unknown" or known.sent is not None):
         keep(connection, account, [known._replace(brand_id=brand_id, campaign_id=campaign_id)])
 
