@@ -47,7 +47,7 @@ class ReadOptions:
 
 
 class Refused(InvalidValue):
-    """The file cannot be imported: `reason` says where and why; `fix` tells the person how to export it again."""
+    """The file cannot be imported: `reason` says where and why; `fix`: how to export it again, for people."""
 
     def __init__(self, reason: str, fix: str = "") -> None:
         super().__init__("file", f"{reason}; {fix}" if fix else reason)
@@ -64,7 +64,7 @@ class Changed(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One possible reading. `settles` holds the fields of `ReadOptions` that choose it.
+    """One possible reading. `settles`: the fields of `ReadOptions` that choose it.
 
     `sum_micros` is by currency, "" if the file names none; None if the sum is not known.
     """
@@ -140,7 +140,7 @@ class TotalsRow(NamedTuple):
 
 
 class Totals(Mapping[tuple[str, date], int]):
-    """Micros by campaign and day, held by campaign so that a million of them fit into little memory."""
+    """Micros by campaign and day, stored by campaign so that a million of them fit into little memory."""
 
     __slots__ = ("_by_campaign", "_count")
 

@@ -35,7 +35,10 @@ from app.imports.sums.totals_rows import Check, check, sort_out, without_strays
 
 
 def attempt(layout: Layout, options: ReadOptions, file: FileFacts) -> Reading:
-    """Reads the table. Raises Refused or Question; choices have sums and days in a question about the platform only."""
+    """Reads the table and returns the reading.
+
+    Raises Refused, or Question, whose choices have sums and days only if it is about the platform.
+    """
     first = resolve(layout, options, file.name)
     columns = columns_of(layout, options, first.name)
     evidence = gather(layout, columns)
@@ -124,7 +127,7 @@ def _repeats(layout: Layout, columns: Columns, days: Days, sums: Sums, options: 
 
 
 def _of_several_rows(layout: Layout, sums: Sums, identical: int) -> list[str]:
-    """Warns of campaign-days with several rows in a report whose columns give no reason for more than one."""
+    """The warning of campaign-days with several rows, if there are any and no column gives a reason for them."""
     is_explained = any(one.text and one.meaning in {None, "hour", "platform", "ad"} for one in layout.headings)
     several = sums.count - sum(map(len, sums.by_campaign.values()))
     if is_explained or identical or not several or not layout.has("whole"):

@@ -10,7 +10,7 @@ _FORMULA: Final = re.compile(r'=\s*"(.*)"|=\s*\'(.*)\'', re.DOTALL)
 
 
 class NumberCell(str):
-    """A number as a spreadsheet or JSON holds it: digits with a decimal point, no grouping."""
+    """A number as a spreadsheet or JSON stores it: digits with a decimal point, no grouping."""
 
     __slots__ = ()
 

@@ -57,7 +57,10 @@ class Decisions:
 
 
 def decimals_of(evidence: Evidence, mark: DecimalMark | None) -> int:
-    """The most digits behind the decimal mark of any amount, of rows and of their sums."""
+    """The most digits behind the decimal mark of any amount, of rows and of their sums.
+
+    `mark` None: not decided, read as a point.
+    """
     point, comma = map(max, zip(evidence.amounts.decimals, evidence.sums.decimals, strict=True))
     return max(point if mark != "comma" else comma, point if evidence.amounts.has_numbers else 0)
 

@@ -35,7 +35,7 @@ AGAIN_AFTER: Final = timedelta(hours=1)
 
 FOLDER_ITSELF: Final[FileKey] = ("", "")
 MAX_NOTICE_KEY: Final = 500
-"""Characters of the key of a notice; an index entry of Postgres holds no more than 2,700 bytes."""
+"""Characters of the key of a notice; an index entry of Postgres has at most 2,700 bytes."""
 
 
 class NotAgreed(InvalidValue):
@@ -65,9 +65,10 @@ def import_folder(folder: Path) -> None:
 
 
 def _complete(folder: Path) -> Iterator[tuple[SpendFile, FolderOptions, Seen | None]]:
-    """The complete files of which this version was not imported, oldest first.
+    """Yields the complete files of which this version was not imported, oldest first, with their options.
 
-    Records new versions, removed files, and problems of names and options that cannot be read.
+    The third value is the stored row of the file, None for a new one. Records new versions, removed files, and problems
+    of names and options that cannot be read.
     """
     with snapshot() as connection:
         seen = spend_files.all_seen(connection)

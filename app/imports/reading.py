@@ -29,7 +29,7 @@ MAX_CHOICES: Final = 6
 def read_file(
     source: Path | BinaryIO, name: str, options: ReadOptions, modified_at: datetime, progress: Progress | None = None
 ) -> Reading:
-    """Reads a file, by its path or as a binary stream that can seek. `name` is the one that people know it by.
+    """The reading of a file, which is given by its path or as a binary stream that can seek. `name`: for people.
 
     Raises Refused, or Question if a person has to choose between readings, with the sums and days of each if they can
     be made. Raises Changed instead of both if the file was written to meanwhile.
@@ -47,7 +47,10 @@ def read_file(
 
 
 def _read(tables: Sequence[Table], options: ReadOptions, file: FileFacts, answers: int = 0) -> Reading:
-    """Reads the tables. Raises a question with the sums of each choice, if these could be made."""
+    """Reads the tables. Raises Refused, or Question with the sums of each choice, if these could be computed.
+
+    `answers`: the number of questions that are answered for a try; MAX_ANSWERS at most.
+    """
     try:
         return attempt(layout_of(tables, options), options, file)
     except Question as question:

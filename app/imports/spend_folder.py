@@ -104,8 +104,9 @@ class Skipped(NamedTuple):
 def is_complete(version: Version, last: LastScan | None, at: datetime, quiet: timedelta) -> bool:
     """Whether the file was unchanged for `quiet`, so that it counts as complete.
 
-    A new file, or one that replaced another as renaming does, may prove it by its modification time. A known file must
-    have stayed the same from one scan to another, because a program that writes into it may set any time.
+    `last`: its previous scan; None for a new file. A new file, or one that replaced another as renaming does, may prove
+    it by its modification time. A known file must have stayed the same from one scan to another, because a program that
+    writes into it may set any time.
     """
     is_same = last is not None and last.version == version
     seen_since = last.unchanged_since if last is not None and is_same and last.unchanged_since <= at else at

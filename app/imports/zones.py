@@ -30,7 +30,7 @@ def offset_of(text: str) -> timedelta | None:
 
 
 def offset_at(text: str | None, at: datetime) -> timedelta:
-    """The distance from UTC at a wall-clock time in a zone that `zone_names` knows; zero in others."""
+    """The distance from UTC at a wall-clock time in a zone that `zone_names` knows; zero in others, and for None."""
     name = zone_names(text)
     return timedelta() if name is None else ZoneInfo(name).utcoffset(at) or timedelta()
 

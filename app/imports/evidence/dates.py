@@ -148,7 +148,7 @@ def _date(year: int, month: int, day: int) -> date | None:
 
 @lru_cache(maxsize=100_000)
 def read_day(cell: str) -> Read:
-    """Reads a cell as a day. Dates with the year last, written in numbers, are `Numeric`, whatever their day.
+    """The day that a cell writes. Dates with the year last, written in numbers, are `Numeric`, whatever their day.
 
     Cells without a digit or of over 80 characters are NO_DAY.
     """

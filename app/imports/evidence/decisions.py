@@ -39,7 +39,11 @@ class Decided(Generic[Value]):
 
 
 def decimal_mark(evidence: Evidence, options: ReadOptions, form: str, currency: str | None) -> Decided[DecimalMark]:
-    """The mark before decimals. Raises Refused if cells prove both marks, or another one than the options say."""
+    """The mark before decimals; `value` is None if nothing decides it.
+
+    Raises Refused if cells prove both marks, or another one than the options say. `form`: the file's, such as `json`.
+    `currency`: the code, None if unknown.
+    """
     amounts = evidence.amounts
     proved = amounts.proves
     if len(proved) == 2:
@@ -64,7 +68,10 @@ def decimal_mark(evidence: Evidence, options: ReadOptions, form: str, currency: 
 def _mark_of_either(
     evidence: Evidence, either: tuple[int, str], form: str, currency: str | None
 ) -> Decided[DecimalMark]:
-    """The decimal sign of cells such as `1.234`, by the form, the currency or other columns."""
+    """The mark before decimals of cells such as `1.234`, by the form, the currency or other columns.
+
+    `value` is None if these prove none.
+    """
     line, cell = either
     if form == "json":
         return Decided("point", "decimal point: JSON has no other")
@@ -98,7 +105,7 @@ class Api:
 
 
 def api_of(layout: Layout, columns: Columns, known: Known, title: str) -> Api:
-    """The API that the headings and the title speak for."""
+    """The API that the headings and the title identify."""
     may = known.name in MICROS_BY_API and not columns.spend.is_of_a_screen
     pipelined = any(squeezed(one.text) in PIPELINE_MARKS for one in layout.headings)
     return Api(title, may and (known.has_marks or pipelined or columns.campaign.meaning == "ad"), may)
@@ -138,7 +145,10 @@ def _proofs_of_units(amounts: AmountEvidence) -> list[tuple[tuple[int, str], str
 
 
 def _of_whole_numbers(amounts: AmountEvidence, heading: str, currency: str | None, api: Api) -> Decided[Unit]:
-    """The unit of a column of whole numbers without signs or grouping, which may be in currency units or in micros."""
+    """The unit of a column of whole numbers without signs or grouping, which may be in currency units or in micros.
+
+    `value` is None if both are possible.
+    """
     largest = amounts.largest_whole
     if not largest:
         return Decided("currency", "all amounts are 0")
@@ -158,7 +168,7 @@ def day_order(
 ) -> Decided[DayOrder]:
     """Whether the day or the month comes first; `value` is None if nothing decides it.
 
-    `latest` is the last day that the file can know of. `is_own`: headings are those of the platform's English report.
+    `latest`: the last day that the file can have. `is_own`: headings are those of the platform's English report.
     Raises Refused if cells prove both orders, or another one than the options say, or mix date cells and texts.
     """
     days = evidence.days

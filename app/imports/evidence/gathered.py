@@ -113,7 +113,7 @@ class Evidence:
 
 
 def gather(layout: Layout, columns: Columns) -> Evidence:
-    """Reads every row below the headings.
+    """Reads every row below the headings and returns its evidence.
 
     Raises Refused for a row with more cells than there are headings, or for over MAX_UNDATED rows without a day.
     """
@@ -152,7 +152,7 @@ class _KnownDays:
         self._known: dict[str, Read] = {}
 
     def at(self, cell: str, line: int) -> Read:
-        """Reads a cell as a day; keeps its line as the proof."""
+        """The day in a cell; adds a day to the evidence with its line, when the cell is read first."""
         read = self._known.get(cell)
         if read is None:
             read = read_day(cell)
@@ -274,7 +274,7 @@ def is_sum(row: Row, columns: Columns) -> bool:
 
 
 def amount_in(row: Row, columns: Columns) -> str | None:
-    """The cell of a row's spend; None if it holds no amount."""
+    """The cell of a row's spend; None if it has no amount."""
     cell = row.cells[columns.spend.place] if len(row.cells) > columns.spend.place else ""
     try:
         return cell if take_apart(cell) is not None else None

@@ -38,7 +38,7 @@ class Known:
     has_marks: bool = False
 
     def choices(self) -> list[Choice]:
-        """The platforms that the file can be of, the likeliest first; all of them if no marks speak for any."""
+        """The platforms that the file can be of, the likeliest first; all of them if no marks identify one."""
         likely = sorted(
             (name for name, score in self.scores.items() if score >= 0.5), key=lambda name: -self.scores[name]
         )
@@ -52,7 +52,7 @@ def resolve(
     evidence: Evidence | None = None,
     around: Iterable[Row] | None = None,
 ) -> Known:
-    """Decides the platform; by the file's name if nothing in the file speaks for one.
+    """The platform, by the options, the file's content, or else the file's name; None if nothing identifies one.
 
     Raises Question if a column names several and none was chosen, Refused if no row is of the chosen one.
     """
@@ -109,7 +109,10 @@ def _in_column(evidence: Evidence | None) -> frozenset[str]:
 
 
 def filter_of(evidence: Evidence, known: Known, currency: str | None) -> Filter:
-    """The currency and the platform of the rows to read; no platform unless a column names several."""
+    """The currency and the platform of the rows to read; no platform unless a column names several.
+
+    A `currency` of None: rows of every currency.
+    """
     if len(known.in_column) < 2:
         return Filter(currency)
     return Filter(currency, known.name, {cell: platforms.canonical_or_lower(cell) for cell in evidence.platforms})

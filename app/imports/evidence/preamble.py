@@ -124,18 +124,18 @@ class _Lines:
         self.bare_range = self.bare_range or _range(value)
 
     def days(self) -> tuple[str, str] | None:
-        """The first range of days, else the days of a start and an end."""
+        """The first range of days, else the days of a start and an end, as they are written; None without either."""
         if self.bare_range is None and self.start and self.end:
             return _date_part(self.start), _date_part(self.end)
         return self.bare_range
 
     def first(self, words: frozenset[str]) -> str | None:
-        """The value of the first key that is one of the words."""
+        """The value of the first key that is one of the words; None without one."""
         return next((value for key, value in self.found.items() if key in words), None)
 
 
 def stated(lines: Iterable[Row]) -> Stated:
-    """Reads «Key: value» lines, pairs of cells, and a bare range of days. Ignores lines of over 12 cells."""
+    """The facts in «Key: value» lines, pairs of cells, and a bare range of days. Ignores lines of over 12 cells."""
     read = _Lines()
     for row in lines:
         cells = [cell.strip() for cell in row.cells if cell.strip()]

@@ -48,7 +48,7 @@ def _check_short_years(evidence: Evidence) -> None:
 
 
 def spacing_warning(days: Collection[date]) -> str | None:
-    """A warning if all days are the same weekday or the first of a month, so that rows may be of weeks or months."""
+    """A warning if rows may be of weeks or months: all days are one weekday or the first of a month. Else None."""
     if len(days) >= SAME_WEEKDAYS and len({day.weekday() for day in days}) == 1:
         return f"every day is a {min(days):%A}: if rows are of weeks, export them by day"
     if len(days) > 1 and {day.day for day in days} == {1}:

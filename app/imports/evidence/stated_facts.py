@@ -15,7 +15,7 @@ def range_of(
     """The order of day and month of the lines around the table, and the first and last day that they name.
 
     `order`: the one of the day column; None if no number in it needed one. Then the order counts in which the range
-    holds all days, the shorter range if both do. The range is None if the lines name none.
+    has all days, the shorter range if both do. The range is None if the lines name none.
     """
     if stated.range is None:
         return order, None
@@ -38,7 +38,8 @@ def as_of(
 ) -> tuple[datetime, str]:
     """The moment when the figures were true, and its source in words.
 
-    By the options, else by the lines around the table, else `modified_at`; never the present time.
+    By the options, else by the lines around the table, else `modified_at`; never the present time. `order` None: no
+    number in the day column needed one. `zone`: of the file, None if it names none.
     """
     if options.as_of is not None:
         return options.as_of, "as chosen"

@@ -76,7 +76,10 @@ def _first_undecodable(stream: BinaryIO) -> bytes | None:
 
 
 def _by_statistics(sample: bytes) -> str:
-    """The encoding in which most headings are known words and the fewest words hold signs; statistics break a tie."""
+    """The encoding in which most headings are known words and the fewest words have signs; statistics break a tie.
+
+    Raises Refused if none fits.
+    """
     guesses = [str(one.encoding) for one in charset_normalizer.from_bytes(sample, cp_isolation=list(_LIKELY))]
     best, best_score = None, (-1, 0, 0)
     for place, name in enumerate(dict.fromkeys([*_LIKELY, *guesses])):

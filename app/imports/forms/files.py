@@ -112,7 +112,10 @@ def _archive(stream: BinaryIO) -> Iterator[zipfile.ZipFile]:
 
 
 def _member(archive: zipfile.ZipFile) -> str | None:
-    """The name of the one file in an archive; None for a workbook, which is an archive too."""
+    """The name of the one file in an archive; None for a workbook, which is an archive too.
+
+    Raises Refused for several files, and for an archive with a password.
+    """
     names = [
         info for info in archive.infolist() if not info.is_dir() and not any(junk in info.filename for junk in _JUNK)
     ]
@@ -128,7 +131,7 @@ def _member(archive: zipfile.ZipFile) -> str | None:
 
 @contextmanager
 def _copied(packed: IO[bytes]) -> Iterator[BinaryIO]:
-    """An unpacked copy, in memory while it is small."""
+    """An unpacked copy, in memory while it is small. Raises Refused beyond MAX_UNPACKED bytes, and for damaged data."""
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as copy:
         try:
             while chunk := packed.read(1 << 20):

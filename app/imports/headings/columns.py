@@ -35,7 +35,7 @@ BREAKDOWNS: Final = {
 
 
 def day_fix(platform: str | None) -> str:
-    """How to get a row for each day from the platform."""
+    """The advice to export this platform's report by day; general advice for None or a platform without its own."""
     return BREAKDOWNS.get(platform or "", "export it by day: each row may cover one day only")
 
 
@@ -143,7 +143,10 @@ def _spend(layout: Layout, options: ReadOptions, platform: str | None) -> Headin
 
 
 def _of_platform(found: Sequence[Heading], options: ReadOptions, platform: str | None) -> list[Heading]:
-    """The spend columns of the platform, where headings name platforms."""
+    """The spend columns of the platform, where headings name platforms; those that name none if none names it.
+
+    Raises Question without a platform, and if headings name several and none was chosen.
+    """
     named = sorted({one.platform for one in found if one.platform})
     if platform is None or (options.platform is None and len(named) > 1):
         choices = [Choice(platforms.label(name), {"platform": name}) for name in named]

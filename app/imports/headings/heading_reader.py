@@ -125,7 +125,7 @@ def _of_a_platform(nothing: Heading, words: Sequence[str]) -> Heading:
 
 
 def _readings(words: Sequence[str]) -> Iterable[tuple[str, str | None]]:
-    """The ways to look a heading up: whole, without its currency, without its unit; each with its currency."""
+    """The ways to look a heading up: whole, without its currency, without its unit; each with its currency or None."""
     yield "".join(words), None
     code = words[-1].upper() if len(words) > 1 and words[-1].upper() in _COMMON_CODES else None
     if code:
@@ -157,7 +157,7 @@ def _code(note: str) -> str | None:
 
 
 def _currency_in(text: str, notes: Iterable[str]) -> str | None:
-    """The currency of a heading that is known as it stands, such as `cost_in_usd`."""
+    """The currency of a heading that is known as it stands, such as `cost_in_usd`; None if it names none."""
     code = next((code for code in map(_code, notes) if code), None)
     last = _tokens(text)[-1:]
     return code or (last[0].upper() if last and last[0].upper() in _COMMON_CODES else None)
@@ -171,7 +171,7 @@ def _zone(note: str) -> str | None:
 
 
 def headings(cells: Sequence[str]) -> list[Heading]:
-    """Reads each cell of a row as a heading."""
+    """The heading in each cell of a row, in order."""
     return [heading(cell, place) for place, cell in enumerate(cells)]
 
 

@@ -98,7 +98,7 @@ def _layout(table: Table, line: int, found: Sequence[Heading], above: Sequence[R
 
 
 def told_columns(found: Sequence[Heading], told: Mapping[Meaning, str]) -> list[Heading]:
-    """The headings with the meanings that a person gave to some; others lose these meanings."""
+    """The headings with the meanings that a person gave to some. Other headings with such a meaning lose it."""
     if not told:
         return list(found)
     by_key = {squeezed(heading): meaning for meaning, heading in told.items()}

@@ -57,9 +57,9 @@ HEADINGS: Final[Mapping[str, str]] = {
     "yahoo_japan": "配信日; 平均クリック単価; コンバージョン数; 広告費; ご利用額; コスト; キャンペーン目的; 動画再生数",
     "viant": "advertiser id viant; viant; media cost cpm; budget spent; adelphic; total cost ecpm; conversions (post-view)",
 }
-"""Headings that speak for a platform, by platform. A heading of n platforms counts 1/n for each."""
+"""Headings that identify a platform, by platform. A heading of n platforms counts 1/n for each."""
 
-LINES: Final[Mapping[str, str]] = {  # patterns of lines that speak for a platform, counting 2 each
+LINES: Final[Mapping[str, str]] = {  # patterns of lines that identify a platform, counting 2 each
     "microsoft_ads": r"Microsoft Corporation|Last Completed Available (?:Day|Hour)|Potential Incomplete Data",
     "google_ads": r"^\"?[A-Z_]+_REPORT \(|^Campaign report$|^Kampagnenbericht$|^Rapport sur les campagnes$|^Informe de campañas?$|^Relatório de campanhas?$|^Rapporto? (?:sulle )?campagn[ae]$|^Campagnerapport$|^Raport kampanii$|^キャンペーン レポート$",
     "linkedin_ads": r"Campaign Performance Report|Leistungsbericht|Date Generated: ",
@@ -76,7 +76,7 @@ PIPELINE_MARKS: Final = frozenset(
 CAMEL_CASED: Final[Mapping[str, str]] = {
     "TimePeriod": "microsoft_ads", "CampaignId": "microsoft_ads", "CurrencyCode": "microsoft_ads", "GregorianDate": "microsoft_ads",
 }  # fmt: skip
-"""Headings that speak for a platform as they are spelled."""
+"""Headings that identify a platform only in this spelling, with capitals."""
 
 
 A_LEAD: Final = 0.5
@@ -84,7 +84,7 @@ A_LEAD: Final = 0.5
 
 
 class Found(NamedTuple):
-    """A platform, and the heading or line that speaks for it."""
+    """A platform, and the heading or line that identifies it."""
 
     name: str
     why: str
@@ -103,7 +103,7 @@ _WEIGHTS: Final = _weights()
 
 
 def platform_of(found: Sequence[Heading], lines: Iterable[Row]) -> tuple[Found | None, dict[str, float]]:
-    """The platform that headings and lines outside of the table speak for, and the scores of all.
+    """The platform that headings and lines outside of the table identify, and the scores of all.
 
     None unless its score is 1 or more and leads by A_LEAD.
     """

@@ -60,7 +60,10 @@ def shown(name: str, external_id: str) -> str:
 
 
 def _brand(connection: Connection, plan: Plan, name: str, edit: Edit) -> int:
-    """The id of the brand of this name, which may have been created after the plan; else of a new one."""
+    """The id of the brand of this name, which may have been created after the plan; else of a new one.
+
+    Raises Refused if that brand has another currency than the file.
+    """
     brand_id = catalog.brand_named(connection, name)
     if brand_id is None:
         wanted = plan.new_brand

@@ -56,7 +56,7 @@ class Outcome:
 
 
 def commit(plan: Plan, edit: Edit, progress: Progress = lambda _: None, *, is_audited: bool = True) -> Outcome:
-    """Imports a plan. A batch with a locked brand does not stop the others; raises its BrandsTimedOut at the end.
+    """Imports a plan and returns the outcome. If batches have a locked brand, raises BrandsTimedOut after all others.
 
     `is_audited`: a person imports; adds an audit entry and remembers the person's choices for the layout.
     """
@@ -211,7 +211,7 @@ Note = Callable[[Connection, Sequence[TotalsBatch], Counted], None]
 
 
 def counted_for(payloads: Sequence[Payload], note_counted: Note) -> Counted:
-    """Counts totals, and calls `note_counted` in the same transaction; logs the counts and announces status changes.
+    """Counts totals, calls `note_counted` in the same transaction, announces status changes, and returns the counts.
 
     Raises BrandsTimedOut if a brand is locked.
     """

@@ -44,7 +44,7 @@ class Sample:
     first: list[Change] = field(default_factory=list)
 
     def add(self, change: Change) -> None:
-        """Counts one more."""
+        """Counts one more change, with its micros before and after; keeps the first SAMPLES changes."""
         self.count += 1
         self.before_micros += change.before_micros
         self.after_micros += change.after_micros

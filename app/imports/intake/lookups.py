@@ -34,7 +34,7 @@ class Lookup:
         return bare if self.account is None else (*bare, self.account)
 
     def find(self, external_ids: list[str]) -> Mapping[CampaignKey, CampaignMatch]:
-        """Looks up the campaigns, without unknown ones, and keeps them for `on` in place of those of the last call."""
+        """The known campaigns by key, looked up; keeps them for `on`, in place of those of the last call."""
         self.found = find_campaigns(self.connection, map(self.key, external_ids))
         return self.found
 

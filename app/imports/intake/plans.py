@@ -110,7 +110,7 @@ class Plan:
 
 
 def plan(reading: Reading, file_name: str, target: Target, modified_at: datetime) -> Plan:
-    """Compares a reading with the known campaigns and totals; writes nothing.
+    """The plan to import a reading, compared with the known campaigns and totals; writes nothing.
 
     Raises Refused if the file's currency, time zone or account is another, or if it contradicts figures of the same
     moment; InvalidValue for a brand that cannot be found by its name or created.
@@ -120,7 +120,10 @@ def plan(reading: Reading, file_name: str, target: Target, modified_at: datetime
 
 
 def plan_in(connection: Connection, reading: Reading, file_name: str, target: Target, modified_at: datetime) -> Plan:
-    """Compares a reading as `plan` does, in the transaction of `connection`."""
+    """The plan to import a reading, compared in the transaction of `connection`.
+
+    Raises Refused and InvalidValue: see `plan`.
+    """
     earlier = tuple(history.of_content(connection, reading.sha256))
     as_of, as_of_source = _as_of(reading, modified_at, earlier)
     account = _account(connection, reading, target)

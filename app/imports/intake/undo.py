@@ -72,7 +72,7 @@ def undoing(import_id: int) -> Undoing:
 
 
 def undo(import_id: int, edit: Edit) -> Undoing:
-    """Restores the totals that were known before the import, in batches, and adds an audit entry.
+    """Restores the totals that were known before the import, in batches, and adds an audit entry; returns the undo.
 
     A batch with a locked brand does not stop the others; raises its BrandsTimedOut at the end, and the undo can be
     repeated. Raises InvalidValue if there is no such import, or nothing is left to undo.

@@ -37,7 +37,7 @@ class Upload(NamedTuple):
 def add(
     connection: Connection, file_name: str, content: bytes, modified_at: datetime | None, by: str, at: datetime
 ) -> int:
-    """Stores an uploaded file and returns its id. Deletes files older than KEPT_FOR."""
+    """Stores an uploaded file and returns its id. Deletes files older than KEPT_FOR. `modified_at` None: unknown."""
     connection.execute(REMOVE, {"id": 0, "earliest": at - KEPT_FOR})
     row: dict[str, Any] = {"file_name": file_name, "content": content, "modified_at": modified_at, "by": by, "at": at}
     return int(connection.execute(ADD, row).scalar_one())
