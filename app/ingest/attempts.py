@@ -45,7 +45,10 @@ class Attempt:
             self.other_shards = by_shard(connection, set(brand_ids) - self.excluded)[1:]
 
     def without_left_out(self, events: EventColumns) -> tuple[EventColumns, tuple[UncountedInput, ...]]:
-        """Splits off the events of brands left out; notes the brands and days of the others, which will be written."""
+        """Returns the events of the brands that are not left out, and the inputs of those that are.
+
+        Notes the brands and days of the former, which will be written.
+        """
         uncounted: tuple[UncountedInput, ...] = ()
         left_out = self.left_out
         if left_out and not left_out.isdisjoint(events.brand_ids):

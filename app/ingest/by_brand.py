@@ -216,7 +216,7 @@ class Committer(Generic[AnyBatch]):
     def _split_by_brand(
         self, batches: Sequence[AnyBatch], attempt: Attempt, error: DatabaseError, seconds: float
     ) -> list[BatchResult]:
-        """Handles a failed transaction that is not due to locks.
+        """The results of batches whose transaction failed by another error than a lock timeout.
 
         After a timeout it is halved by brand; a brand that is too slow alone is left out. After any other error that
         is not transient each batch is committed alone, since one may have caused it.

@@ -250,7 +250,8 @@ def bounds(connection: Connection, oldest: timedelta | None, at: datetime) -> Ag
     """The allowed ages of inputs at `at`: `oldest`, the setting for the future, and the first month of the ledger.
 
     Months that were dropped stay refused even if retention is set longer now. The current month is always allowed,
-    since only a clock that was ahead can have set the ledger's floor after it.
+    since only a clock that was ahead can have set the ledger's floor after it. `oldest` None: no limit of the past but
+    the ledger's.
     """
     retention = settings().ledger_retention_months
     stored = ledger.stored_floor(connection)

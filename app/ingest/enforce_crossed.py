@@ -52,9 +52,10 @@ def count_and_enforce(
 ) -> list[DecidedChange]:
     """Counts the new events, received at `at`, and enforces brands of which a budget crossed its limit.
 
-    Locks the brands before it reads their limits, so that a limit lowered meanwhile either waits for these counters or
-    is read here. Does not check the own budgets of a brand whose headroom is enough. Raises StaleRead if a brand's zone
-    or currency, or the campaign of an external id, differs from `judged_by`, by which the events were validated.
+    Returns the changes of holds. Locks the brands before it reads their limits, so that a limit lowered meanwhile
+    either waits for these counters or is read here. Does not check the own budgets of a brand whose headroom is enough.
+    Raises StaleRead if a brand's zone or currency, or the campaign of an external id, differs from `judged_by`, by
+    which the events were validated.
     """
     added = classified.added
     if not added.of_days:
@@ -85,10 +86,10 @@ def _budget_states(
     added: SpendSums,
     at: datetime,
 ) -> tuple[dict[int, BrandBudgetState], Loaded | None]:
-    """The state of budgets of brands whose headroom is not enough, and of brands with campaign budgets.
+    """The budget states of brands without enough headroom or with campaign budgets, and campaigns loaded ahead.
 
-    Headroom that is not enough is nearly always a limit that was crossed: of a few brands, the same round trip loads
-    the campaigns to enforce.
+    The states are by brand id; the second is None if no campaigns were loaded. Headroom that is not enough is nearly
+    always a limit that was crossed: of a few brands, the same round trip loads the campaigns to enforce.
     """
     brand_ids = sorted({*unsure, *(brand_id for brand_id, one in counted.items() if one.has_campaign_budgets)})
     if not brand_ids:
@@ -111,8 +112,11 @@ def _enforce(
     at: datetime,
     loaded: Loaded | None,
 ) -> list[DecidedChange]:
-    """Enforces whole brands whose own budgets crossed a limit or that are in `ahead`; of other brands, the campaigns
-    whose own budgets crossed a limit. Returns the changes of holds."""
+    """Enforces brands and campaigns whose budgets crossed a limit; returns the changes of holds.
+
+    Of brands whose own budgets crossed one, or that are in `ahead`, all campaigns; of others, the campaigns whose own
+    budgets crossed one. `loaded`: campaigns loaded ahead, None without.
+    """
     whole = {*ahead, *(brand_id for brand_id, one in budget_states.items() if one.is_crossed)}
     others = {brand_id: one for brand_id, one in budget_states.items() if brand_id not in whole}
     known = {brand_id: one.budget_holds for brand_id, one in others.items() if one.is_unknown}

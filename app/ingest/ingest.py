@@ -94,7 +94,10 @@ def ingest_totals(totals: Sequence[object], terms: MessageOptions) -> None:
 
 
 def _ingest(kind: InputKind[Any], messages: Sequence[Sequence[object]], terms: MessageOptions) -> None:
-    """Counts the inputs of messages with equal `terms`, and enqueues inputs of locked brands with a delay."""
+    """Counts the inputs of messages with equal `terms`, and enqueues inputs of locked brands with a delay.
+
+    Raises the first error of a batch, so that the whole message is delivered again.
+    """
     bounded = [some for payloads in messages for some in sliced(payloads, MAX_EVENTS_PER_MESSAGE)]
     committer = kind.committer(terms.only_brand_id)
     first = _committed(kind, committer, bounded, terms) if bounded else []
@@ -175,7 +178,7 @@ def _enqueue_later(kind: InputKind[Any], uncounted: Sequence[UncountedInput], te
 
 
 def count_events(payloads: Sequence[object], only_brand_id: int | None = None) -> Counted:
-    """Counts each event once, now, and enforces brands that the events moved across a limit.
+    """Counts each event once, now, enforces brands that the events moved across a limit, and returns the counts.
 
     `only_brand_id`: the only brand whose campaigns the sender may name; None: all brands. If a brand stays locked,
     raises BrandsTimedOut after all others are counted; the same payloads may then be sent again.
@@ -184,7 +187,7 @@ def count_events(payloads: Sequence[object], only_brand_id: int | None = None) -
 
 
 def count_totals(payloads: Sequence[object], only_brand_id: int | None = None) -> Counted:
-    """Turns reported totals into events for their differences, counts them and enforces brands, now.
+    """Turns reported totals into events for their differences, counts these and enforces brands. Returns the counts.
 
     `only_brand_id`: the only brand whose campaigns the sender may name; None: all brands. If a brand stays locked,
     raises BrandsTimedOut after all others are counted; the same payloads may then be sent again.

@@ -32,9 +32,10 @@ def extent(since: datetime | None) -> Extent:
 
 
 def replay(since: datetime | None) -> Iterator[int]:
-    """Returns those messages to their queue, where workers count what the ledger lacks; yields numbers of messages.
+    """Returns the messages acknowledged since then (None: all kept ones) to their queue; yields numbers of messages.
 
-    A message is moved in one step, so that a replay that was interrupted can be run again.
+    Workers count what the ledger lacks. A message is moved in one step, so that a replay that was interrupted can be
+    run again. Raises InvalidValue with RabbitMQ, redis.RedisError.
     """
     return _kept().replay(since)
 

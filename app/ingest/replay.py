@@ -93,7 +93,7 @@ def _claim(chosen: Chosen, after: int, up_to: int) -> list[Waiting]:
 
 
 def _replay_claimed(rows: Sequence[Waiting]) -> Replayed:
-    """Replays claimed inputs, grouped by kind and sender's brand, then releases their claims."""
+    """Replays claimed inputs, grouped by kind and sender's brand; releases their claims, and returns the numbers."""
     groups: defaultdict[tuple[str, int | None], list[Waiting]] = defaultdict(list)
     for row in rows:
         groups[row.kind, row.only_brand_id].append(row)
@@ -110,7 +110,7 @@ def _replay_claimed(rows: Sequence[Waiting]) -> Replayed:
 
 
 def _count_again(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> GroupReplay:
-    """Counts the inputs of one group; inputs of brands that stay locked are not settled."""
+    """Counts the inputs of one group; returns numbers and settled ids, without inputs of brands that stay locked."""
     try:
         return _count_group(kind, only_brand_id, rows)
     except BrandsTimedOut as error:
@@ -121,7 +121,7 @@ def _count_again(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) 
 
 
 def _count_group(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> GroupReplay:
-    """Counts each distinct input once, also if it is listed several times with different reasons."""
+    """Counts each distinct input once, also if it is listed several times; returns numbers and settled ids."""
     by_input: defaultdict[str, list[Waiting]] = defaultdict(list)
     for row in rows:
         by_input[as_json(row.payload)].append(row)

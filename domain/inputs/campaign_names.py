@@ -74,7 +74,7 @@ def is_owned_now(match: CampaignMatch | None) -> bool:
 
 
 def campaigns_of(matches: Iterable[CampaignMatch]) -> Iterator[KnownCampaign]:
-    """Yields every visible campaign in the matches; one that several matches have comes several times."""
+    """Yields every campaign in the matches that their senders may see; again for each further match that has it."""
     for match in matches:
         if isinstance(match, KnownCampaign):
             yield match

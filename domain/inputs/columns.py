@@ -29,7 +29,7 @@ _UUIDS: Final = re.compile(r"(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-
 class PlainDrafts(NamedTuple):
     """Well-formed events that name their campaigns by id: the fields of `SpendDraft` as columns of equal length.
 
-    `numbers` holds a (source, sequence number) pair for each event that carries one, so it may be shorter.
+    `numbers`: a (source, sequence number) pair for each event that carries one, so it may be shorter.
     """
 
     event_ids: list[str]

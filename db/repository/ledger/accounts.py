@@ -51,7 +51,7 @@ def find_campaigns(
     """The campaigns found by `keys`; `Claims` for an external id with several owners or a former one.
 
     Leaves out keys without a campaign, and campaigns whose brand has an unknown time zone. `only_brand_id`: finds only
-    this brand's campaigns, because the sender may not see others.
+    this brand's campaigns, because the sender may not see others; None: all brands'.
     """
     distinct = set(keys)
     ids = [key for key in distinct if isinstance(key, int) and 0 < key <= MAX_ID]
@@ -124,7 +124,10 @@ def find_campaigns_cached(connection: Connection, keys: set[CampaignKey]) -> Map
 def names_have_changed(
     connection: Connection, judged_by: Mapping[CampaignKey, CampaignMatch], only_brand_id: int | None
 ) -> bool:
-    """Whether a lookup by external id now gives another result than `judged_by`. Call it after locking the brands."""
+    """Whether a lookup by external id now gives another result than `judged_by`. Call it after locking the brands.
+
+    `only_brand_id`: as for the first lookup; None: all brands.
+    """
     names: dict[CampaignKey, CampaignMatch] = {key: known for key, known in judged_by.items() if isinstance(key, tuple)}
     return bool(names) and _unordered(find_campaigns(connection, names, only_brand_id)) != _unordered(names)
 

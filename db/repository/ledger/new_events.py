@@ -45,7 +45,7 @@ class ClassifiedEvents(NamedTuple):
 def find_new_events(
     connection: Connection, events: EventColumns, also_days: Sequence[CampaignDay] = (), *, checks_ledger: bool = True
 ) -> ClassifiedEvents:
-    """Classifies the events for `record`, and creates missing ledger partitions.
+    """The events classified for `record`, after creating missing partitions of the ledger.
 
     Without `checks_ledger` all events count as new, which saves a query when duplicates are unlikely; `record` raises
     SomeAlreadyStored if there are any. `also_days` get a counter too, of 0 if no event adds to it. Raises StaleRead if
@@ -58,7 +58,7 @@ def find_new_events(
 
 
 def _compare_with_ledger(connection: Connection, events: EventColumns) -> ClassifiedEvents:
-    """Finds known and conflicting events by comparing with the ledger and with earlier events of the batch."""
+    """The positions of known and of conflicting events, by the ledger and by earlier events of the batch."""
     months = [moment.date().replace(day=1) for moment in events.occurred_at]
     keys = list(zip(events.brand_ids, events.event_ids, months, strict=True))
     stored = _stored_facts(connection, set(keys))

@@ -124,7 +124,7 @@ def keep(
     """Stores rejected inputs, received at `at`. For one that waits already with the same reason, only `times` rises.
 
     `kind`: the kind of input, such as SPEND_EVENT, which decides how a replay parses it. `only_brand_id`: the only
-    brand that the sender may see.
+    brand that the sender may see; None: all brands.
     """
     waiting: dict[tuple[str, str], list[Any]] = {}
     for rejection in rejections:
@@ -140,7 +140,7 @@ def keep_message(
 ) -> None:
     """Stores a whole message that could not be processed; if it waits already with this reason, only `times` rises.
 
-    `receipt`: the name under which its sender waits for the result.
+    `receipt`: the name under which its sender waits for the result; None: it does not wait.
     """
     _write(connection, MESSAGE, {(reason, as_json(payload)): ["", detail, 1]}, at, receipt=receipt)
 

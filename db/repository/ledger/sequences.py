@@ -204,7 +204,10 @@ def wait_to_join(connection: Connection) -> None:
 
 
 def scattered_after(connection: Connection, after: Source | None, limit: int) -> list[Source]:
-    """One page of the sources with more than one run, in order. `after` is the last one of the previous page."""
+    """One page of the sources with more than one run, in order.
+
+    `after` is the last one of the previous page; None for the first page.
+    """
     brand_id, name = (ALL_BRANDS - 1, "") if after is None else after
     parameters = {"after_brand_id": brand_id, "after_source": name, "limit": limit}
     return [Source(*row) for row in connection.execute(SCATTERED, parameters)]

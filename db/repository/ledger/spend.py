@@ -154,7 +154,7 @@ def _count_and_lock(
     """Counts spend, then locks and updates brands, in one round trip; returns the rows of LESSEN_HEADROOM.
 
     Postgres runs the statements one after the other. All transactions that count send them in this order, which is the
-    order of their locks, and by key within each.
+    order of their locks, and by key within each. `timeouts` None: the lock timeout of the connection.
     """
     counting = [(statement, parameters) for statement in count]
     locking = [(statement, parameters) for statement in (*lock, LESSEN_HEADROOM)]

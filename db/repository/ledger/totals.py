@@ -57,7 +57,8 @@ class Restated(NamedTuple):
 def restate(connection: Connection, totals: Iterable[ReportedTotal]) -> Restated:
     """Stores the newest figure of each (source, campaign, day); a figure not newer than the stored one changes nothing.
 
-    If two figures with the same `as_of` differ, the first stays and the second is a conflict.
+    If two figures with the same `as_of` differ, the first stays and the second is a conflict. Returns the spend events
+    for the changes, with the numbers of ignored and conflicting totals.
     """
     newest, ignored, conflicts = _newest(totals)
     if not newest:
