@@ -58,7 +58,8 @@ def take_turns(
 ) -> None:
     """Works for the first target, then for those that waited meanwhile, and after `seconds` enqueues all that wait.
 
-    `work`: works for one target if a place is free; returns the places of its kind, and the target that waits for one.
+    `work`: works for one target if a place is free; returns the places of its kind, and the next target that waits,
+    None if none waits or no place was free.
     """
     ends_at = monotonic() + seconds
     slots, next_target = work(first)

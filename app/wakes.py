@@ -97,11 +97,11 @@ the budgets of all brands with new spend, which must not compete with counting. 
 evaluation, at the minute at the latest."""
 
 _alerts_waked_until: float = -math.inf
-"""Until when (monotonic) this process has waked the evaluation of alerts, or found that no channel tells them."""
+"""Until when (monotonic) this process has waked the evaluation of alerts, or found that no channel sends them."""
 
 
 def _wake_alerts(_toggled: set[int]) -> None:
-    """Wakes the evaluation of alerts in ALERT_DELAY_SECONDS if a channel tells alerts to people."""
+    """Wakes the evaluation of alerts in ALERT_DELAY_SECONDS if some alerts go to a channel."""
     global _alerts_waked_until  # noqa: PLW0603 - a cache of the process; two threads that both renew it agree
     if time.monotonic() < _alerts_waked_until:
         return

@@ -30,7 +30,7 @@ TEST_BODY: Final = "This channel works. Alerts of its routes arrive here."
 def add(
     name: str, url: str, edit: Edit, *, brand_id: int | None = None, kind: str | None = None, timing: str = "default"
 ) -> int:
-    """Stores a channel with one route, by default for all brands and kinds; returns its id. The URL is encrypted.
+    """Stores a channel with one route, for one brand and kind or for all (None); returns its id. The URL is encrypted.
 
     Raises InvalidValue for a name that is used, a URL that is not allowed, an unknown brand or kind, and without an
     encryption key.
@@ -51,7 +51,7 @@ def remove(channel_id: int, edit: Edit) -> None:
 
 
 def send_test(channel_id: int) -> Outcome:
-    """Sends a test text by the channel now and stores the attempt.
+    """Sends a test text by the channel now, stores the attempt and returns its outcome.
 
     Raises InvalidValue if there is no such channel, and without a key that decrypts its URL.
     """
@@ -64,7 +64,7 @@ def send_test(channel_id: int) -> Outcome:
 
 
 def _with_keys(work: Callable[[str], str], value: str) -> str:
-    """Encrypts or decrypts a URL. Raises InvalidValue if no encryption key is set that does it."""
+    """The result of `work`, which encrypts or decrypts a URL. Raises InvalidValue without a key for it."""
     try:
         return work(value)
     except SettingsError as error:

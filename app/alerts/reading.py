@@ -52,7 +52,10 @@ def shown(row: dict[str, Any]) -> Shown:
 def needs_people(
     connection: Connection, at: datetime, limit: int, *, brand_id: int | None = None, everything: bool = False
 ) -> Needs:
-    """The alerts open at `at`, worst first. `everything`: acknowledged and muted ones too, after the others."""
+    """The alerts open at `at`, worst first. `everything`: acknowledged and muted ones too, after the others.
+
+    `brand_id`: the only brand; None: all.
+    """
     rows = reading.open_alerts(connection, at, limit, brand_id=brand_id, everything=everything)
     hidden = reading.hidden(connection, at)
     matching = rows[0]["matching"] if rows else 0

@@ -80,7 +80,7 @@ def _send_one(channel_id: int, kept_url: str, at: datetime) -> bool:
 
 
 def _sent(channel_id: int, kept_url: str, title: str, body: str, *, is_good_news: bool) -> Outcome:
-    """Sends one text. A URL that no key decrypts is a failed attempt."""
+    """Sends one text and returns the outcome: undelivered if no key decrypts the URL."""
     try:
         url = decrypted(kept_url)
     except SettingsError as error:

@@ -30,7 +30,7 @@ class Outcome:
 
 
 def send(channel_id: int, url: str, title: str, body: str, *, is_good_news: bool, seconds: float = SECONDS) -> Outcome:
-    """Sends the text by the channel, and waits for the service until the deadline.
+    """Sends the text by the channel; returns the outcome, undelivered if the service does not answer within `seconds`.
 
     A thread sends, because no timeout ends every service's requests. One that misses the deadline is left to end by
     itself; until then this process sends nothing more by that channel, so that there is at most one a channel.

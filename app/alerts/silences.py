@@ -52,7 +52,10 @@ Seen = Sequence[tuple[int, datetime]]
 
 
 def read_events(connection: Connection, at: datetime) -> Seen:
-    """Adds the spend received since the last reading to the hours of its campaigns and sources."""
+    """Adds the spend received since the last reading to the hours of its campaigns and sources.
+
+    Returns the stopped campaigns that got some of it, each with the moment at which the newest of it occurred.
+    """
     since = watermarks.reached_by(connection, WATERMARK, at)
     since = (since or at - HISTORY) - clock.passed(OVERLAP_SECONDS)
     return spend_hours.note_spend(connection, since, _settled(at))
@@ -79,7 +82,10 @@ def _changes(connection: Connection, kind: AlertKind, holding: Iterable[Conditio
 
 
 def _stopped_changes(connection: Connection, stale: Sequence[Condition], at: datetime) -> Changes:
-    """Raises no alert about campaigns of a brand whose feed is stale: the feed's alert says why they are silent."""
+    """The changes of alerts about campaigns that stopped spending.
+
+    Raises none of a brand with a stale feed (`stale`), because the feed's alert says why its campaigns are silent.
+    """
     brands = {condition.brand_id for condition in stale}
     stopped = list(_stopped_campaigns(connection, at))
     found = _changes(connection, AlertKind.SPEND_STOPPED, stopped)
@@ -102,7 +108,10 @@ def _stopped_campaigns(connection: Connection, at: datetime) -> list[Condition]:
 def _active_spans(
     changes: Sequence[tuple[datetime, tuple[str, ...]]], since: datetime
 ) -> list[tuple[datetime, datetime | None]]:
-    """The spans without holds since then; a campaign without any record of holds may serve all the time."""
+    """The spans without holds since then, from start to end (None: no end yet).
+
+    A campaign without any record of holds may serve all the time.
+    """
     if not changes:
         return [(since, None)]
     ends = (*(changed_at for changed_at, _ in changes[1:]), None)

@@ -20,7 +20,10 @@ class NotSent(Exception):
 
 
 def address_of(host: str, port: int, *, allows_private: bool) -> str:
-    """The IP address to connect to. Raises NotSent if the name has none, or any address of a private network."""
+    """The IP address to connect to. Raises NotSent if the name has none.
+
+    Unless `allows_private`, raises it too if any address of the name is private or reserved.
+    """
     addresses = [host] if _is_address(host) else _looked_up(host, port)
     if not addresses:
         raise NotSent("the host name has no address")

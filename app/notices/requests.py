@@ -33,7 +33,11 @@ class Target(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The outcome of one request. `retry_after`: the endpoint wants no request before; `is_gone`: none ever."""
+    """The outcome of one request.
+
+    `retry_after`: the earliest time of the next request by the answer's header, None without one. `is_gone`: the answer
+    was 410, after which the endpoint is disabled.
+    """
 
     attempt: Attempt
     retry_after: datetime | None = None

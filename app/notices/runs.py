@@ -99,7 +99,10 @@ def deliver(endpoint_id: int) -> None:
 
 
 def _delivered(endpoint_id: int) -> tuple[Slots, int | None]:
-    """Sends to one endpoint if a slot is free. Returns the slots of its kind, and the endpoint that waits for one."""
+    """Sends to one endpoint if a slot is free.
+
+    Returns the slots of its kind, and the next endpoint that waits for one; None if none waits or no slot was free.
+    """
     with transaction() as connection:
         stored = endpoints.endpoint_of(connection, endpoint_id)
     slots = failing_slots() if stored is not None and stored.failures else healthy_slots()
@@ -168,12 +171,15 @@ class _Run:
                 done, _ = wait(self._in_flight, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
 
     def _step(self, connection: Connection, done: set[Future[Outcome]]) -> list[Taken]:
-        """Stores the outcomes of requests that are done, and takes the next deliveries, in one transaction."""
+        """Stores the outcomes of done requests and returns the next deliveries to send, in one transaction."""
         self._note(connection, done)
         return self._next(connection, [one for future, one in self._in_flight.items() if future not in done])
 
     def _next(self, connection: Connection, in_flight: Sequence[Taken]) -> list[Taken]:
-        """Reads what is new, and takes as many deliveries as may be sent now, beside those in flight."""
+        """Reads the feeds and returns as many deliveries as may be sent now.
+
+        None if the claim is lost or the time is over.
+        """
         at = clock.now()
         endpoint = endpoints.prolong(connection, self._endpoint_id, self._by, at + CLAIM)
         if endpoint is None or monotonic() > self._ends_at:

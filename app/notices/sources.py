@@ -66,7 +66,10 @@ def _add(connection: Connection, endpoint: Endpoint, found: list[Change], at: da
 
 
 def _start_over(connection: Connection, endpoint: Endpoint, epoch: str, at: datetime) -> Endpoint:
-    """Moves to the ends of both feeds, and makes a delivery of every campaign's newest status."""
+    """Moves to the ends of both feeds, and makes a delivery of every campaign's newest status.
+
+    Returns the endpoint with its new positions.
+    """
     last = feed.last_id(connection)
     sources.supersede(connection, endpoint.id, None, at)
     if OF_CHANGES & set(endpoint.types):

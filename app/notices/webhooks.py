@@ -44,7 +44,8 @@ class Range(NamedTuple):
 def add(url: str, types: Sequence[str], description: str, brand_id: int | None, edit: Edit) -> tuple[int, str]:
     """Creates an endpoint; returns its id and its secret, which is shown this once.
 
-    `types`: empty for all. Raises InvalidValue for a wrong value, and without an encryption key.
+    `types`: empty for all. Raises InvalidValue for a wrong value, and without an encryption key. `brand_id` None: an
+    endpoint of all brands.
     """
     chosen = checked_types(types)
     checked = checked_url(url, allows_http=settings().webhook_allow_http)
@@ -69,7 +70,11 @@ def change(
     enabled: bool | None = None,
     only_brand_id: int | None = None,
 ) -> None:
-    """Changes the given fields of an endpoint, and lets it be tried at once. Raises InvalidValue."""
+    """Changes the given fields of an endpoint (None keeps one), and lets it be tried at once.
+
+    Raises InvalidValue for a wrong value or an unknown endpoint. `only_brand_id`: an endpoint of another brand counts
+    as unknown; None: any brand.
+    """
 
     def work(connection: Connection) -> None:
         old = endpoints.required_endpoint(connection, endpoint_id, only_brand_id, locks=True)
@@ -86,7 +91,11 @@ def change(
 
 
 def rotate(endpoint_id: int, edit: Edit, only_brand_id: int | None = None) -> str:
-    """Gives the endpoint a new secret and returns it; the old one signs for 24 hours more. Raises InvalidValue."""
+    """Gives the endpoint a new secret and returns it; the old one signs for 24 hours more.
+
+    Raises InvalidValue for an unknown endpoint, and without an encryption key. `only_brand_id`: an endpoint of another
+    brand counts as unknown; None: any brand.
+    """
     secret = _new_secret()
     kept = _encrypted(secret)
 
@@ -99,7 +108,10 @@ def rotate(endpoint_id: int, edit: Edit, only_brand_id: int | None = None) -> st
 
 
 def remove(endpoint_id: int, edit: Edit, only_brand_id: int | None = None) -> None:
-    """Removes an endpoint with its deliveries. Raises InvalidValue if there is none."""
+    """Removes an endpoint with its deliveries. Raises InvalidValue if there is none.
+
+    `only_brand_id`: an endpoint of another brand counts as unknown; None: any brand.
+    """
 
     def work(connection: Connection) -> None:
         old = endpoints.required_endpoint(connection, endpoint_id, only_brand_id, locks=True)
@@ -112,7 +124,8 @@ def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
     """Sends one message of type `endpoint.test` now and returns the attempt, which is stored as well.
 
     An endpoint that takes it gets at once what waits for it. Takes up to the deadline of a request. Raises InvalidValue
-    for an unknown endpoint, and without a key that decrypts its secret.
+    for an unknown endpoint, and without a key that decrypts its secret. `only_brand_id`: an endpoint of another brand
+    counts as unknown; None: any brand.
     """
     at = clock.now()
 
@@ -145,7 +158,8 @@ def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
 def resend(endpoint_id: int, chosen: Range, only_brand_id: int | None = None) -> int:
     """Sends messages again and returns how many. Of each campaign goes its present status, never an older one.
 
-    Raises InvalidValue for an unknown endpoint, and if `chosen` names neither or both of its kinds.
+    Raises InvalidValue for an unknown endpoint, and if `chosen` names neither or both of its kinds. `only_brand_id`: an
+    endpoint of another brand counts as unknown; None: any brand.
     """
     if (chosen.first is None) == (chosen.since_change is None):
         raise InvalidValue("resend", "name one delivery, a range of deliveries, or a status change")
@@ -175,7 +189,10 @@ def listed(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def shown(endpoint_id: int, only_brand_id: int | None = None) -> dict[str, Any]:
-    """One endpoint as fields. Raises InvalidValue if there is none."""
+    """One endpoint as fields. Raises InvalidValue if there is none.
+
+    `only_brand_id`: an endpoint of another brand counts as unknown; None: any brand.
+    """
     with transaction() as connection:
         return listed(endpoints.required_endpoint(connection, endpoint_id, only_brand_id))
 

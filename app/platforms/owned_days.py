@@ -37,7 +37,7 @@ class OwnedDays:
         return any(one.adds_before is not None and day < one.adds_before for one in self._of_day(campaign_id, day))
 
     def is_told(self, campaign_id: int, day: date) -> bool:
-        """Whether this account reports the campaign's spend on the day, so that a day which its answer lacks is zero."""
+        """Whether this account reports the campaign's spend on the day, so that a day its answer lacks is zero."""
         claims = list(self._of_day(campaign_id, day))
         return bool(claims) and all(one.keeps_before is None or day >= one.keeps_before for one in claims)
 

@@ -30,7 +30,7 @@ ENDINGS: Final = "resolved_because IN ('below', 'cleared', 'superseded', 'window
 
 
 class Alert(Base):
-    """One alert: raised once, sent once, and open while its condition holds. See domain/alerts/kinds.py.
+    """One alert: raised once, sent once, and open while its condition is true. See domain/alerts/kinds.py.
 
     `subject`: the thing it is about, such as `budget:12` or `campaign:17`. `episode`: the window or the beginning of
     the trouble; the same subject has one alert an episode and threshold. `threshold`: percent of the limit; 0 for other

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 HISTORY: Final = timedelta(days=14)
-"""Length of the history: it holds every weekday twice."""
+"""Length of the history: it has every weekday twice."""
 
 HOUR: Final = timedelta(hours=1)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,6 +1,6 @@
-"""The state machine of alerts: which to raise, reopen and resolve, given those known and the conditions that hold.
+"""The state machine of alerts: which to raise, reopen and resolve, given those known and the conditions that are true.
 
-An alert is named by its kind, subject, episode and threshold. It is raised once; while its condition holds it is open,
+An alert is named by its kind, subject, episode and threshold. It is raised once, open while its condition is true, and
 then resolved. If the condition returns within the same episode, the alert opens again without being sent again. A
 subject has at most one open alert of a kind.
 """
@@ -15,7 +15,7 @@ from domain.alerts.kinds import AlertKind, Ending
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition that holds now and needs a person. See `Alert` in db/models/alerts.py for the fields."""
+    """A condition that is true now and needs a person. See `Alert` in db/models/alerts.py for the fields."""
 
     kind: AlertKind
     subject: str
@@ -47,7 +47,7 @@ class Changes:
     resolved: dict[int, Ending] = field(default_factory=dict)
 
     def add(self, others: "Changes") -> None:
-        """Adds other changes to these."""
+        """Appends the raised, reopened and resolved alerts of other changes."""
         self.raised += others.raised
         self.reopened += others.reopened
         self.resolved |= others.resolved
@@ -60,7 +60,7 @@ def changes_of(known: Iterable[KnownAlert], holding: Sequence[Condition]) -> Cha
     """The changes of the alerts of one kind that has no thresholds.
 
     `known`: the kind's open alerts, and all alerts of the subjects in `holding`. `holding`: the conditions that hold,
-    of which only the first of a subject counts. While a subject's condition holds, its open alert stays, even if the
+    of which only the first of a subject counts. While a subject's condition is true, its open alert stays, even if the
     facts now date another beginning.
     """
     found = Changes()

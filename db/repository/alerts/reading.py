@@ -56,7 +56,7 @@ def open_alerts(
 ) -> list[dict[str, Any]]:
     """Open alerts, worst first, each with `matching`, the number of all, and `muted_until`.
 
-    `everything`: acknowledged and muted ones too, after the others.
+    `everything`: acknowledged and muted ones too, after the others. `brand_id`: the only brand; None: all.
     """
     parameters = {
         "at": at,
@@ -86,7 +86,10 @@ def page(
     state: str | None = None,
     ids: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """One page of alerts in id order, after the id `after`. `only_brand_id`: the only brand that the caller may see."""
+    """One page of alerts in id order, after the id `after`; filters of None match all.
+
+    `only_brand_id`: the only brand that the caller may see; None: all.
+    """
     parameters = {
         "at": at,
         "after": after,

@@ -198,6 +198,6 @@ TROUBLES: Final[Mapping[AlertKind, Callable[[Connection, datetime], Iterator[Con
 
 
 def holding(connection: Connection, kind: AlertKind, at: datetime) -> list[Condition]:
-    """The conditions of this kind that hold at `at`."""
+    """The conditions of this kind that are true at `at`."""
     found: list[Condition] = list(TROUBLES[kind](connection, at))
     return found

@@ -256,7 +256,7 @@ def settle(
     at: datetime,
     next_attempt_at: datetime | None = None,
 ) -> None:
-    """Stores the delivery's state after an attempt; `pending` with the moment of the next one."""
+    """Stores the delivery's state after an attempt. `next_attempt_at`: for the state `pending` alone, else None."""
     values = {"delivery_id": delivery_id, "state": state, "attempts": attempts, "at": at}
     connection.execute(SETTLE, values | {"next_attempt_at": next_attempt_at})
 
@@ -272,7 +272,10 @@ def fail_all(connection: Connection, endpoint_id: int, at: datetime) -> None:
 
 
 def add_test(connection: Connection, endpoint_id: int, brand_id: int | None, at: datetime) -> int:
-    """Stores a test message as failed until its answer is known, and returns its id."""
+    """Stores a test message as failed until its answer is known, and returns its id.
+
+    `brand_id`: the endpoint's, None for all brands.
+    """
     return int(connection.execute(ADD_TEST, {"endpoint_id": endpoint_id, "brand_id": brand_id, "at": at}).scalar_one())
 
 
@@ -314,5 +317,5 @@ def oldest_pause(connection: Connection) -> datetime | None:
 
 
 def failing(connection: Connection) -> int:
-    """The number of enabled endpoints whose last delivery failed."""
+    """The number of enabled endpoints with a failed attempt since their last success."""
     return int(connection.execute(FAILING).scalar_one())

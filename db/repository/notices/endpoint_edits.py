@@ -111,7 +111,10 @@ def create(
     secret: str,
     edit: Edit,
 ) -> int:
-    """Creates an endpoint that gets status changes and notices from now on; returns its id. `secret`: encrypted."""
+    """Creates an endpoint that gets status changes and notices from now on; returns its id. `secret`: encrypted.
+
+    `brand_id` None: of all brands.
+    """
     new: dict[str, Any] = {"url": url, "types": list(types), "description": description}
     values = new | {"brand_id": brand_id, "secret": secret, "at": edit.at}
     made = int(connection.execute(CREATE, values).scalar_one())

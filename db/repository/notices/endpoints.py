@@ -136,7 +136,7 @@ DISABLE = text("""
     WHERE id = :id AND enabled
 """)
 
-# Endpoints with a pause that was decided before :before and is not delivered, of which nobody was told yet.
+# Endpoints with a pause that was decided before :before and is not delivered, without a report of it yet.
 UNTOLD = text("""
     SELECT endpoint.id, endpoint.brand_id, description, failing_since, oldest.campaign_id,
         oldest.brand_id AS of_brand_id, oldest.status_change_id, oldest.created_at AS undelivered_since
@@ -215,7 +215,7 @@ def required_endpoint(
 ) -> Endpoint:
     """The endpoint with this id. Raises InvalidValue for an unknown one, and for one that is not of `only_brand_id`.
 
-    `locks`: locks its row until the transaction ends.
+    `locks`: locks its row until the transaction ends. `only_brand_id` None: of any brand.
     """
     found = (locked if locks else endpoint_of)(connection, endpoint_id)
     if found is None or only_brand_id not in {None, found.brand_id}:
@@ -226,7 +226,7 @@ def required_endpoint(
 def endpoints(
     connection: Connection, *, after: int = 0, limit: int = 1_000, only_brand_id: int | None = None
 ) -> list[Endpoint]:
-    """One page of endpoints in id order. `only_brand_id`: those of this brand alone."""
+    """One page of endpoints in id order. `only_brand_id`: those of this brand alone; None: all."""
     values = {"after": after, "limit": limit, "only_brand_id": only_brand_id}
     return [Endpoint(*row) for row in connection.execute(ENDPOINTS, values)]
 
@@ -234,7 +234,7 @@ def endpoints(
 def due(connection: Connection, of_changes: list[str], at: datetime, endpoint_id: int | None = None) -> list[int]:
     """The endpoints that no worker has claimed and that have something to send or to read, healthy ones first.
 
-    `of_changes`: the types that status changes lead to. `endpoint_id`: only this endpoint.
+    `of_changes`: the types that status changes lead to. `endpoint_id`: only this endpoint; None: all.
     """
     values = {"of_changes": of_changes, "at": at, "open_after": OPEN_AFTER, "id": endpoint_id}
     return list(connection.scalars(DUE, values))
@@ -260,13 +260,19 @@ def next_due(connection: Connection, endpoint_id: int) -> datetime | None:
 
 
 def claim(connection: Connection, endpoint_id: int, by: UUID, at: datetime, until: datetime) -> Endpoint | None:
-    """Claims the endpoint for one worker until `until`; None if another has it, or it may get no request at `at`."""
+    """Claims the endpoint for one worker until `until` and returns it.
+
+    None if another worker has it, or it may get no request at `at`.
+    """
     row = connection.execute(CLAIM, {"id": endpoint_id, "by": by, "at": at, "until": until}).first()
     return None if row is None else Endpoint(*row)
 
 
 def prolong(connection: Connection, endpoint_id: int, by: UUID, until: datetime) -> Endpoint | None:
-    """Moves the end of this worker's claim and locks the endpoint; None if the claim was lost or it was disabled."""
+    """Moves the end of this worker's claim, locks the endpoint and returns it.
+
+    None if the claim was lost or the endpoint was disabled.
+    """
     row = connection.execute(PROLONG, {"id": endpoint_id, "by": by, "until": until}).first()
     return None if row is None else Endpoint(*row)
 
@@ -297,7 +303,7 @@ def disable(connection: Connection, endpoint_id: int, because: str, at: datetime
 
 
 def untold(connection: Connection, before: datetime) -> list[Undelivered]:
-    """Endpoints with a pause undelivered since `before`, of which nobody was told; locks their rows."""
+    """Endpoints with a pause undelivered since `before` and without a report of it; locks their rows."""
     return [Undelivered(*row) for row in connection.execute(UNTOLD, {"before": before})]
 
 

@@ -1,4 +1,4 @@
-"""Notices: one-off things to tell, such as an alert, a stored report or a failed import."""
+"""Notices: events that are reported once, such as an alert, a stored report or a failed import."""
 
 import json
 from collections.abc import Mapping
