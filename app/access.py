@@ -102,7 +102,7 @@ def edit_user(
 
     Ends the user's sessions if anything changed. `check` is called with the current role and disabled state while the
     user's row is locked; an exception from it undoes the edit. Raises InvalidValue for an unknown user or a password of
-    the wrong length, or if no owner would be left; and HashingBusy.
+    the wrong length, or if no owner would be left; and HashingBusy. `password`: None or empty keeps the present one.
     """
     hashed = _hashed(password) if password else None
 
@@ -214,7 +214,8 @@ def create_key(
 ) -> tuple[int, str]:
     """Creates an API key; returns its id and the key itself, of which only a hash is stored.
 
-    Raises InvalidValue for an empty name, no scope, an unknown brand, or an expiry in the past.
+    Raises InvalidValue for an empty name, no scope, an unknown brand, or an expiry in the past. `brand_id`: the only
+    brand that the key may read and change; None: all brands. `expires_at` None: the key never expires.
     """
     name = checked_name(name)
     if not scopes:

@@ -51,7 +51,7 @@ def is_too_large(offset: timedelta) -> bool:
 
 
 def in_words(offset: timedelta | None) -> str:
-    """The offset for people."""
+    """The offset from Postgres's clock in words for people; None: the clock is driven, which has no offset."""
     if offset is None:
         return "a driven clock"
     seconds = offset.total_seconds()

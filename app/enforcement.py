@@ -120,7 +120,8 @@ def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = N
     """Enforces a brand after this transaction's edits of it; returns the changes of holds.
 
     For a brand with too many campaigns for one transaction, only the campaigns that the audit trail shows as edited are
-    enforced; if the brand itself was edited, all of them, in parts.
+    enforced, and those that were never enforced; if the brand itself or too many campaigns were edited, all of them, in
+    parts. `at`: the moment to decide for; None: the moment after the locks are taken.
     """
     brands = lock_brands(connection, [brand_id])
     edited_ids = audit.edited_campaigns(connection)
@@ -158,8 +159,9 @@ class _Run:
 def enforce_brands(brand_ids: Iterable[int], cause: Cause, changed: set[int] | None = None) -> int:
     """Enforces many brands in bounded transactions; returns how many campaigns it toggled.
 
-    Adds the brands with a campaign whose holds changed to `changed`. A brand that fails is logged and delays no other
-    brand. Raises the first transient error, such as a lock timeout, after all other brands are done.
+    Adds the ids of brands with a campaign whose holds changed to `changed`, unless that is None. A brand that fails is
+    logged and delays no other brand. Raises the first transient error, such as a lock timeout, after all other brands
+    are done.
     """
     run = _Run(cause, changed=set() if changed is None else changed)
     distinct = sorted(set(brand_ids))
@@ -226,7 +228,10 @@ def _batches_of_shard(targets: Iterable[Target], campaigns_of: Callable[[Target]
 
 
 def _grouped_by_brand(batches: Iterable[list[Target]]) -> Iterator[list[list[Target]]]:
-    """Groups consecutive batches of one brand, to run one after the other: in parallel they would wait for its lock."""
+    """Yields consecutive batches of one brand as one list, to run in sequence.
+
+    In parallel they would wait for its lock.
+    """
     group: list[list[Target]] = []
     for batch in batches:
         if group and group[-1][-1][0] != batch[0][0]:

@@ -115,7 +115,7 @@ def _zones_with_new_period(names: Sequence[str], period: Period, since: datetime
 def refresh(at: datetime) -> int:
     """Searches for errors and repairs them; returns how many campaigns it toggled.
 
-    Clears wrong remembered headrooms and holds; joins sequence numbers and logs their gaps; enforces brands whose
+    Clears wrong stored headrooms and holds; joins sequence numbers and logs their gaps; enforces brands whose
     campaigns differ from the rules; continues all passes; compares counters with the ledger, of the brands that are due
     today and of those that enforcement would open. An error in one of these parts, such as a brand's lock timeout, is
     raised after all of them.
@@ -145,7 +145,7 @@ def _each(*parts: Callable[[], int]) -> tuple[int, list[Exception]]:
 
 
 def _repair(at: datetime, changed: set[int]) -> int:
-    """Clears wrong remembered facts, and enforces brands whose campaigns differ from the rules; returns the toggles.
+    """Clears wrong stored facts, and enforces brands whose campaigns differ from the rules; returns the toggles.
 
     Adds the brands with a campaign whose holds changed to `changed`.
     """

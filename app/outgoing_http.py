@@ -14,7 +14,7 @@ CONNECT_SECONDS: Final = 5.0
 
 
 class NoAnswer(Exception):
-    """A request got no complete answer. The message holds neither URL nor headers.
+    """A request got no complete answer. The message contains neither URL nor headers.
 
     `may_be_received`: the other system may have received the request. `is_late`: the deadline passed.
     """
@@ -48,8 +48,8 @@ def request(
     """Sends one request on a connection of its own, and returns the answer whatever its status is.
 
     Follows no redirect and uses no proxy of the environment. `seconds`: for everything, name lookup excepted.
-    `address`: the IP address to connect to instead of looking the URL's host up; certificate and Host header stay
-    those of the URL. `body`: `content`, `json`, `data` and `params` as httpx takes them. Raises NoAnswer.
+    `address`: the IP address to connect to; None: looks the URL's host up. Certificate and Host header stay those of
+    the URL. `body`: `content`, `json`, `data` and `params` as httpx takes them. Raises NoAnswer.
     """
     ends_at = time.monotonic() + seconds
     timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))

@@ -85,7 +85,8 @@ def enforce_all(
 
     Brands with further campaigns get a pass; a pass that exists already is restarted. `chosen`: brands of which only
     these campaigns are enforced, all of them now. `enqueues_rest`: whether to enqueue the new passes for workers after
-    the commit; else the caller continues them. `small`: the facts of all these brands, if they were loaded already.
+    the commit; else the caller continues them. `small`: the facts of all these brands, if they were loaded already,
+    else None.
     """
     if chosen:
         small = None

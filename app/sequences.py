@@ -64,7 +64,9 @@ def _join_page(connection: Connection, source: Source, after: int) -> int | None
 
 
 def _drop_oldest_gaps(connection: Connection, source: Source) -> DroppedGaps | None:
-    """Drops the oldest gaps of a source with too many runs; None if it has few enough, or another job joins runs now.
+    """Drops the oldest gaps of a source with too many runs, and returns them.
+
+    None if it has few enough, or another job joins runs now.
 
     Numbers with so many gaps are probably not consecutive at all.
     """
@@ -100,7 +102,7 @@ def _log_gaps(connection: Connection, at: datetime) -> None:
 
 
 def forget_gaps(source: Source) -> DroppedGaps | None:
-    """Drops all gaps of a source, after a person has looked into them; None if it has no gap."""
+    """Drops all gaps of a source, after a person has inspected them, and returns them as one; None if it has no gap."""
 
     def forget(connection: Connection) -> DroppedGaps | None:
         sequences.wait_to_join(connection)

@@ -5,7 +5,7 @@ from app.doctor.findings import Finding, log_findings
 
 
 def examine() -> list[Finding]:
-    """Runs every check. An unreachable server is a finding, not an error."""
+    """Runs every check and returns all findings. An unreachable server is a finding, not an error."""
     return [finding for check in (postgres.findings, broker.findings, keys.findings) for finding in check()]
 
 

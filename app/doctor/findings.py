@@ -26,7 +26,7 @@ class Finding(NamedTuple):
     advice: str = ""
 
     def fields(self) -> dict[str, Any]:
-        """The finding for programs."""
+        """The finding as the fields of a JSON object."""
         return self._asdict()
 
 

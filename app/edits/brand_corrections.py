@@ -41,8 +41,8 @@ class DayRecount(NamedTuple):
     """The result of recounting a brand's days.
 
     `campaign_days`: days of campaigns whose spend changed. `moved_totals`: amounts of reported totals that were moved
-    to the day they were reported for. `kept_until`: the last day that the ledger no longer holds completely, up to
-    which counters are kept; None: it holds every day.
+    to the day they were reported for. `kept_until`: the last day of which the ledger no longer has every event, up to
+    which counters are kept; None: it has every day.
     """
 
     campaign_days: int = 0
@@ -54,8 +54,8 @@ class Corrected(NamedTuple):
     """A correction that was made, or tried in a dry run. `days`: (day, micros before, micros after) of changed days.
 
     `campaign_days`: days of campaigns whose spend changed. `moved_totals`: amounts of reported totals that were moved
-    to the day they were reported for. `kept_until`: the last day that the ledger no longer holds completely, up to
-    which counters are kept; None: it holds every day. `changes`: the changed holds and statuses of campaigns.
+    to the day they were reported for. `kept_until`: the last day of which the ledger no longer has every event, up to
+    which counters are kept; None: it has every day. `changes`: the changed holds and statuses of campaigns.
     """
 
     brand_id: int
@@ -79,11 +79,12 @@ class Corrected(NamedTuple):
 
 
 def correct(asked: BrandCorrection, edit: Edit, *, dry_run: bool = False) -> Corrected:
-    """Corrects the brand, recounts its days and enforces it in one transaction; a dry run rolls back.
+    """Corrects the brand, recounts its days and enforces it in one transaction, which a dry run rolls back.
 
-    Amounts are not converted: a new currency applies to the same micros. Afterwards each stored report of an ended
-    month gets a new version if its content changed. A correction to the current values writes nothing. Raises
-    InvalidValue for an unknown brand, zone or currency, and if the ledger disagrees with one of the reported totals.
+    Returns the correction, made or tried. Amounts are not converted: a new currency applies to the same micros.
+    Afterwards each stored report of an ended month gets a new version if its content changed. A correction to the
+    current values writes nothing. Raises InvalidValue for an unknown brand, zone or currency, and if the ledger
+    disagrees with one of the reported totals.
     """
     work = partial(_correct, asked=asked, edit=edit)
     if dry_run:
@@ -131,7 +132,8 @@ def _correct(connection: Connection, asked: BrandCorrection, edit: Edit) -> Corr
 def _recount_days(connection: Connection, brand_id: int, zones: tuple[str, str], at: datetime) -> DayRecount:
     """Moves reported totals to the day they were reported for, then recounts days and hours by the new time zone.
 
-    `zones`: the names of the old and the new zone. The brand's row has the new one already.
+    Returns how much changed. `zones`: the names of the old and the new zone; the brand's row has the new one already.
+    Raises InvalidValue if the ledger disagrees with one of the reported totals.
     """
     old_zone, new_zone = map(time_zone, zones)
     floor = watermarks.reached(connection, ledger.FLOOR)

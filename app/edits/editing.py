@@ -132,8 +132,9 @@ def set_budget(
 ) -> int:
     """Sets the limit of one period for the brand or one of its campaigns; returns the budget's id.
 
-    Writes nothing if the limit is the same. A limit of 0 holds at once. Raises InvalidValue for a limit out of range,
-    an unknown brand, or another brand's campaign; StaleRead if an edit by SQL has locked the budget.
+    Writes nothing if the limit is the same. A limit of 0 is always exhausted. Raises InvalidValue for one out of range,
+    an unknown brand, or another brand's campaign; StaleRead if an edit by SQL has locked the budget. `campaign_id`
+    None: of the brand itself.
     """
     check_limit(limit_micros)
     catalog.brand(connection, brand_id)
@@ -151,7 +152,10 @@ def set_budget(
 
 
 def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None, period: Period, edit: Edit) -> None:
-    """Removes the budget of the brand or campaign for this period. Raises InvalidValue if there is none."""
+    """Removes the budget of the brand or campaign for this period. Raises InvalidValue if there is none.
+
+    `campaign_id` None: the brand's own.
+    """
     key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
     old = catalog.limit_of(connection, key)
     if old is None:

@@ -87,12 +87,12 @@ def bind_account(connection: Connection, platform_account_id: int, brand_id: int
 def move(
     asked: Move, edit: Edit, *, dry_run: bool = False, check: Callable[[Connection], object] | None = None
 ) -> Moved:
-    """Moves the campaign's external id and enforces both brands in one transaction; a dry run rolls back.
+    """Moves the campaign's external id and enforces both brands in one transaction, which a dry run rolls back.
 
-    `check` runs before any change, while both brands are locked. Raises InvalidValue for an unknown campaign or brand,
-    a campaign without platform and external id, a move to its own brand, and a `from_day` on or before the last day
-    with counted spend: if a platform reported that day again, its spend would count twice. Also for a day after the end
-    of a flight that has not ended yet.
+    Returns the move, made or tried. `check`, if given, runs before any change, while both brands are locked. Raises
+    InvalidValue for an unknown campaign or brand, a campaign without platform and external id, a move to its own brand,
+    and a `from_day` on or before the last day with counted spend: if a platform reported that day again, its spend
+    would count twice. Also for a day after the end of a flight that has not ended yet.
     """
     work = partial(_move, asked=asked, edit=edit, check=check)
     if dry_run:

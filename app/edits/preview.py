@@ -134,7 +134,7 @@ def edit(work: Callable[[Connection], Result], brand_id: int, agree: Agree) -> t
 
 
 def previewed(work: Callable[[Connection], object], brand_id: int) -> Effect:
-    """The effect that the edit would have now: it is made and rolled back."""
+    """The effect that the edit would have now: it is made and rolled back. Raises its errors, such as InvalidValue."""
     try:
         edit(work, brand_id, lambda _effect: False)
     except Unconfirmed as unconfirmed:

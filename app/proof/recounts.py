@@ -136,6 +136,8 @@ def recount_days(
 ) -> WrongCounters:
     """Sets the counters of (campaign id, day) pairs to the ledger's sums, and brand days to their campaigns' sums.
 
+    Returns the wrong ones, corrected and left.
+
     `only_up`: leaves counters that are too high unchanged. Locks the counters in the order in which ingest locks them,
     so the caller may lock the brand afterwards but not before.
     """

@@ -117,8 +117,11 @@ def _repair(connection: Connection, brand_id: int, by: str) -> tuple[Repaired, l
 
 
 def _totals(connection: Connection, brand_id: int, zone: ZoneInfo, floor: date | None) -> Iterator[Correction]:
-    """Sets the brand's reported totals to what the ledger booked for them, so that the next total books the right
-    difference. Yields the corrections made."""
+    """Sets the brand's reported totals to the amounts that the ledger has for them; yields the corrections made.
+
+    The next total then counts the right difference. `floor`: the last day without all its events in the ledger; None:
+    it has every day.
+    """
     wrong = list(totals_check.mismatched_totals(connection, floor, brand_id))
     wrong += totals_check.mismatched_last_differences(connection, floor, brand_id)
     totals = {Total(row["source"], row["campaign_id"], row["day"]) for row in wrong}
@@ -186,7 +189,8 @@ def repair_all(
 ) -> tuple[list[Repaired], list[tuple[str, dict[str, Any]]]]:
     """Repairs every brand with findings, then acknowledges the remaining findings in histories; returns both.
 
-    `progress` is called after each brand with the number of brands done and the number found so far.
+    `progress` is called after each brand with the number of brands done and the number found so far. `only_brand_id`
+    None: all brands.
     """
     done: list[Repaired] = []
     tried: set[int] = set()

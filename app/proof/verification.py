@@ -83,7 +83,10 @@ OF_HISTORY: Final = frozenset({HISTORY, PAIRS, SEALS})
 
 
 def verify(progress: Callable[[str], None] = lambda _: None, only: Iterable[str] | None = None) -> list[Check]:
-    """Runs every check, or those named in `only`, on one snapshot. `progress` is called with each name at its start."""
+    """Runs every check, or those named in `only`, on one snapshot; returns their results in order.
+
+    `only` None: all. `progress` is called with each name at its start.
+    """
     with snapshot() as connection:
         verification.lift_time_limit(connection)
         at = clock.now()
@@ -111,7 +114,7 @@ def _acknowledged_to_notices(check: Check, known: dict[str, corrections.Acknowle
 
 
 def kept_since(connection: Connection) -> date | None:
-    """The last day that the ledger does not hold completely, because of retention; None: it holds every day."""
+    """The last day of which retention dropped events from the ledger; None: the ledger has every day."""
     floor = watermarks.reached(connection, ledger.FLOOR)
     return floor and floor.date()
 
