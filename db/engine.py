@@ -89,7 +89,10 @@ def _send_unsent(connection: Connection) -> None:
 def _before_statement(
     connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any
 ) -> tuple[str, Any]:
-    """Sends BEGIN, settings and deferred queries before a statement that does not go through `query_pipelined`."""
+    """Sends BEGIN, settings and deferred queries before a statement that does not go through `query_pipelined`.
+
+    Returns the statement, in the form for Citus if the server has it, and its parameters.
+    """
     _send_unsent(connection)
     return for_citus(statement) if has_citus(connection) else statement, parameters
 
@@ -206,11 +209,11 @@ def query_pipelined(connection: Connection, *queries: Query) -> list[list[tuple[
 def committed(
     work: Callable[[Connection], Result], lock_timeout_ms: int | None = None, *, is_small: bool = False
 ) -> Result:
-    """Runs `work` in a transaction and commits; retries after a deadlock, a serialization failure or a StaleRead.
+    """Runs `work` in a transaction, commits, and returns its result.
 
-    `lock_timeout_ms`: timeout for each lock, None for the connection's. `is_small`: the transaction handles few rows
-    and uses generic query plans; without effect if `lock_timeout_ms` is None. After MAX_TRIES attempts raises the last
-    error.
+    Retries after a deadlock, a serialization failure or a StaleRead. `lock_timeout_ms`: timeout for each lock, None for
+    the connection's. `is_small`: the transaction handles few rows and uses generic query plans; without effect if
+    `lock_timeout_ms` is None. After MAX_TRIES attempts raises the last error.
     """
     once = partial(_committed_once, work, lock_timeout_ms, is_small)
     for attempt in range(1, MAX_TRIES):
@@ -240,7 +243,7 @@ class _RolledBack(Exception):
 def run_dry(work: Callable[[Connection], Result]) -> Result:
     """A dry run: runs `work` as `committed` does, rolls it back, and returns its result.
 
-    Takes the same locks, and holds them until the rollback.
+    Takes the same locks, holds them until the rollback, and raises the same errors.
     """
 
     def roll_back(connection: Connection) -> None:

@@ -92,7 +92,10 @@ def translated(error: psycopg.Error) -> psycopg.Error:
 
 
 def in_place_of(failure: ExceptionContext) -> DBAPIError | None:
-    """The error to raise in place of one that SQLAlchemy met; None if it passes nothing on and so is raised itself."""
+    """The error for SQLAlchemy to raise in place of one it met; None to raise the met one.
+
+    A replacement exists if the met error of Citus passes on an error of Postgres.
+    """
     error = failure.original_exception
     if not isinstance(error, psycopg.Error):
         return None
@@ -128,7 +131,10 @@ def _state_of(error: psycopg.Error) -> str:
 
 
 def _table_in(words: str) -> str | None:
-    """The table whose constraint the text names, without the number of a shard; the constraint if it is not known."""
+    """The table whose constraint the text names, without the number of a shard; None if it names none.
+
+    The constraint itself if its table is not known.
+    """
     named = next(filter(None, (pattern.search(words) for pattern in NAMED)), None)
     if named is None:
         return None

@@ -77,7 +77,7 @@ def upgrade(revision: str = HEAD, using: "Config | None" = None) -> None:
 
     Tries again after a deadlock, a lock timeout, and if another process migrates at the same time, for
     PATIENCE_SECONDS; revisions that are done stay done. Raises InvalidValue if this version does not know the revision,
-    or the database's.
+    or the database's. `using`: the Alembic configuration; None: `config()`.
     """
     from alembic import command  # noqa: PLC0415
 
@@ -90,7 +90,7 @@ def downgrade(revision: str, using: "Config | None" = None) -> None:
     """Takes the database at DATABASE_URL back to a revision, or to BASE.
 
     Tries again after a deadlock or a lock timeout, for PATIENCE_SECONDS. Raises InvalidValue if this version does not
-    know the revision, or the database's.
+    know the revision, or the database's. `using`: the Alembic configuration; None: `config()`.
     """
     from alembic import command  # noqa: PLC0415
 

@@ -21,7 +21,7 @@ from db.models.base import NOW, Base, Moment
 class PlatformAccount(Base):
     """An advertiser's account on one platform.
 
-    `account_id` is the platform's id. It is null for a brand's default account, which holds campaigns without a named
+    `account_id` is the platform's id. It is null for a brand's default account, which has the campaigns without a named
     account.
     """
 

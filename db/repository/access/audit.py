@@ -83,7 +83,10 @@ def note(
     old: Mapping[str, Any] | None,
     new: Mapping[str, Any] | None,
 ) -> None:
-    """Adds one audit entry. `old` and `new` must contain no secrets."""
+    """Adds one audit entry. `old` and `new` must contain no secrets.
+
+    `old`: None for a created row; `new`: None for a removed one.
+    """
     parameters = {
         "at": edit.at,
         "by": edit.by,

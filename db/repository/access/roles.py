@@ -160,7 +160,10 @@ def _login(here: Place, role: DatabaseRole, secret: str | None, *, is_new: bool)
 
 
 def _migrator(driver: Driver, here: Place) -> Iterator[Composed]:
-    """Makes the current user a member of the migrator, needed to change owners and to grant on its tables."""
+    """The statement that makes the current user a member of the migrator, unless it is one or a superuser.
+
+    Changing owners and granting on its tables need that.
+    """
     name = here.role(DatabaseRole.MIGRATOR)
     (acts,) = driver.execute(MAY_ACT_AS, [name]).fetchone() or (False,)
     (is_superuser,) = driver.execute("SELECT current_setting('is_superuser') = 'on'").fetchone() or (False,)
@@ -212,7 +215,10 @@ Days = Mapping[str, int | None]
 
 
 def after_migration(driver: Driver, retention_months: int | None, days: Days) -> Iterator[Composed]:
-    """The statements to run after a migration: sets the privileges of existing roles, stores retentions."""
+    """The statements to run after a migration: sets the privileges of existing roles, stores retentions.
+
+    `retention_months`: of the ledger; None keeps all.
+    """
     yield from grants(driver, [role for role in TABLES if role in known_roles(driver)])
     has_retention = driver.execute(RETENTION_KNOWN).fetchone() == (True,)
     if has_retention and driver.execute(RETENTION).fetchone() != (retention_months,):

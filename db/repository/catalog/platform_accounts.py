@@ -189,7 +189,7 @@ def release(
 ) -> None:
     """Takes the external id from the campaign from `from_day` on; spend on earlier days still counts for it.
 
-    `campaign` holds its current fields, `changes` those to set along with it.
+    `campaign`: its current fields; `changes`: those to set along with it.
     """
     deferred(connection, local_setting(connection, RELEASE_DAY, from_day.isoformat()))
     new = {**campaign, **changes, "external_id": None}

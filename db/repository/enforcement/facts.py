@@ -110,7 +110,7 @@ def load(
 ) -> list[StoredCampaign]:
     """The campaigns of the brands, or only `campaign_ids`, with everything needed to decide their holds at `at`.
 
-    Leaves out brands with an unknown time zone.
+    Leaves out brands with an unknown time zone. `campaign_ids` None: all campaigns.
     """
     (rows,) = query_pipelined(connection, (BRANDS, {"brand_ids": array_of(brand_ids)}))
     return load_facts(connection, brands_of(rows), at, campaign_ids).campaigns
@@ -124,7 +124,10 @@ def first_campaigns(connection: Connection, brand_id: int, limit: int) -> list[i
 def load_facts(
     connection: Connection, brands: Mapping[int, Brand], at: datetime, campaign_ids: Sequence[int] | None = None
 ) -> EnforcementFacts:
-    """Loads the campaigns of the given brands, or only `campaign_ids`, and the holds of the brands' own budgets."""
+    """The campaigns of the given brands, or only `campaign_ids`, and the holds of the brands' own budgets.
+
+    `campaign_ids` None: all campaigns.
+    """
     ids: dict[str, Any] = {"brand_ids": array_of(sorted(brands))}
     queries = (BUDGETS_OF_BRANDS, CAMPAIGNS_OF_BRANDS)
     if campaign_ids is not None:
@@ -136,9 +139,9 @@ def load_facts(
 
 
 def load_small_brands(connection: Connection, brands: Mapping[int, Brand], at: datetime, most: int) -> SmallBrands:
-    """Loads, in one round trip, all campaigns of the brands without a pass in progress, and the passes of the others.
+    """All campaigns of the brands without a pass in progress, and the passes of the others, read in one round trip.
 
-    Without facts if there are more than `most` campaigns.
+    The result has no facts if there are more than `most` campaigns.
     """
     rows = query_pipelined(connection, *queries_of_small_brands(brands, at, most))
     return small_brands_in(rows, brands, at, most)

@@ -56,7 +56,10 @@ class Headroom(NamedTuple):
     has_campaign_budgets: bool
 
     def is_enough_on(self, today: date | None) -> bool:
-        """Whether the headroom is valid today, so that no budget of the brand itself crossed its limit, up or down."""
+        """Whether the headroom is valid today, so that no budget of the brand itself crossed its limit, up or down.
+
+        False if `today` is None, as without a known time zone.
+        """
         return self.micros is not None and self.day == today
 
 
@@ -89,7 +92,7 @@ def overstated(
     """The brands whose headroom for today is too large, for example after counters were edited by SQL.
 
     Such headroom would hide that a budget runs out. Returns `brand_id`, `headroom_micros`, and `left_micros`, which is
-    the largest right headroom.
+    the largest right headroom. `limit`: brands at most; None: all.
     """
     today = local_days(zones, at)
     parameters = {"zones_today": list(today), "todays": list(today.values()), "limit": limit}

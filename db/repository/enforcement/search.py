@@ -190,10 +190,10 @@ def budget_states(
     most: int,
     also: Sequence[Query] = (),
 ) -> tuple[dict[int, BrandBudgetState], list[list[tuple[Any, ...]]]]:
-    """Compares the budgets of the brands, and of `campaign_ids`, with the campaigns' holds; by brand id.
+    """The state of the brands' budgets compared with their campaigns' holds, by brand id, and the rows of `also`.
 
-    A brand with unknown stored holds and more than `most` campaigns counts as crossed. `also`: queries to send in the
-    same round trip; their rows are the second result.
+    The own budgets of `campaign_ids` are compared too. A brand with unknown stored holds and more than `most` campaigns
+    counts as crossed. `also`: queries to send in the same round trip.
     """
     parameters = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "most": most}
     rows, *others = query_pipelined(connection, (BUDGET_STATES, parameters | current_windows(zones, at)), *also)

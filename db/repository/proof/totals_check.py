@@ -168,7 +168,10 @@ def booked_of(connection: Connection, key: TotalKey, zone: ZoneInfo) -> Booked:
 def mismatched_last_differences(
     connection: Connection, floor: date | None, brand_id: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yields totals for days after `floor` whose last change differs from the amount of the event made from it."""
+    """Yields totals for days after `floor` whose last change differs from the amount of the event made from it.
+
+    `floor` None: for all days. `brand_id` None: of all brands.
+    """
     parameters = {"floor": floor, "brand_id": brand_id}
     rows = connection.execute(LAST_FIGURES, parameters, execution_options=STREAMED)
     for doubtful in _batches(_without_their_event(rows)):

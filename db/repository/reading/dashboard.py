@@ -170,7 +170,8 @@ def brands(
 ) -> list[dict[str, Any]]:
     """One page of brands, each with `matching`, the count on all pages. `sort`: used, today, month or name.
 
-    Leaves out brands with an unknown time zone, and archived brands unless `archived`.
+    Leaves out brands with an unknown time zone, and archived brands unless `archived`. `brand_id`: only this brand;
+    None: all.
     """
     parameters = {
         **current_windows(targets.zones_in_use(connection), at),
@@ -218,7 +219,7 @@ def campaigns(
 ) -> list[dict[str, Any]]:
     """One page of a brand's campaigns, each with `matching`, the number on all pages. `sort`: held, today or name.
 
-    Leaves out archived campaigns unless `archived`.
+    Leaves out archived campaigns unless `archived`. `status` (the effective one), `campaign_id`: only these; None: all.
     """
     parameters = {
         "brand_id": brand_id,
@@ -253,7 +254,10 @@ def changes(
     before: int | None = None,
     limit: int = 25,
 ) -> list[dict[str, Any]]:
-    """Status changes with an id below `before` (None: all), newest first, `limit` at most."""
+    """Status changes with an id below `before` (None: all), newest first, `limit` at most.
+
+    `brand_id`, `campaign_id`: only theirs; None: all.
+    """
     parameters = {"brand_id": brand_id, "campaign_id": campaign_id, "before": before, "limit": limit}
     return plain(connection.execute(CHANGES, parameters))
 
@@ -261,7 +265,10 @@ def changes(
 def changes_after(
     connection: Connection, after: int, *, brand_id: int | None = None, campaign_id: int | None = None, limit: int
 ) -> list[dict[str, Any]]:
-    """Status changes with an id above `after`, oldest first, `limit` at most."""
+    """Status changes with an id above `after`, oldest first, `limit` at most.
+
+    `brand_id`, `campaign_id`: only theirs; None: all.
+    """
     parameters = {"brand_id": brand_id, "campaign_id": campaign_id, "after": after, "limit": limit}
     return plain(connection.execute(CHANGES_AFTER, parameters))
 

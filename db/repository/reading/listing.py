@@ -137,7 +137,10 @@ def brands(
     time_zone: str | None = None,
     name_contains: str | None = None,
 ) -> list[dict[str, Any]]:
-    """One page of brands in id order, after the id `after`. `only_brand_id`: the only brand that the caller may see."""
+    """One page of brands in id order, after the id `after`; filters of None match all.
+
+    `only_brand_id`: the only brand that the caller may see; None: all.
+    """
     parameters = {
         "after": after,
         "limit": limit,
@@ -163,7 +166,10 @@ def campaigns(
     external_id: str | None = None,
     name_contains: str | None = None,
 ) -> list[dict[str, Any]]:
-    """One page of campaigns in id order, after the id `after`. `only_brand_id`: the only brand the caller may see."""
+    """One page of campaigns in id order, after the id `after`; filters of None match all.
+
+    `only_brand_id`: the only brand whose campaigns the caller may see; None: all.
+    """
     parameters = {
         "after": after,
         "limit": limit,
@@ -190,7 +196,10 @@ def budgets(
     campaign_id: int | None = None,
     period: str | None = None,
 ) -> list[dict[str, Any]]:
-    """One page of budgets in id order, after the id `after`, with the micros spent in their windows at `at`."""
+    """One page of budgets in id order, after the id `after`, with the micros spent in their windows at `at`.
+
+    Filters of None match all. `only_brand_id`: the only brand that the caller may see; None: all.
+    """
     parameters = {
         "after": after,
         "limit": limit,
@@ -233,7 +242,10 @@ def status_changes(
     brand_id: int | None = None,
     campaign_id: int | None = None,
 ) -> list[dict[str, Any]]:
-    """One page of status changes with an id above `after`, in commit order."""
+    """One page of status changes with an id above `after`, in commit order.
+
+    Filters of None match all. `only_brand_id`: the only brand that the caller may see; None: all.
+    """
     parameters = {
         "after": after,
         "limit": limit,
@@ -266,7 +278,10 @@ def spend_by_campaign(
     after: int,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """One page of the campaigns with a counter on the days (first, last), both included, with their micros."""
+    """One page of the campaigns with a counter on the days (first, last), both included, with their micros.
+
+    `campaign_id`: only this campaign; None: all of the brand.
+    """
     parameters = {
         "brand_id": brand_id,
         "campaign_id": campaign_id,

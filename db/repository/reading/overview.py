@@ -111,7 +111,10 @@ def brands(connection: Connection, at: datetime, limit: int = 1_000) -> list[dic
 def campaigns(
     connection: Connection, at: datetime, *, brand_id: int | None = None, status: str | None = None, limit: int = 1_000
 ) -> list[dict[str, Any]]:
-    """Campaigns in order of brand and id, with the micros spent today in their brand's time zone."""
+    """Campaigns in order of brand and id, with the micros spent today in their brand's time zone.
+
+    `brand_id`, `status` (the effective one): only these; None: all.
+    """
     parameters = {**_now(connection, at), "brand_id": brand_id, "status": status, "limit": limit}
     return plain(connection.execute(CAMPAIGNS, parameters))
 
@@ -119,7 +122,7 @@ def campaigns(
 def budgets(connection: Connection, at: datetime, *, brand_id: int | None = None) -> list[dict[str, Any]]:
     """Budgets of brands and campaigns, with the micros spent in their windows at `at`.
 
-    Leaves out brands with an unknown time zone.
+    Leaves out brands with an unknown time zone. `brand_id` None: of all brands.
     """
     parameters = {**_now(connection, at), "brand_id": brand_id}
     return plain(connection.execute(BUDGETS, parameters))

@@ -149,6 +149,7 @@ def listed(
     """One page of the latest version of each report, newest month first; `after` is the (month, brand id) before it.
 
     Each has brand_id, brand, month, version, generated_at, spent_micros, and restated_micros since the first version.
+    `brand_id` None: of all brands. `after` None: the first page.
     """
     after_month, after_brand = after or (None, None)
     parameters = {

@@ -63,7 +63,7 @@ def execute_or_yield(connection: Connection, statement: TextClause, parameters: 
     """Runs a statement on budgets with a short lock timeout, in a transaction that has locked their brand.
 
     Raises StaleRead on timeout, so that `committed` rolls back and retries. This prevents a deadlock with an edit by
-    SQL, which locks the budget first and then, in a trigger, the brand.
+    SQL, which locks the budget first and then, in a trigger, the brand. Returns the result of the statement.
     """
     shorter = local_setting(connection, "lock_timeout", YIELDS_AFTER)
     ((timeout_before,),), _ = query_pipelined(connection, (LOCK_TIMEOUT, {}), shorter)

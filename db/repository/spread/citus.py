@@ -148,7 +148,7 @@ def _alter(connection: Connection, table: str, action: str) -> None:
 
 
 def tables(connection: Connection) -> dict[str, SpreadTable]:
-    """The tables that Citus knows, by name."""
+    """The tables that Citus has registered, by name."""
     return {row["name"]: SpreadTable(**row) for row in plain(connection.execute(TABLES))}
 
 

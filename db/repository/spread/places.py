@@ -16,7 +16,7 @@ ON_EVERY_SERVER: Final = ("platform_accounts",)
 """Small tables that spread ones refer to, whole on every server. A write of one needs all servers."""
 
 REPLACED_UNIQUE: Final = frozenset({"uq_campaigns_platform_account_id_external_id"})
-"""Unique keys that cannot hold over several servers. written_by_edits.py here keeps the rule there."""
+"""Unique keys that cannot exist over several servers. There written_by_edits.py checks the rule instead."""
 
 REPLACED_TRIGGERS: Final = frozenset(
     {
@@ -79,10 +79,10 @@ class Reference(NamedTuple):
 
 
 def is_kept(reference: Reference) -> bool:
-    """Whether the foreign key can hold on several servers: what it refers to is on the server of the row.
+    """Whether the foreign key can exist on several servers: each row and the row it refers to are on one server.
 
-    Between spread tables, both sides name the brand in the same place. Tables of the coordinator refer to each other
-    alone, because Citus would take over those that refer to others, with all tables connected to them.
+    Between spread tables, both sides name the brand in the same place. Tables of the coordinator may refer only to each
+    other, because Citus would take over those that refer to others, with all tables connected to them.
     """
     place, target = place_of(reference.table), place_of(reference.target)
     if place is not Place.SPREAD:

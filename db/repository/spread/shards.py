@@ -1,4 +1,4 @@
-"""The shards of Citus that hold brands; Postgres alone is one shard."""
+"""The shards of Citus with rows of brands; Postgres alone is one shard."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from db.engine import query_pipelined
 from db.local_settings import has_citus
 from db.repository.shared.arrays import array_of
 
-# The shard that holds each brand, by its id alone: all tables that are spread by brand lie there together.
+# The shard of each brand, by its id alone: all tables that are spread by brand lie there together.
 SHARDS_OF_BRANDS = text("""
     SELECT brand_id, get_shard_id_for_distribution_column('brands', brand_id)
     FROM unnest(CAST(:brand_ids AS bigint[])) AS sent(brand_id)

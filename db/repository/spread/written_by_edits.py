@@ -102,7 +102,8 @@ def with_account(
 ) -> Mapping[str, Any]:
     """The campaign's new fields with its platform account: the brand's default one if none is named.
 
-    Raises InvalidValue if another campaign of the account has the external id.
+    Without Citus a trigger of Postgres does this, and `new` is returned unchanged. `old`: the fields before the edit,
+    None for a new campaign. Raises InvalidValue if another campaign of the account has the external id.
     """
     if not has_citus(connection):
         return new
