@@ -15,6 +15,7 @@ def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: 
     """Enqueues a message for an actor of `QUEUE_OF`, delayed by `delay_ms` milliseconds, and returns it.
 
     Raises NotEnqueued if the broker is unreachable or full, MessageTooLarge, and SettingsError without a broker URL.
+    `delay_ms` None: not delayed.
     """
     return enqueue(actor_name, args, kwargs, delay_ms)
 
@@ -22,7 +23,10 @@ def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: 
 def enqueue(
     actor_name: str, args: Sequence[object], kwargs: Mapping[str, object], delay_ms: int | None = None
 ) -> Message[Any]:
-    """Enqueues a message with the given arguments, within the current trace. Raises the same errors as `send`."""
+    """Enqueues a message with the given arguments, within the current trace. Raises the same errors as `send`.
+
+    `delay_ms` None: not delayed.
+    """
     queue_name = QUEUE_OF[actor_name]
     with tracing.span(f"send {actor_name}", "producer", attributes={"messaging.destination.name": queue_name}):
         traceparent = tracing.traceparent()

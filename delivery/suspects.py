@@ -12,7 +12,7 @@ events that change them, and the place where each state is stored:
     alone     DEATHS_ALLOWED deaths                         dead letter, reason `kills_its_worker`
 
     ordinary  in the queue
-    suspect   in the queue; the option `redelivered` holds its deaths
+    suspect   in the queue; the option `redelivered` counts its deaths
     alone     a row of `suspect_messages` names the worker; it is deleted when the message leaves its queue
 
 «Alone» means: the process works on no other message meanwhile, so no other message is suspected of its death. A worker

@@ -89,7 +89,7 @@ class Progress:
     def of(cls, current: Pass, total: int | None) -> "Progress":
         """The progress of a pass over a brand that had `total` campaigns when counted.
 
-        The total is raised to the number done where campaigns were created since.
+        The total is raised to the number done where campaigns were created since. `total` None: unknown.
         """
         return cls(current.direction, current.done, None if total is None else max(total, current.done))
 

@@ -77,7 +77,7 @@ def _clock() -> DrivenClock | None:
 def _shared_clock(path: Path, starts_at: datetime | None, speed: float) -> DrivenClock:
     """Returns the clock that all processes share through the file `path`.
 
-    The first process with these settings writes the file.
+    The first process with these settings writes the file. `starts_at`: its first moment; None: the real time.
     """
     asked = [starts_at.isoformat() if starts_at else None, speed]
     try:

@@ -62,7 +62,10 @@ def _psycopg_url(value: str | None) -> str | None:
 
 
 def _with_several_hosts(url: str, place: str, hosts: Sequence[str]) -> str:
-    """Moves several hosts from a URL's host part, as libpq writes them, to its query, as SQLAlchemy reads them."""
+    """The URL with its hosts moved from the host part (libpq's form) to the query (SQLAlchemy's form).
+
+    Raises ValueError for an empty host name.
+    """
     if not all(hosts):
         raise ValueError(POSTGRES_EXPECTED)
     before, _, after = url.partition(f"{place}/") if f"{place}/" in url else (url.removesuffix(place), "", "")
@@ -74,7 +77,10 @@ def _with_several_hosts(url: str, place: str, hosts: Sequence[str]) -> str:
 
 
 def _primary_url(value: str | None) -> str | None:
-    """A URL of Postgres that, if it names several hosts, connects to the one that takes writes."""
+    """A URL of Postgres that, if it names several hosts, connects to the one that takes writes; None for None.
+
+    Raises ValueError for another form.
+    """
     url = _psycopg_url(value)
     names = parse_qs(urlsplit(url or "").query)
     if url is None or "," not in names.get("host", [""])[0] or TARGET in names:

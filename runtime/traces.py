@@ -47,7 +47,11 @@ class Traces:
         links: Sequence[str],
         attributes: Mapping[str, str | int],
     ) -> Iterator[object]:
-        """A span around a block, a child of the first sampled parent; of several parents, it has links to all."""
+        """A span around a block, a child of the first sampled parent, or of the first if none is sampled.
+
+        With several parents, it has links to all of them, besides `links`. Without a parent it begins a trace. `kind`:
+        a name of `SpanKind`. `parents`, `links`: headers `traceparent`.
+        """
         contexts = sorted(map(_context_of, parents), key=lambda one: not one.trace_flags.sampled)
         linked = [*(contexts if len(contexts) > 1 else ()), *map(_context_of, links)]
         with self._tracer.start_as_current_span(

@@ -90,7 +90,10 @@ class Master:
         return 0
 
     def _pause(self, child_exits: ChildExits) -> None:
-        """Waits until a child ends, a child may be restarted, a stop is requested or the poll interval passes."""
+        """Waits until a child ends, a child may be restarted, a stop is requested or POLL_SECONDS pass.
+
+        While stopping, waits for a child's end or STOPPING_POLL_SECONDS; returns at once without a child.
+        """
         if self._stopping_since is None:
             empty = (self._not_before[place] for place, child in enumerate(self._children) if child is None)
             starts = min(empty, default=math.inf) - time.monotonic()

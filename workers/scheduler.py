@@ -20,7 +20,7 @@ EVERY_BEAT = (
 )
 EVERY_FEW_BEATS = ("refresh_spend", "roll_up_hours", "generate_monthly_reports", "seal_histories")
 REAL_TIME = frozenset({"check_queue", "import_exports", "maintain_ledger"})
-"""Scheduled actors that a driven clock does not speed up: they look at Redis, files and storage."""
+"""Scheduled actors that a driven clock does not speed up: they check Redis, files and storage."""
 
 QUEUE_AWAY_SECONDS = 2.0
 

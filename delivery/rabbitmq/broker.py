@@ -81,7 +81,7 @@ class SpendgateRabbitBroker(Broker):
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Enqueues a message, delayed by `delay` milliseconds, and returns it once RabbitMQ has written it to disk.
 
-        Raises NotEnqueued, or MessageTooLarge if this process is not a worker.
+        Raises NotEnqueued, or MessageTooLarge if this process is not a worker. `delay` None: not delayed.
         """
         self.declare_queue(message.queue_name)
         if delay is not None:

@@ -126,9 +126,10 @@ class SpendgateBroker(RedisBroker):
         return {queue: messages.age_seconds(waiting.get(queue)) for queue in queues}
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Enqueues a message, delayed by `delay` milliseconds, and returns it.
+        """Enqueues a message, delayed by `delay` milliseconds (None: not delayed), and returns it.
 
-        Raises NotEnqueued, MessageTooLarge if this process is not a worker, and SettingsError without a URL.
+        Raises NotEnqueued if Redis is unreachable or full, MessageTooLarge if this process is not a worker, and
+        SettingsError without a URL.
         """
         if not self.has_url:
             settings().required_queue_url()

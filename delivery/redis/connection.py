@@ -38,7 +38,9 @@ class DedicatedConnection:
         self._polls_until = 0.0
 
     def run(self, name: str, *arguments: Any, watched: Sequence[Read] = ()) -> Any:
-        """Runs the script `name` on this connection and returns its result. Raises redis.RedisError.
+        """Runs the script `name` and returns its result; after an error of this connection, once more through the pool.
+
+        Raises redis.RedisError if that fails too.
 
         `watched`: the commands of `watch`, whose answers it reads in the same round trip if Redis sends notifications.
         """

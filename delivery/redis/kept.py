@@ -72,7 +72,10 @@ class KeptMessages:
         return messages, size_bytes
 
     def replay(self, since: datetime | None) -> Iterator[int]:
-        """Returns those messages to the queue in the order of their acknowledgement; yields the number of each step."""
+        """Returns the messages acknowledged since then (None: all kept) to the queue, in the order of acknowledgement.
+
+        Yields the number of messages of each step.
+        """
         for count, _ in self._pages("REPLAY", since):
             yield count
 

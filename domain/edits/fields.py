@@ -76,7 +76,10 @@ def check_limit(limit_micros: int) -> None:
 
 
 def check_flight(starts_on: date | None, ends_on: date | None) -> None:
-    """Raises InvalidValue for a day outside the calendar, or a flight that ends before it starts."""
+    """Raises InvalidValue for a day outside the calendar, or a flight that ends before it starts.
+
+    A day of None: the flight is open on that side.
+    """
     for field, day in (("starts_on", starts_on), ("ends_on", ends_on)):
         if day is not None and not FIRST_DAY <= day <= LAST_DAY:
             raise InvalidValue(field, f"{day} is not between {FIRST_DAY} and {LAST_DAY}")

@@ -14,7 +14,7 @@ LEAST_OBSERVATIONS: Final = 19
 """Least observations needed: the largest of them then bounds the next one with CONFIDENCE_PERCENT."""
 
 LEAST_DAYS: Final = LEAST_OBSERVATIONS + 1
-"""Least ended days needed to tell when days are complete: one more, because the newest one may still grow."""
+"""Least ended days needed to find when days are complete: one more, because the newest one may still grow."""
 
 AGES: Final = (0, 1, 2, 3, 5, 7, 14, 21, 28)
 """Days after a day's end at which its total is compared with the newest one."""

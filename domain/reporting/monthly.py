@@ -101,11 +101,11 @@ class MonthFacts:
         return self.month.end_day
 
     def spent_by_day(self, campaign_id: int | None) -> dict[date, int]:
-        """Micros by day, for the days of the month that have a counter."""
+        """Micros by day, for the days of the month that have a counter. `campaign_id` None: of the brand."""
         return {day: micros for day, micros in self.days.get(campaign_id, {}).items() if day in self.month}
 
     def spent_in(self, campaign_id: int | None, window: Window) -> int:
-        """Micros spent in the window, at most until the month ends."""
+        """Micros spent in the window, at most until the month ends. `campaign_id` None: of the brand."""
         days = self.days.get(campaign_id, {})
         counted = sum(micros for day, micros in days.items() if day in window)
         if window.first_day >= self.days_from:
