@@ -48,7 +48,7 @@ class Follower:
     """A local copy of the serving feed, kept up to date by a thread; its methods may be called from any thread.
 
     `max_stale_seconds`: the age above which the copy counts as stale. `policy`: a stale copy serves nothing (`stop`)
-    or serves as it last was (`go-on`). `keep`: a file that holds the copy over restarts of this process.
+    or serves as it last was (`go-on`). `keep`: a file that keeps the copy over restarts of this process.
     `on_change`: called after each change, from the follower's thread.
     """
 

@@ -1,6 +1,6 @@
 """CSRF tokens that are masked differently in each answer.
 
-Answers are compressed. If an answer holds a constant secret beside text from the request, its length reveals the secret
+Answers are compressed. If an answer has a constant secret beside text from the request, its length reveals the secret
 byte by byte to an attacker who can trigger requests and see their lengths (BREACH).
 """
 

@@ -8,7 +8,7 @@ FIRST_BACKOFF_SECONDS: Final = 1.0
 
 
 class Poller:
-    """Polls again and again while somebody wants it, and goes on after every error.
+    """Polls again and again while `is_wanted` returns True, and goes on after every error.
 
     `poll`: one poll. `is_wanted`: asked before each poll; the task ends in the step in which it is False, so that
     nobody can join in between. `pause`: waits between two polls. `log_fault`: called with each error; the next poll

@@ -159,7 +159,7 @@ def _server_away(_request: Request, error: Exception) -> Response:
 
 def _database_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError)  # noqa: S101 - the handler's own exception
-    if isinstance(error, DataError):  # a value that no column can hold
+    if isinstance(error, DataError):  # a value that no column can store
         return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "a value cannot be stored")
     if isinstance(error, IntegrityError):
         return answer(HTTPStatus.CONFLICT, "a rule of the database forbids it: it conflicts with another row")

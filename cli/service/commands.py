@@ -160,7 +160,10 @@ def _run_programs(
     seconds: float | None,
     platform_page: str | None,
 ) -> int:
-    """Runs the programs until `stop` is set. `platform_page`: the fake platform's address; None: this is no demo."""
+    """Runs the programs until `stop` is set, or for `seconds`; returns the exit code.
+
+    `seconds` None: no limit. `platform_page`: the fake platform's address; None: this is no demo.
+    """
     demo, port = platform_page is not None, settings().port
     log.info(
         "service.started",

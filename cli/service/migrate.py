@@ -92,7 +92,7 @@ def _known(stored: str) -> list[Revision]:
 
 
 def _place(known: list[Revision], revision: str) -> int:
-    """The number of revisions up to this one, itself included."""
+    """The number of revisions up to this one, itself included. Raises InvalidValue for an unknown revision."""
     ids = [BASE, *(one.id for one in known)]
     if revision not in ids:
         raise InvalidValue("revision", f"{revision} does not exist; the newest is {ids[-1]}")

@@ -152,7 +152,7 @@ class Narrator:
         return footer
 
     def show(self, line: str) -> None:
-        """Prints the sentence of one log line; a line that is not a log event is printed unchanged."""
+        """Prints the sentence of a log event, or nothing if only operators need it; any other line as plain text."""
         try:
             event = json.loads(line)
         except ValueError:

@@ -80,13 +80,16 @@ class SendOutcome:
 
 
 def new_submission() -> PendingReceipts:
-    """Starts a submission without messages. Raises SettingsError without REDIS_URL, since Redis stores receipts."""
+    """A new submission without messages. Raises SettingsError without REDIS_URL, since Redis stores receipts."""
     settings().required_redis_url()
     return PendingReceipts(receipts.new_submission(), clock.now() - MAX_CLOCK_DIFFERENCE)
 
 
 def wait(receipts_left: PendingReceipts, sent: int, seconds: float) -> SendOutcome:
-    """Waits until every message has a receipt or is dead-lettered, at most `seconds`; shows a progress bar."""
+    """Waits until every message has a receipt or is dead-lettered, at most `seconds`; shows a progress bar.
+
+    Returns the outcome.
+    """
     outcome = SendOutcome(sent)
     started = time.monotonic()
     dead_letters_read = started

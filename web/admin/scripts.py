@@ -18,7 +18,7 @@ class MarkedScripts(Extension):
     """Adds the response's nonce to each inline script of a template, and removes inline handlers."""
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        """The template's source, changed before it is compiled."""
+        """The template's source with a nonce on each inline script and attributes in place of inline handlers."""
         del name, filename
         for handler, attribute in _HANDLERS.items():
             source = source.replace(handler, attribute)

@@ -41,8 +41,9 @@ def check(
     set_by_people: Collection[str],
     subject: tuple[str, int],
 ) -> None:
-    """Raises EditedSince if `now` differs from the state in which the form was opened. Call it under the row's lock.
+    """Raises EditedSince if the row was edited since the form was opened. Call it under the row's lock.
 
+    `mark`: the hash in the form. `now`: the row's present values, of which those named in `set_by_people` are compared.
     `subject`: the audit's kind and id of the row.
     """
     if mark != edit_mark(now, set_by_people):

@@ -53,7 +53,7 @@ def list_rejected_events(
     with snapshot() as connection:
         rows = rejected.waiting(connection, after=page.after, limit=page.limit + 1, reason=reason)
     body = Listed[RejectedEvent](**page.of([row._asdict() for row in rows])).model_dump(mode="json")
-    ascii_alone = json.dumps(body)  # an input may hold half of a surrogate pair, which UTF-8 cannot spell
+    ascii_alone = json.dumps(body)  # an input may have half of a surrogate pair, which UTF-8 cannot spell
     return Response(ascii_alone, media_type="application/json", headers=dict(page.response.headers))
 
 

@@ -146,7 +146,7 @@ async def stream_serving(
     """Streams server-sent events; the id of each names the content that the follower has after it.
 
     - `snapshot`: the answer of `/api/serving/`; replaces all that the follower has.
-    - `resumed`: first event if the follower's `Last-Event-ID` is known; what it has still holds.
+    - `resumed`: first event if the follower's `Last-Event-ID` is known; its campaigns are still current.
     - `difference`: `added` and `changed` campaigns, whole, and `removed` ones as `campaign_id` and `change_id`.
     - `beat`: every few seconds; `age_seconds` is how old the server's own data is.
     """

@@ -130,7 +130,10 @@ def _brand(connection: Connection, caller: Caller, brand_id: int | None, campaig
 
 
 def _days(first_day: date | None, last_day: date | None, today: date) -> tuple[date, date]:
-    """The first and last day to read, with defaults. Raises InvalidValue if they are not 1 to MAX_DAYS days."""
+    """The first and last day to read. None for `last_day`: today; for `first_day`: DEFAULT_DAYS days in all.
+
+    Raises InvalidValue if they are not 1 to MAX_DAYS days.
+    """
     last = today if last_day is None else last_day
     first = last - timedelta(days=DEFAULT_DAYS - 1) if first_day is None else first_day
     if not first <= last < first + timedelta(days=MAX_DAYS):

@@ -23,7 +23,8 @@ def day_chart(
     """Today's spend by hour, with an even pace and the mean, least and most spend of the same weekday in earlier weeks.
 
     `hours`: spend in micros by day and local hour, rolled up every few minutes. The current hour also gets the spend
-    since then: the day's counter `counted_micros` less all `hours` of today.
+    since then: the day's counter `counted_micros` less all `hours` of today. `limit_micros`: the daily limit; None: no
+    even pace.
     """
     now = at.astimezone(zone).hour
     spent = [hours.get(today, {}).get(hour, 0) for hour in HOURS]

@@ -85,6 +85,7 @@ def pace_of(
     """The pace of the period's window that contains `at` in the zone. The budgets `limits` cap the projected spend.
 
     `serves`: whether anything still spends; if not, there is no projection. `period` must not be `lifetime`.
+    `limit_micros` None: no limit.
     """
     today = local_day(at, zone)
     window = window_of(period, today)

@@ -33,7 +33,7 @@ def card_of_brand(connection: Connection, brand_id: int, at: datetime) -> list[d
 def summary(connection: Connection, at: datetime, offset: int, limit: int) -> dict[str, Any] | None:
     """At most `limit` connected accounts after the first `offset`, and figures of all of them; None if none is left.
 
-    `read`: how long ago the account was read that was read least recently.
+    `read`: the age of the oldest of the accounts' last reads, in words.
     """
     rows = seen.accounts(connection, at, offset=offset, limit=limit)
     if not rows:

@@ -141,7 +141,7 @@ def report_page(request: Request, person: Viewer, brand_id: int, month: str, ver
 def _report(brand_id: int, month: str, version: int | None) -> tuple[dict[str, Any], int]:
     """The report in the given or latest version, and the latest version's number. Generates one if none is stored.
 
-    Raises InvalidValue for an unknown brand, month or version.
+    Raises InvalidValue for an unknown brand, month or version. `version` None: the latest.
     """
     first_day = month_named(month)
     with snapshot() as connection:

@@ -199,7 +199,10 @@ class Feed:
         await self._select(board, keys)
 
     async def _refreshed(self, board: Board, brand_ids: frozenset[int] | None) -> Differences:
-        """The differences that a finished refresh found, but for campaigns that were read again since it began."""
+        """The differences that a finished refresh found, but for campaigns that were read again since it began.
+
+        Empty while none has finished. `brand_ids`: the brands of the followers; None: all.
+        """
         if self._refresh is None or not self._refresh.done():
             return {}
         finished, self._refresh = self._refresh, None

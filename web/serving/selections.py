@@ -27,7 +27,7 @@ class Key(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A step of one selection: rows as they are afterwards (None: removed), and the event that tells it."""
+    """A step of one selection: rows as they are afterwards (None: removed), and the event that says so."""
 
     rows: Differences
     marks: int
@@ -71,7 +71,7 @@ class Selection:
         return _id(self.epoch, self.marks)
 
     def difference(self, rows: Differences, change_ids: Mapping[int, int]) -> Difference | None:
-        """The step that makes these rows of the selection hold; None if they hold already."""
+        """The step after which the selection has these rows; None if it has them already."""
         changing = {key: row for key, row in rows.items() if self.rows.get(key) != row}
         if not changing:
             return None

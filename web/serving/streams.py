@@ -23,8 +23,8 @@ async def events(
 ) -> AsyncIterator[Encoded]:
     """The events for a follower whose content has the id `last_event_id`, until its key ends or the process stops.
 
-    Begins with `resumed` if the content is still known, else with `snapshot`. A follower that reads so slowly that the
-    differences it misses are gone gets a snapshot again.
+    Begins with `resumed` if the content is still known, else, and for None, with `snapshot`. A follower that reads so
+    slowly that the differences it misses are gone gets a snapshot again.
     """
     is_over = feed.is_over
     async with feed.joined(key):

@@ -107,7 +107,7 @@ class BrandView(View):
         return super().can_access_field(request, field, action)
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Creates an enabled brand and its audit entry in one commit. It has no campaign to enforce yet."""
+        """Creates an enabled brand and its audit entry in one commit, without enforcement; returns its row."""
 
         def work(edit: Edit) -> int:
             make = partial(

@@ -118,7 +118,7 @@ def _read(upload: Upload, options: ReadOptions) -> Reading:
 
 
 def _check_time(reading: Reading, upload: Upload, options: ReadOptions) -> None:
-    """Raises InvalidValue if nothing but the moment of the upload tells when the figures were true."""
+    """Raises InvalidValue if only the time of the upload dates the figures."""
     if upload.modified_at is None and options.as_of is None and reading.as_of == upload.uploaded_at:
         raise InvalidValue("as_of", NO_TIME)
 
@@ -147,7 +147,7 @@ def options_of(query: Mapping[str, str]) -> ReadOptions:
 
 
 def target_of(query: Mapping[str, str]) -> Target:
-    """The brand and account into which the form wants the file imported, with the zone and currency of a new brand."""
+    """The brand and account into which the form imports the file, with the zone and currency of a new brand."""
     texts = {
         name: query.get(name, "").strip() or None for name in ("brand", "time_zone", "brand_currency", "account_id")
     }

@@ -33,7 +33,10 @@ def _tags(header: str) -> list[str]:
 
 
 def check_match(if_match: str | None, etag: str) -> None:
-    """Raises Problem (412) if the row was edited since the caller read it. Call it under the brand's lock."""
+    """Raises Problem (412) if the row was edited since the caller read it. Call it under the brand's lock.
+
+    `if_match`: the header; None: the caller does not ask for the check.
+    """
     if if_match is None or "*" in _tags(if_match):
         return
     if _mark_of_edits(etag) not in {_mark_of_edits(tag) for tag in _tags(if_match)}:
