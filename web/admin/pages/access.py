@@ -146,7 +146,7 @@ class UserView(OwnersView):
             raise
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Creates a user. If no password was typed, generates one and shows it once."""
+        """Creates a user. If no password was typed, generates one and shows it once. Returns its row."""
         typed = data["password"]
         password = typed or access.new_password()
         _remove_passwords(data)
@@ -160,7 +160,10 @@ class UserView(OwnersView):
         return await self.find_by_pk(request, user_id)
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Changes role, disabled state and password; each change signs the user out. Shows a made password once."""
+        """Changes role, disabled state and password; each change signs the user out. Shows a made password once.
+
+        Returns its row.
+        """
         user = await self.find_by_pk(request, pk)
         password = access.new_password() if data["make_password"] else data["new_password"]
         _remove_passwords(data)
@@ -235,7 +238,10 @@ class KeyView(OwnersView):
         return False
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Creates a key and shows it once. Raises FormValidationError for an invalid number of days or brand."""
+        """Creates a key and shows it once. Raises FormValidationError for an invalid number of days or brand.
+
+        Returns its row.
+        """
         days = data["expires_days"]
         if days is not None and not 1 <= days <= MAX_DAYS:
             raise FormValidationError({"expires_days": f"is not between 1 and {MAX_DAYS}"})

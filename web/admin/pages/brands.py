@@ -122,7 +122,10 @@ class BrandView(View):
         return await self.find_by_pk(request, await self.write(request, work))
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Changes the brand's fields and enforces its campaigns in one commit, once the effect is confirmed."""
+        """Changes the brand's fields and enforces its campaigns in one commit, once the effect is confirmed.
+
+        Returns its row.
+        """
         names = ("name", "configured_status", *FIXED_FIELDS)
         changes = {name: data[name] for name in names if name in data}
 

@@ -126,7 +126,7 @@ class BudgetView(View):
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
         """Creates a budget and enforces its brand in one commit, once the effect is confirmed.
 
-        Refuses a period that has a budget already. Warns if the limit is spent already.
+        Refuses a period that has a budget already. Warns if the limit is spent already. Returns its row.
         """
         period = data["period"]
 
@@ -150,7 +150,8 @@ class BudgetView(View):
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Changes the limit, for the whole current window, and enforces the brand, once the effect is confirmed.
 
-        Keeps the stored limit to the micro if the text is as it was shown. Warns if the limit is spent already.
+        Keeps the stored limit to the micro if the text is as it was shown. Warns if the limit is spent already. Returns
+        its row.
         """
         row = await self.find_by_pk(request, pk)
         key, typed = key_of(row), data["limit_micros"].strip()

@@ -128,7 +128,7 @@ class CampaignView(View):
         request.state.serves_again = serves_again
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Creates an enabled campaign and enforces its brand in one commit, without a confirmation."""
+        """Creates an enabled campaign and enforces its brand in one commit, without a confirmation. Returns its row."""
         brand_id = as_id(data["brand"]) or 0
         facts: dict[str, Any] = {
             name: data[name] or None for name in ("platform", "external_id", "starts_on", "ends_on")
@@ -141,7 +141,10 @@ class CampaignView(View):
         return await self.find_by_pk(request, await self.write(request, work))
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Changes the campaign's fields and enforces its brand in one commit, once the effect is confirmed."""
+        """Changes the campaign's fields and enforces its brand in one commit, once the effect is confirmed.
+
+        Returns its row.
+        """
         changes = {name: data[name] or None for name in CAMPAIGN_FIELDS if name in data}
 
         def work(edit: Edit) -> None:

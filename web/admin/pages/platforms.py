@@ -159,7 +159,7 @@ class PlatformView(View):
         """Connects the account in the given mode. An account that is connected already keeps its mode.
 
         Raises FormValidationError unless the form has either a login or a reference, and for another mode of an account
-        that is connected already.
+        that is connected already. Returns its row.
         """
         typed, reference = _take_login(data), data.get("credentials") or ""
         if bool(typed) == bool(reference):
@@ -182,7 +182,10 @@ class PlatformView(View):
         return await self.find_by_pk(request, made)
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Changes the mode, once its effect is confirmed; for owners also the login and the manager account."""
+        """Changes the mode, once its effect is confirmed; for owners also the login and the manager account.
+
+        Returns its row.
+        """
         typed, row = _take_login(data), await self.find_by_pk(request, pk)
         changes: dict[str, Any] = {"mode": data["mode"]}
         if may_manage_access(request):
