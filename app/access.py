@@ -172,7 +172,7 @@ def _hashing_slot() -> Iterator[None]:
 def sign_in(email: str, password: str, *, remember: bool = False) -> Session | None:
     """Starts a session; None if the address is unknown, the login disabled, or the password wrong.
 
-    Raises HashingBusy.
+    Raises HashingBusy if too many passwords are being hashed.
     """
     with snapshot() as connection:
         login = access.credentials(connection, email.strip().lower())

@@ -49,7 +49,8 @@ def request(
 
     Follows no redirect and uses no proxy of the environment. `seconds`: for everything, name lookup excepted.
     `address`: the IP address to connect to; None: looks the URL's host up. Certificate and Host header stay those of
-    the URL. `body`: `content`, `json`, `data` and `params` as httpx takes them. Raises NoAnswer.
+    the URL. `body`: `content`, `json`, `data` and `params` as httpx takes them. Raises NoAnswer without a complete
+    answer.
     """
     ends_at = time.monotonic() + seconds
     timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))

@@ -53,10 +53,10 @@ def start_options() -> str:
 
 
 def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
-    """Finds out whether a new connection has the limits, and Citus, in one round trip.
+    """Stores for a new connection whether it has the limits of `limits`, and whether its server has Citus.
 
-    Prepares no statement with a connection that has not the limits. To Citus, it sends values within statements: Citus
-    finds shards by them, and refuses some statements with parameters.
+    One round trip. A connection without the limits is behind a pooler: it prepares no statement. To Citus values are
+    sent within the statements, because Citus finds shards by them, and refuses some statements with parameters.
     """
     driver.autocommit = True
     declared, record.info[HAS_CITUS] = driver.execute(DECLARED, [KEEPS_HEADROOM]).fetchone()

@@ -23,9 +23,9 @@ def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: 
 def enqueue(
     actor_name: str, args: Sequence[object], kwargs: Mapping[str, object], delay_ms: int | None = None
 ) -> Message[Any]:
-    """Enqueues a message with the given arguments, within the current trace. Raises the same errors as `send`.
+    """Enqueues a message with the given arguments, within the current trace.
 
-    `delay_ms` None: not delayed.
+    Raises NotEnqueued, MessageTooLarge and SettingsError. `delay_ms` None: not delayed.
     """
     queue_name = QUEUE_OF[actor_name]
     with tracing.span(f"send {actor_name}", "producer", attributes={"messaging.destination.name": queue_name}):
@@ -41,10 +41,16 @@ def enqueue(
 
 
 def send_events(events: Sequence[object], **options: object) -> None:
-    """Enqueues spend events; `options` are the fields of `MessageOptions`. Raises the same errors as `send`."""
+    """Enqueues spend events; `options` are the fields of `MessageOptions`.
+
+    Raises NotEnqueued, MessageTooLarge and SettingsError.
+    """
     enqueue("ingest_spend", (), {"events": events, **options})
 
 
 def send_totals(totals: Sequence[object], **options: object) -> None:
-    """Enqueues reported totals; `options` are the fields of `MessageOptions`. Raises the same errors as `send`."""
+    """Enqueues reported totals; `options` are the fields of `MessageOptions`.
+
+    Raises NotEnqueued, MessageTooLarge and SettingsError.
+    """
     enqueue("ingest_reported_totals", (), {"totals": totals, **options})

@@ -35,7 +35,7 @@ class Standing:
 
 
 def is_reached(desired: Desired, confirmed: Confirmed) -> bool:
-    """Whether the platform has the desired status. A removed campaign spends nothing, as a paused one."""
+    """Whether the platform has the desired status. A removed campaign counts as paused, because it spends nothing."""
     if desired is Desired.INACTIVE:
         return confirmed in {Confirmed.PAUSED, Confirmed.REMOVED}
     return confirmed is Confirmed.ENABLED

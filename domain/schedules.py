@@ -194,7 +194,10 @@ def _weekdays(first: str, last: str | None) -> Sequence[int]:
 
 
 def weekday(word: str) -> int:
-    """The weekday's number by at least three of its first letters: 1 for `Mon` or `Monday`. Raises InvalidValue."""
+    """The weekday's number by at least three of its first letters: 1 for `Mon` or `Monday`.
+
+    Raises InvalidValue for another word.
+    """
     for number, name in enumerate(WEEKDAYS, start=1):
         if len(word) >= 3 and name.lower().startswith(word.lower()):
             return number

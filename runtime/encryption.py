@@ -37,7 +37,7 @@ def is_current(kept: str) -> bool:
 
 
 def re_encrypted(kept: str) -> str:
-    """The text encrypted with the first key. Raises as `decrypted` does."""
+    """The text encrypted with the first key. Raises SettingsError if no key decrypts it."""
     return encrypted(decrypted(kept))
 
 

@@ -70,7 +70,10 @@ class Repeats(logging.Filter):
             self._end(event)
 
     def _end_later(self, event: str, seconds: float) -> None:
-        """Ends the window by a thread, which exists only while lines are left out: the master of workers forks."""
+        """Ends the window by a thread after `seconds`.
+
+        The thread exists only while lines are left out, because the master of workers forks.
+        """
         timer = threading.Timer(seconds, self._end, [event])
         timer.daemon = True
         timer.start()

@@ -149,7 +149,10 @@ def acknowledge(alert_ids: Iterable[int], edit: Edit, *, take_back: bool = False
 
 
 def set_thresholds(brand_id: int, percents: Sequence[int], edit: Edit) -> tuple[int, ...]:
-    """Sets the thresholds of a brand's budgets, in percent; returns them in order. Raises InvalidValue."""
+    """Sets the thresholds of a brand's budgets, in percent; returns them in order.
+
+    Raises InvalidValue for an unknown brand and for percents that are not allowed.
+    """
     checked = checked_thresholds(percents)
 
     def work(connection: Connection) -> None:

@@ -111,7 +111,8 @@ def count_batches(
     """Validates the batches' events, counts each once, and enforces brands that they moved across a limit.
 
     Returns a result for each batch; the first one has the changes of all. `only_brand_id`: the only brand whose
-    campaigns the senders may name; None: all brands. Raises spend.SomeAlreadyStored and StaleRead.
+    campaigns the senders may name; None: all brands. Raises spend.SomeAlreadyStored, and StaleRead for a repetition of
+    the transaction.
     """
     at = clock.now()
     attempt = attempt or Attempt()
@@ -202,8 +203,8 @@ def count_totals(
 ) -> list[Counted]:
     """Turns the reported totals of the only batch into events for their differences, counts and enforces them.
 
-    `only_brand_id`: the only brand whose campaigns the senders may name; None: all brands. Raises
-    spend.SomeAlreadyStored and StaleRead.
+    Returns one result. `only_brand_id`: the only brand whose campaigns the senders may name; None: all brands. Raises
+    spend.SomeAlreadyStored, and StaleRead for a repetition of the transaction.
     """
     (batch,) = batches
     at = clock.now()

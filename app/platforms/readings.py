@@ -123,7 +123,10 @@ def spans(days: Days, most: int) -> Iterator[Days]:
 
 
 def _without_moved(plan: Plan) -> Plan:
-    """The plan without external ids that moved between brands of different days: either brand's days may be meant."""
+    """The plan without external ids of campaigns of brands with different days, and with a sentence about them.
+
+    An id that moved between such brands could be read by either brand's days.
+    """
     groups = [plan.by_days, *plan.by_hours.values()]
     counts = Counter(name for group in groups for name in {one.external_id for one in group})
     moved = {name for name, count in counts.items() if count > 1}

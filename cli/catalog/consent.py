@@ -25,7 +25,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the edit woul
 
 Work = Callable[[Connection], object]
 Make = Callable[[Agree], Confirmable]
-"""Makes an edit if its effect is agreed to, and returns the effect. Raises Unconfirmed."""
+"""Makes an edit if its effect is agreed to, and returns the effect; else raises Unconfirmed and makes none."""
 
 
 def confirm_and_edit(work: Work, brand_id: int, done: str, *, yes: bool, dry_run: bool) -> None:

@@ -133,7 +133,10 @@ def _currency(code: str | None) -> str | None:
 
 
 def _planned(reading: Reading, file: Path, target: Target, modified_at: datetime, *, may_be_away: bool) -> Plan | None:
-    """Returns the plan; None if no database answers and `may_be_away`. Raises InvalidValue and SettingsError."""
+    """Returns the plan; None if no database answers and `may_be_away`.
+
+    Raises InvalidValue for a reading that cannot be imported, and without a database SettingsError or DBAPIError.
+    """
     try:
         return plan(reading, file.name, target, modified_at)
     except (SettingsError, DBAPIError):

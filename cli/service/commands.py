@@ -275,7 +275,7 @@ def _port() -> int:
 
 
 def _free_port(port: int) -> int:
-    """Returns the port if it is free, or for 0 any free port. Raises PortInUse."""
+    """Returns the port if it is free, or for 0 any free port. Raises PortInUse if it is not free."""
     sockets = addresses.listening_sockets(settings().host, port)
     try:
         free_port: int = sockets[0].getsockname()[1]

@@ -101,7 +101,7 @@ class SpendgateRabbitBroker(Broker):
         return message
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> RabbitConsumer:
-        """Returns a consumer of a queue. Raises BrokerConnectionError."""
+        """Returns a consumer of a queue. Raises BrokerConnectionError if RabbitMQ is unreachable."""
         return RabbitConsumer(self.parameters, self.actors, queue_name, prefetch, timeout)
 
     def ping(self) -> None:

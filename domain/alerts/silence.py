@@ -34,7 +34,7 @@ def hour_of(at: datetime) -> int:
 
 
 def hour_starts_at(hour: int) -> datetime:
-    """The first instant of the hour with this number, as `hour_of` counts."""
+    """The first instant of the hour with this number, which counts the hours since 1970."""
     return EPOCH + hour * HOUR
 
 

@@ -45,7 +45,10 @@ def checked_name(name: str) -> str:
 
 
 def checked_platform(text: str | None) -> str | None:
-    """Returns the platform's name as `canonical_or_lower` does, or None. Raises as `checked_external_name` does."""
+    """The platform's canonical name, or the text in lower case if it is unknown; None for None.
+
+    Raises InvalidValue for an empty text, one over MAX_TEXT characters, and characters that `domain.text` forbids.
+    """
     checked = checked_external_name("platform", text)
     return checked_external_name("platform", canonical_or_lower(checked)) if checked else None
 

@@ -41,8 +41,8 @@ STRICT_TRANSPORT: Final = f"max-age={365 * 86_400}"
 class RequestLines:
     """Gives each request an id (X-Request-ID; the caller's own if it is well-formed) and logs `http.request`.
 
-    Answers uncaught errors with `failed`, so that their responses have the id and the headers too; raises them again if
-    the response has begun.
+    Answers uncaught errors by the function `failed`, so that their responses have the id and the headers too; raises
+    them again if the response has begun.
     """
 
     def __init__(self, app: ASGIApp, failed: Callable[[Request, Exception], Response]) -> None:

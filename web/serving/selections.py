@@ -138,7 +138,10 @@ class Board:
         }
 
     def steps(self, rows: Differences, change_ids: Mapping[int, int]) -> list[Step]:
-        """The steps of all selections that make these rows hold. Changes nothing, so it may run in another thread."""
+        """The steps of all selections after which they have these rows.
+
+        Changes nothing, so it may run in another thread.
+        """
         by_key: dict[Key, Differences] = {}
         for campaign_id, row in rows.items():
             before = self.rows.get(campaign_id)

@@ -51,9 +51,9 @@ def split_dates(found: Sequence[Heading], below: Iterator[Sequence[str]]) -> lis
 
 
 def with_dates(found: Sequence[Heading], splits: Sequence[Split]) -> list[Heading]:
-    """The headings, with the date's meaning for the year's column, and none for the month's and the day's.
+    """The headings, where the year's column has the date's meaning, and the month's and the day's have none.
 
-    Their rank is 1, that of a period's beginning, whose end must be the same day.
+    These get rank 1, the rank of a heading that names the beginning of a period.
     """
     meanings = {place: None for one in splits for place in one.places} | {one.places[0]: one.meaning for one in splits}
     return [one._replace(meaning=meanings[one.place], rank=1) if one.place in meanings else one for one in found]

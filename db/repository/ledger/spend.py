@@ -166,7 +166,11 @@ def _count_and_lock(
 
 
 def _wait_for_brands(connection: Connection, timeouts: LockTimeouts) -> Query:
-    """The query that sets the timeout for locks on brands. Shards of Citus get the full timeout: it sends constants."""
+    """The query that sets the lock timeout for rows of brands.
+
+    On Postgres alone the timeout is less the transaction's duration so far. Citus sends its shards constants only, so
+    they get the full timeout.
+    """
     if has_citus(connection):
         return local_setting(connection, "lock_timeout", str(timeouts.brands_ms))
     return WAIT_FOR_BRANDS, timeouts._asdict()

@@ -18,7 +18,10 @@ KEEP = text("""
 
 
 def is_continued(connection: Connection, account: int) -> bool:
-    """Whether the account was read in the present epoch, or never in one, and its mode was not `off` since."""
+    """Whether the account's statuses were read in the present epoch, and its mode was not `off` since.
+
+    True too if no read was ever stored.
+    """
     stored: str | None = connection.scalar(EPOCH, {"id": account})
     return stored is None or stored == feed.epoch(connection)
 

@@ -170,7 +170,10 @@ def tally(connection: Connection, at: datetime) -> list[Tally]:
 
 
 def usages(connection: Connection, at: datetime) -> dict[str, int]:
-    """The highest percentage of a quota of its own that an account has used, by platform, said in USAGE_WINDOW."""
+    """The highest percentage of its own quota that an account has used, by platform.
+
+    By reports of the platforms within USAGE_WINDOW before `at`.
+    """
     return {row[0]: row[1] for row in connection.execute(USAGES, {"since": at - USAGE_WINDOW})}
 
 

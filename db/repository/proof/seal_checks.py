@@ -56,7 +56,10 @@ _FOUND: Final = """
 
 
 def _changed_rows(history: History) -> TextClause:
-    """Of a seal whose rows are past the retention, no row may be left or have come back."""
+    """The statement that lists seals whose rows were altered or deleted.
+
+    Of a seal whose rows are past the retention, also those of which a row is left or has come back.
+    """
     names = {"table": history.table, "row": history.row, "of_seal": history.of_seal}
     first, found = "", _FOUND.format(**names)
     if history.is_by_brand:

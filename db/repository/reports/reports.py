@@ -138,7 +138,7 @@ def first_stored(connection: Connection, brand_id: int, month: date, at: datetim
 
 
 def last_version(connection: Connection, brand_id: int, month: date) -> int:
-    """The number of the month's last version, 0 if there is none. Counts versions that `stored` ignores too."""
+    """The number of the month's last version, 0 if there is none. Counts versions of a clock that ran ahead too."""
     version: int = connection.scalars(LAST_VERSION, {"brand_id": brand_id, "month": month}).one()
     return version
 

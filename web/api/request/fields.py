@@ -18,7 +18,7 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def _line(text: str) -> str:
-    """Validates a name that every column, log and page can hold. Raises ValueError."""
+    """The text, if it is a name that every column, log and page can show. Raises ValueError if it is not."""
     return _checked(checked_name, text)
 
 
