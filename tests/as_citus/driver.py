@@ -1,6 +1,6 @@
 """Lets psycopg answer as it does with Citus, on plain Postgres: refuses what Citus refuses, and changes its errors.
 
-- Brands lie on SHARDS shards, by id, and the tables of `SPREAD` with them.
+- Brands lie on several shards, by id, and the tables of `SPREAD` with them.
 - A statement locks rows of one shard, and writes none in a WITH.
 - A setting reaches the shards by SET LOCAL alone.
 - An error of a shard has the SQLSTATE XX000, no table, and the number of the shard behind a constraint's name.
@@ -28,7 +28,7 @@ AWAY: Final = "connection to the remote node node-2:5432 failed with the followi
 
 SHARD_OF: Final = f"""
     CREATE FUNCTION get_shard_id_for_distribution_column(name text, brand_id bigint) RETURNS bigint LANGUAGE sql
-    AS 'SELECT {FIRST} + mod(brand_id, {SHARDS})'
+    AS 'SELECT {FIRST} + mod(brand_id, {{}})'
 """
 
 SPREAD: Final = {
@@ -45,9 +45,9 @@ SETS: Final = re.compile(r"set_config\(")
 Sent = tuple[str, Mapping[str, Any]]
 
 
-def shard_of(brand_id: int) -> int:
-    """The shard of the brand."""
-    return FIRST + brand_id % SHARDS
+def shard_of(brand_id: int, shards: int = SHARDS) -> int:
+    """The shard of the brand, of so many."""
+    return FIRST + brand_id % shards
 
 
 def tables_in(statement: str) -> set[str]:
@@ -55,20 +55,21 @@ def tables_in(statement: str) -> set[str]:
     return set(re.findall(r"\w+", re.sub(r"'[^']*'", "", statement))) & Base.metadata.tables.keys() & SPREAD
 
 
-def shards_in(statement: str, parameters: Mapping[str, Any]) -> set[int]:
-    """The shards of the brands in any of the statement's parameters."""
+def shards_in(statement: str, parameters: Mapping[str, Any], shards: int = SHARDS) -> set[int]:
+    """The shards, of so many, of the brands in any of the statement's parameters."""
     found: set[int] = set()
     for name in re.findall(r"%\((\w*brands?(?:_ids?)?)\)s", statement):
         value = parameters[name]
         ids = re.findall(r"\d+", value) if isinstance(value, str) else value if isinstance(value, list) else [value]
-        found |= {shard_of(int(brand_id)) for brand_id in ids if brand_id is not None}
+        found |= {shard_of(int(brand_id), shards) for brand_id in ids if brand_id is not None}
     return found
 
 
 class Driver:
     """Records the shards that each transaction wrote. `away`: shards whose server does not answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, shards: int) -> None:
+        self.shards = shards
         self.written: list[set[int]] = []
         self.away: set[int] = set()
         self._open: defaultdict[int, set[int]] = defaultdict(set)
@@ -83,7 +84,7 @@ class Driver:
             raise AssertionError(f"set_config reaches no shard: {statement}")
         if not tables_in(statement):
             return
-        shards = shards_in(statement, parameters)
+        shards = shards_in(statement, parameters, self.shards)
         if shards & self.away:
             raise error_of("08006", AWAY)
         if LOCKS.search(statement) and len(shards) != 1:
@@ -114,10 +115,10 @@ def of_shard(error: psycopg.Error) -> psycopg.Error:
 
 
 @contextmanager
-def as_citus(world: World, engine: Engine) -> Iterator[Driver]:
-    """Makes the connections of the engine answer as those of Citus do."""
-    world.execute(SHARD_OF)
-    driver = Driver()
+def as_citus(world: World, engine: Engine, shards: int) -> Iterator[Driver]:
+    """Makes the connections of the engine answer as those of Citus do, with brands on so many shards."""
+    world.execute(SHARD_OF.format(shards))
+    driver = Driver(shards)
     execute, leave, copy = psycopg.Cursor.execute, psycopg.Pipeline.__exit__, psycopg.Cursor.copy
 
     def is_ours(connection: Any) -> bool:
