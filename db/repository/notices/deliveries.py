@@ -17,6 +17,8 @@ _SPREAD = """
         SELECT id, brand_id, campaign_id, status_change_id FROM webhook_deliveries AS delivery
         WHERE {condition}
     ), status_changes AS MATERIALIZED (
+        SELECT * FROM status_changes WHERE (brand_id, id) IN (SELECT brand_id, status_change_id FROM due)
+        UNION
         SELECT * FROM status_changes
         WHERE (brand_id, campaign_id) IN (SELECT brand_id, campaign_id FROM due)
             AND id >= (SELECT min(status_change_id) FROM due)
