@@ -193,7 +193,8 @@ def _make_template() -> None:
     for role, url in made.items():
         split = urlsplit(url)
         _logins[role] = split.username or "", split.password or ""
-    _compact(os.environ["DATABASE_URL"])
+    if not citus.is_used():
+        _compact(os.environ["DATABASE_URL"])
     os.environ["DATABASE_URL"] = UNREACHABLE
     settings.cache_clear()
 
