@@ -69,6 +69,15 @@ COLUMNS_HERE: Final = """
     SELECT relname, array_agg(attname::text) FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
     WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(%s) AND attnum > 0 GROUP BY relname
 """
+# The sequences of ids, where Citus plans some inserts: unlike Postgres, it needs a privilege to take an id for them.
+SEQUENCES_HERE: Final = """
+    SELECT pg_class.relname, sequence.relname FROM pg_depend
+    JOIN pg_class ON pg_class.oid = refobjid JOIN pg_class AS sequence ON sequence.oid = objid
+    WHERE deptype = 'i' AND sequence.relkind = 'S' AND pg_class.relname = ANY(%s)
+        AND pg_class.relnamespace = current_schema()::regnamespace
+        AND EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')
+    ORDER BY 1
+"""
 PRIVILEGE: Final = re.compile(r"(\w+)(?: \(([^)]*)\))?")
 
 RETENTION_KNOWN: Final = "SELECT to_regprocedure('ledger_retention_months()') IS NOT NULL"
@@ -195,6 +204,9 @@ def grants(driver: Driver, roles: list[DatabaseRole]) -> Iterator[Composed]:
             privileges = _on_existing_columns(TABLES[role].get(table, ""), columns[table])
             if privileges:
                 yield SQL("GRANT {} ON {} TO {}").format(SQL(privileges), Identifier(table), name)
+        for table, sequence in driver.execute(SEQUENCES_HERE, [tables]):
+            if "INSERT" in TABLES[role].get(table, ""):
+                yield SQL("GRANT USAGE ON SEQUENCE {} TO {}").format(Identifier(sequence), name)
         for function in FUNCTIONS[role]:
             if function.partition("(")[0] in functions:
                 yield SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(SQL(function), name)
