@@ -1,11 +1,13 @@
 """Settings of a process, read once from the environment, `.env` and the embedded servers' file, and then frozen."""
 
+import os
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.setting_types import (
@@ -27,6 +29,7 @@ from runtime.setting_types import (
 BAD_SETTINGS_EXIT = 2
 ENV_FILE = Path(".env")
 SERVERS_FILE = "servers"
+DEMO_FILE = "demo-env"
 EMBEDDED_SETTINGS = {"database_url", "redis_url", "encryption_keys", "clock_start", "clock_speed"}
 
 
@@ -289,18 +292,33 @@ def embedded_env(home: Path, name: str = "env") -> dict[str, str]:
 
 
 def embedded_settings(home: Path, name: str = "env") -> dict[str, Any]:
-    """Returns the URLs, keys and the driven clock of running embedded servers; empty if they do not run.
+    """Returns the URLs, keys and the driven clock of running embedded servers, and settings of a running demo.
+
+    Empty if they do not run.
 
     Raises SettingsError if the file has other content.
     """
-    env = embedded_env(home, name)
+    env, demo = embedded_env(home, name), embedded_env(home, DEMO_FILE)
     if "DATABASE_URL" not in env:
         return {}
     try:
-        known = Settings.model_validate({**env, "SPENDGATE_HOME": home})
+        known = Settings.model_validate({**env, **demo, "SPENDGATE_HOME": home})
     except ValidationError as error:
         raise SettingsError(f"SPENDGATE_HOME: {home / name}: {_first_line(error)}") from None
-    return known.model_dump(include=EMBEDDED_SETTINGS)
+    of_demo = {field for field, info in Settings.model_fields.items() if _name_of(info) in demo}
+    return known.model_dump(include=EMBEDDED_SETTINGS | of_demo)
+
+
+def _name_of(field: FieldInfo) -> str | None:
+    """The name of the setting's variable."""
+    alias = field.validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else None
+
+
+def variable(name: str) -> str | None:
+    """The value of the variable in this process, else the one that a running demo gives to commands; None if unset."""
+    given = os.environ.get(name)
+    return embedded_env(environment_settings().home, DEMO_FILE).get(name) if given is None else given
 
 
 def is_embedded(read: Settings) -> bool:

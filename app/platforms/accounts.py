@@ -1,7 +1,6 @@
 """Credentials of platform accounts, read by reference at each use: stored only encrypted, never logged or shown."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,7 @@ from db.engine import transaction
 from db.repository.platforms import kept_credentials
 from domain.errors import InvalidValue
 from runtime import encryption
-from runtime.settings import SettingsError
+from runtime.settings import SettingsError, variable
 
 KEPT: Final = "kept"
 """The reference of credentials that the database keeps encrypted."""
@@ -61,7 +60,7 @@ def credentials_at(reference: str, account: int = 0) -> Credentials:
         return Credentials(reference, secrets_in(_kept(account), "the kept credentials"))
     if kind == "file":
         return Credentials(reference, secrets_in(_content(Path(place)), reference))
-    content = os.environ.get(place)
+    content = variable(place)
     if content is None:
         raise InvalidValue("credentials", f"the variable {place} is not set in this process")
     return Credentials(reference, secrets_in(content, reference))

@@ -16,7 +16,8 @@ from cli.service.demo_brands import BRANDS, DemoBrand, past_spend
 from domain.money import MICROS_PER_UNIT
 from domain.periods import Period, local_day, time_zone
 from runtime import clock
-from runtime.settings import settings
+from runtime.embedded.home import write_private
+from runtime.settings import DEMO_FILE, settings
 from runtime.signals import Stop
 
 PLATFORM: Final = "google_ads"
@@ -41,7 +42,7 @@ CREDIT_EVERY: Final = 75
 
 @contextmanager
 def fake_platform(stop: Stop, home: Path) -> Iterator[str]:
-    """Serves the fake platform during the block and yields its URL; this process and its children then use it.
+    """Serves the fake platform during the block and yields its URL; this process, its children and commands use it.
 
     The platform's state is stored in `home`, so that the next run continues with it. Sets `stop` at the end.
     """
@@ -49,7 +50,9 @@ def fake_platform(stop: Stop, home: Path) -> Iterator[str]:
     if not load(platform, path) and settings().clock_speed == 1:
         _add_past(platform)
     with serving(platform) as url:
-        os.environ.update(_variables(platform, url))
+        variables = _variables(platform, url)
+        os.environ.update(variables)
+        write_private(home / DEMO_FILE, "".join(f"{name}={value}\n" for name, value in variables.items()))
         settings.cache_clear()
         ticking = threading.Thread(target=_tick, args=(stop, platform, path), daemon=True)
         ticking.start()
@@ -58,6 +61,7 @@ def fake_platform(stop: Stop, home: Path) -> Iterator[str]:
         finally:
             stop.set()
             ticking.join()
+            (home / DEMO_FILE).unlink(missing_ok=True)
 
 
 def demo_platform() -> FakePlatform:

@@ -34,10 +34,10 @@ from runtime.embedded.home import (
 )
 from runtime.embedded.placement import OWN_SERVERS, PLACE_PREFIX, EmbeddedError, server_account
 from runtime.embedded.programs import STOP_SECONDS, Postgres, Valkey, failure, server_process
-from runtime.settings import SERVERS_FILE
+from runtime.settings import DEMO_FILE, SERVERS_FILE
 
 _OWN_FILES = (
-    *("env", "servers", "clock.json", "passwords", "password", "encryption-key", "lock", "logs"),
+    *("env", "servers", "demo-env", "clock.json", "passwords", "password", "encryption-key", "lock", "logs"),
     *("demo-platform.json", "demo-platform.json.new"),
     *("binaries", "binaries.new"),
     *("valkey", "valkey.lock", "postgres", "postgres.new", "postgres.lock"),
@@ -80,7 +80,7 @@ def running(
     with ExitStack() as stack:
         try:
             servers = _start(stack, home, postgres_settings)
-            for name in (SERVERS_FILE, "env"):
+            for name in (SERVERS_FILE, DEMO_FILE, "env"):
                 stack.callback((home / name).unlink, missing_ok=True)
             lines = {
                 "DATABASE_URL": servers.database_url,
@@ -127,7 +127,7 @@ def _start(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Servers
         home.mkdir(parents=True)
         home.chmod(0o700 if account is None else 0o711)
     stack.enter_context(locked_home(home))
-    for name in (SERVERS_FILE, "env"):
+    for name in (SERVERS_FILE, DEMO_FILE, "env"):
         (home / name).unlink(missing_ok=True)
     (home / "logs").mkdir(mode=0o700, exist_ok=True)
     postgres_password, valkey_password = passwords_of(home)

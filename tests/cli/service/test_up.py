@@ -148,6 +148,7 @@ def test_up_demo_stops_a_campaign_on_the_fake_platform_where_it_spends_nothing_a
         eventually(lambda: is_explained_as_confirmed(home, campaign), 60)
         name = run_command(home, "explain", str(campaign), "--json").data["name"]
         eventually(lambda: status_there(there, name)[0] == "paused")
+        assert run_command(home, "platform", "check", "1", "--json").data["campaigns_there"] > 0
         reads, before = len(service.logged("platform.spend_read")), status_there(there, name)
         eventually(lambda: len(service.logged("platform.spend_read")) > reads + 3)
         after = status_there(there, name)
