@@ -14,7 +14,8 @@ FRESH: Final = "interval '2 days'"
 # The first run reads the ledger of two weeks.
 TAKE_TIME = text("SET LOCAL statement_timeout = '10min'")
 
-# Adds the hours of spend received since the last run, for campaigns and for sources. Returns, for campaigns that are
+# Adds the hours of spend received since the last run, for campaigns and for sources; not for those that tell the spend
+# of one account on the day of a move alone (`added_source` in app/platforms/spend.py). Returns, for campaigns that are
 # stopped, when their newest spend occurred.
 NOTE_SPEND = text(f"""
     WITH seen AS MATERIALIZED (
@@ -31,6 +32,9 @@ NOTE_SPEND = text(f"""
             SELECT brand_id, campaign_id, '' AS source, hour FROM seen
             UNION
             SELECT brand_id, 0, source, hour FROM seen
+            WHERE NOT EXISTS (
+                SELECT FROM platform_accounts AS moved WHERE source = moved.platform || ':' || moved.account_id
+            )
         ) AS hours
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
         ON CONFLICT (brand_id, campaign_id, source) DO UPDATE

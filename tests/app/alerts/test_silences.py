@@ -10,11 +10,13 @@ from tests.world import World
 HOURS = 30
 
 
-def spend_each_hour(world: World, campaigns: list[int], start: datetime, hours: int = HOURS) -> datetime:
+def spend_each_hour(
+    world: World, campaigns: list[int], start: datetime, hours: int = HOURS, source: str = "adserver"
+) -> datetime:
     """Spends a little of each campaign in every hour, as time passes; returns the last hour."""
     for number in range(hours):
         at = world.set_clock(start + timedelta(hours=number))
-        world.ingest([world.event(campaign, 1, at, source="adserver") for campaign in campaigns])
+        world.ingest([world.event(campaign, 1, at, source=source) for campaign in campaigns])
     return at
 
 
@@ -76,6 +78,15 @@ def test_source_that_falls_silent_is_told_instead_of_its_campaigns(world: World,
     world.set_clock(last + timedelta(hours=6, minutes=10))
     evaluate()
     assert alerts(world) == [("stale_feed", None, "resolved")]
+
+
+def test_source_of_the_day_of_a_move_between_accounts_is_never_stale(world: World, brand: int, noon: datetime) -> None:
+    world.execute("INSERT INTO platform_accounts (platform, account_id) VALUES ('google_ads', '555')")
+    campaigns = [world.campaign(brand), world.campaign(brand)]
+    last = spend_each_hour(world, campaigns, noon, source="google_ads:555")
+    world.set_clock(last + timedelta(hours=5))
+    evaluate()
+    assert "stale_feed" not in [kind for kind, _, _ in alerts(world)]
 
 
 def test_source_of_a_brand_that_a_person_paused_is_not_stale(world: World, brand: int, noon: datetime) -> None:
