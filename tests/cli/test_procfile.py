@@ -1,7 +1,8 @@
-"""A shell that runs the Procfile's lines gives each process the URL of its own role and no other; honcho runs them."""
+"""A shell that runs the Procfile's lines gives each process the URLs of its own users alone; runners start them."""
 
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from delivery.outgoing import send_events
 from tests.cli.shell import REPOSITORY, environment, kill_group
-from tests.ports import free_port
+from tests.ports import free_port, listens
 from tests.world import UNIT, World, eventually
 
 LINES = dict(line.split(": ", 1) for line in (REPOSITORY / "Procfile").read_text().splitlines())
@@ -81,16 +82,23 @@ def test_procfile_has_no_url_on_a_command_line(path: str) -> None:
     assert set(LINES) == set(OWN)
 
 
-def test_line_for_honcho_migrates_then_counts_and_stops_by_itself(world: World, tmp_path: Path) -> None:
-    program = Path(sys.executable).with_name("honcho")
-    if not program.exists():
-        pytest.skip("honcho is not installed: `make .venv/dev` installs it")
+def test_web_is_the_first_process_so_that_runners_give_it_the_port() -> None:
+    """Honcho and foreman add 100 to PORT for each process before it."""
+    assert next(iter(LINES)) == "web"
+
+
+@pytest.mark.parametrize("runner", ["honcho", "foreman"])
+def test_line_for_a_runner_migrates_then_counts_and_stops_by_itself(world: World, tmp_path: Path, runner: str) -> None:
+    folder = Path(sys.executable).parent
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    if shutil.which(runner, path=path) is None:
+        pytest.skip(f"{runner} is not installed")
     page = (REPOSITORY / "docs/operations/deploy.md").read_text()
-    (line,) = re.findall(r"^\| \[honcho\].*\| `(.+)` \|$", page, re.MULTILINE)
-    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
-    env = environment({"PATH": path, "PORT": str(free_port()), "SPENDGATE_WORKER_PROCESSES": "1"})
+    (line,) = re.findall(rf"^\| \[{runner}\].*\| `(.+)` \|$", page, re.MULTILINE)
+    port = free_port()
+    env = environment({"PATH": path, "PORT": str(port), "SPENDGATE_WORKER_PROCESSES": "1"})
     output = tmp_path / "output"
-    script = f"trap : TERM\n{line}"  # bash ends after honcho
+    script = f"trap : TERM\n{line}"  # bash ends after the runner
     with output.open("wb") as out:
         process = subprocess.Popen(
             ["bash", "-c", script], cwd=REPOSITORY, env=env, stdout=out, stderr=out, start_new_session=True
@@ -100,6 +108,7 @@ def test_line_for_honcho_migrates_then_counts_and_stops_by_itself(world: World, 
         campaign = world.campaign(world.brand())
         send_events([world.event(campaign, UNIT)])
         eventually(lambda: world.spent(campaign) == UNIT)
+        eventually(lambda: listens(port), 60)
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
     finally:
@@ -107,4 +116,5 @@ def test_line_for_honcho_migrates_then_counts_and_stops_by_itself(world: World, 
     text = output.read_text()
     assert "the database is at" in text
     assert "Worker has been shut down" in text
-    assert "sending SIGKILL" not in text
+    assert "SIGKILL to worker" not in text
+    assert "SIGKILL to all" not in text
