@@ -52,13 +52,14 @@ def create_app() -> FastAPI:
     problems.install(app)
     pages.install(app)
     app.exception_handler(people.SignInFirst)(people.to_sign_in)
+    # Before all routes of the API: the admin's pages look up hundreds of their addresses, in this order.
+    site.mount(app)
+    app.mount("/static", CachedFiles(directory=HERE / "static"), name="static")
     app.include_router(probes.router)
     app.include_router(metrics.router)
     app.include_router(routes.router)
     for part in (overview, brand, changes, alerts, reports, platforms):
         app.include_router(part.router)
-    site.mount(app)
-    app.mount("/static", CachedFiles(directory=HERE / "static"), name="static")
     read = settings()
     app.add_middleware(BodyLimit, max_bytes=read.max_body_bytes, seconds=read.body_timeout_seconds)
     app.add_middleware(

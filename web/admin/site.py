@@ -223,6 +223,7 @@ def mount(app: FastAPI) -> None:
         timezone_config=None,
     )
     site.templates.env.add_extension(MarkedScripts)
+    site.templates.env.auto_reload = False  # spares each page hundreds of looks at the files of its templates
     fault = site.templates.env.get_template("fault.html")
     at_once = max(1, settings().web_threads // 2)
     site.middlewares.insert(0, Middleware(Admission, at_once=at_once, seconds=WAIT_SECONDS, page=fault))
