@@ -56,6 +56,8 @@ OWN_VARIABLES = (
 )
 """No module reads variables with these prefixes as it is imported."""
 
+FOLDERS_OF_MODULES = "PYTHONPATH"
+
 HEADER = struct.Struct("!I")
 POLL_SECONDS = 0.01
 
@@ -93,13 +95,17 @@ class Forked:
 
 
 def can_fork(argv: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Whether a fork can replace a new interpreter: only our own variables differ, and coverage is not measured."""
+    """Whether a fork can replace a new interpreter.
+
+    That is so if only our own variables and PYTHONPATH differ, and coverage is not measured. Modules in
+    folders of PYTHONPATH are found, but replace none that is imported before the fork.
+    """
     changed = {name for name, _ in env.items() ^ _environment_of_server().items()}
     return (
         sys.platform == "linux"
         and argv[0] in {"-m", "-c"}
         and not any(name.startswith("COVERAGE_") and env[name] for name in env)
-        and all(name.startswith(OWN_VARIABLES) for name in changed)
+        and all(name.startswith(OWN_VARIABLES) or name == FOLDERS_OF_MODULES for name in changed)
     )
 
 
@@ -243,6 +249,7 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
     option, program, *arguments = request["argv"]
     sys.argv = [program if option == "-m" else option, *arguments]
     sys.path[0] = request["folder"]
+    sys.path[1:1] = request["env"].get(FOLDERS_OF_MODULES, "").split(os.pathsep)
     sys.modules.pop("tests", None)
     code: object = 1
     try:
