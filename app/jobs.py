@@ -39,6 +39,7 @@ DUE_A_PAGE: Final = 20_000
 """Due campaigns read by one statement."""
 
 MONTHS_AHEAD: Final = 3
+DAYS_AHEAD: Final = 10
 """Ledger partitions created ahead of the current month."""
 
 SUSPECTS_KEPT: Final = timedelta(days=7)
@@ -175,17 +176,18 @@ def roll_up(at: datetime) -> None:
 
 
 def maintain(at: datetime) -> None:
-    """Deletes expired rows, creates MONTHS_AHEAD ledger partitions, drops months past retention.
+    """Deletes expired rows, creates coming partitions of the ledger, drops those past retention.
 
     Expired are sessions, suspects, notices, deliveries, alerts, rejected inputs and audit entries past their retention,
     and days of imports that no undo can need any more.
 
-    Months are dropped only if SPENDGATE_LEDGER_RETENTION_MONTHS is set; a locked ledger is logged, for the next run.
+    Partitions are dropped only if SPENDGATE_LEDGER_RETENTION_MONTHS or SPENDGATE_LEDGER_RETENTION_DAYS is set; a locked
+    ledger is logged, for the next run.
     Partitions come first, and a step that fails or times out stops no other step. Raises the first error at the end.
     """
     steps = (
-        partial(_ensure_months, at),
-        partial(_drop_months, at),
+        partial(_ensure_coming, at),
+        partial(_drop_partitions, at),
         partial(_forget_access, at),
         partial(_forget_notices, at),
         partial(prune.forget_old, at),
@@ -204,24 +206,30 @@ def _held_up(step: Callable[[], object]) -> int:
     return 0
 
 
-def _ensure_months(at: datetime) -> None:
-    months = [ledger.month_of(at)]
-    for _ in range(MONTHS_AHEAD):
-        months.append(ledger.next_month(months[-1]))
-    committed(lambda connection: ledger.ensure_months(connection, months))
+def _ensure_coming(at: datetime) -> None:
+    """Creates the partitions of this month and MONTHS_AHEAD more, or of this day and DAYS_AHEAD more."""
+    with snapshot() as connection:
+        is_by_days = ledger.is_by_days(connection)
+    today = ledger.day_of(at)
+    if is_by_days:
+        coming = [today + number * ONE_DAY for number in range(DAYS_AHEAD + 1)]
+    else:
+        coming = [today]
+        for _ in range(MONTHS_AHEAD):
+            coming.append(ledger.next_month(coming[-1]))
+    committed(lambda connection: ledger.ensure_partitions(connection, coming))
 
 
-def _drop_months(at: datetime) -> None:
-    months_kept = settings().ledger_retention_months
-    if months_kept is None:
+def _drop_partitions(at: datetime) -> None:
+    earliest = ledger.retention_floor(at, settings().ledger_retention_months, settings().ledger_retention_days)
+    if earliest is None:
         return
-    earliest = ledger.floor(at, months_kept)
     try:
-        dropped = committed(lambda connection: ledger.drop_months_before(connection, earliest))
+        dropped = committed(lambda connection: ledger.drop_partitions_before(connection, earliest))
     except (OperationalError, psycopg.OperationalError):
         log.warning("ledger.busy", earliest=earliest.isoformat())
     else:
-        log.info("ledger.maintained", dropped=[month.isoformat() for month in dropped])
+        log.info("ledger.maintained", dropped=[day.isoformat() for day in dropped])
 
 
 def _forget_access(at: datetime) -> None:

@@ -17,6 +17,7 @@ from cli.output import errors
 from db.pool import unpooled_engine
 from db.repository.access import roles
 from db.repository.access.privileges import DatabaseRole
+from db.repository.access.roles import LedgerSettings
 from domain.errors import InvalidValue
 from runtime.settings import settings
 
@@ -92,14 +93,15 @@ def create(driver: Driver, given: Passwords, *, rotate: bool) -> dict[DatabaseRo
 
 
 def grant_again() -> None:
-    """Sets the privileges of existing roles to those of this version, and stores the retentions.
+    """Sets the privileges of existing roles to those of this version, and stores the retentions and ledger partitions.
 
     Raises InvalidValue if the login does not own the tables or a table is locked.
     """
     with connected() as driver, all_or_nothing(driver):
         read = settings()
         days = {"rejected_events": read.rejected_retention_days, "audit_entries": read.audit_retention_days}
-        run(driver, roles.after_migration(driver, read.ledger_retention_months, days))
+        ledger = LedgerSettings(read.ledger_partitions, read.ledger_retention_months, read.ledger_retention_days)
+        run(driver, roles.after_migration(driver, ledger, days))
 
 
 @contextmanager

@@ -66,7 +66,7 @@ NAMED: Final = (re.compile(r'(?:relation|on table) "(.+?)"'), re.compile(r'const
 SHARD_NUMBER: Final = re.compile(r"_\d{6,}$")
 """The number of a shard at the end of the name of a table or constraint; the first shard of a server is 102008."""
 
-PARTITION: Final = re.compile(r"spend_events_\d{4}_\d{2}(?=_|$)")
+PARTITION: Final = re.compile(r"spend_events_\d{4}_\d{2}(?:_\d{2})?(?=_|$)")
 
 
 def translated(error: psycopg.Error) -> psycopg.Error:

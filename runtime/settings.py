@@ -117,6 +117,12 @@ class Settings(BaseSettings):
     ledger_retention_months: int | None = Field(
         None, ge=2, le=1_200, validation_alias=_variable("SPENDGATE_LEDGER_RETENTION_MONTHS")
     )
+    ledger_retention_days: int | None = Field(
+        None, ge=35, le=36_500, validation_alias=_variable("SPENDGATE_LEDGER_RETENTION_DAYS")
+    )
+    ledger_partitions: Literal["month", "day"] = Field(
+        "month", validation_alias=_variable("SPENDGATE_LEDGER_PARTITIONS")
+    )
     rejected_retention_days: int | None = Field(
         None, ge=7, le=36_500, validation_alias=_variable("SPENDGATE_REJECTED_RETENTION_DAYS")
     )
@@ -237,7 +243,8 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """Returns the settings of the process, read at the first call.
 
-    Raises SettingsError for a bad value, and for a driven clock with a database other than the embedded one.
+    Raises SettingsError for a bad value, for two retentions of the ledger, and for a driven clock with a database other
+    than the embedded one.
     """
     read = environment_settings()
     if read.database_url is None and read.redis_url is None:
@@ -246,6 +253,8 @@ def settings() -> Settings:
             embedded.pop("encryption_keys", None)
         read = read.model_copy(update=embedded)
     _refuse_driven_clock_elsewhere(read)
+    if read.ledger_retention_months is not None and read.ledger_retention_days is not None:
+        raise SettingsError("SPENDGATE_LEDGER_RETENTION_DAYS: unset it, or SPENDGATE_LEDGER_RETENTION_MONTHS")
     return read
 
 

@@ -77,7 +77,7 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
     """Wraps `count` for `committed`: the first try skips the check for duplicates and uses the caches.
 
     If that fails, raises StaleRead, so that `committed` repeats the transaction, which then checks the ledger or reads
-    the campaigns and months again. A second integrity error is raised as it is.
+    the campaigns and partitions again. A second integrity error is raised as it is.
     """
     checks_ledger = has_retried = False
 
@@ -86,6 +86,8 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
         try:
             return count(connection, checks_ledger)
         except spend.SomeAlreadyStored as error:
+            if checks_ledger:  # outdated partitions hide the stored event from the check
+                ledger.clear_ledger_cache()
             checks_ledger = True
             raise StaleRead("the ledger has some of it already") from error
         except (IntegrityError, psycopg.IntegrityError, NotSupportedError) as error:
@@ -95,7 +97,7 @@ def optimistic(count: Callable[[Connection, bool], Result]) -> Callable[[Connect
             if has_retried:
                 raise
             has_retried = True
-            raise StaleRead("a cached campaign, shard or month of the ledger has changed") from error
+            raise StaleRead("a cached campaign, shard or partition of the ledger has changed") from error
 
     return counted
 
@@ -248,15 +250,16 @@ def _without_excluded_totals(
 
 
 def bounds(connection: Connection, oldest: timedelta | None, at: datetime) -> AgeBounds:
-    """The allowed ages of inputs at `at`: `oldest`, the setting for the future, and the first month of the ledger.
+    """The allowed ages of inputs at `at`: `oldest`, the setting for the future, and the first day of the ledger.
 
-    Months that were dropped stay refused even if retention is set longer now. The current month is always allowed,
+    Days that were dropped stay refused even if retention is set longer now. The current month is always allowed,
     since only a clock that was ahead can have set the ledger's floor after it. `oldest` None: no limit of the past but
     the ledger's.
     """
-    retention = settings().ledger_retention_months
+    read = settings()
     stored = ledger.stored_floor(connection)
     floors = [] if stored is None else [min(stored, ledger.floor(at, 0))]
-    if retention is not None:
-        floors.append(ledger.floor(at, retention))
-    return AgeBounds(oldest, settings().max_event_ahead, max(floors, default=FIRST_INSTANT))
+    kept_from = ledger.retention_floor(at, read.ledger_retention_months, read.ledger_retention_days)
+    if kept_from is not None:
+        floors.append(kept_from)
+    return AgeBounds(oldest, read.max_event_ahead, max(floors, default=FIRST_INSTANT))

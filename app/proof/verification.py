@@ -76,7 +76,7 @@ FLAGS: Final = "brands know whether their campaigns have budgets"
 HEADROOMS: Final = "headrooms are no more than what is left"
 FACTS: Final = "zones and currencies are those that brands were given"
 SEALS: Final = "sealed histories are unaltered"
-IDS: Final = "event ids stand in one month"
+IDS: Final = "event ids name one event"
 
 OF_HISTORY: Final = frozenset({HISTORY, PAIRS, SEALS})
 """Checks of append-only histories: a person can acknowledge their findings, but repair cannot correct them."""
@@ -220,7 +220,7 @@ def _seals(connection: Connection, check: Check, _at: datetime) -> None:
 
 
 def _ids(connection: Connection, check: Check, _at: datetime) -> None:
-    check.notices += verification.ids_in_two_months(connection, NAMED_ROWS)
+    check.notices += verification.ids_of_two_events(connection, NAMED_ROWS)
 
 
 CHECKS: Final[tuple[tuple[str, str, Callable[[Connection, Check, datetime], None]], ...]] = (

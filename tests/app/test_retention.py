@@ -25,12 +25,12 @@ def campaign(world: World, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def drop_before(instant: str) -> None:
-    committed(lambda connection: ledger.drop_months_before(connection, moment(instant)))
+    committed(lambda connection: ledger.drop_partitions_before(connection, moment(instant)))
 
 
 def dropped_elsewhere(instant: str) -> None:
     """Drops months as another process does, so that this process keeps its outdated cache."""
-    known, floors = set(ledger._known), dict(ledger._floors)
+    known, floors = dict(ledger._known), dict(ledger._floors)
     drop_before(instant)
     ledger._known.update(known)
     ledger._floors.update(floors)
@@ -167,5 +167,5 @@ def test_many_missing_months_are_created_in_several_transactions(
         " WHERE inhparent = 'spend_events'::regclass AND relname LIKE 'spend_events_200%%' GROUP BY 1"
     )
     assert sum(row["tables"] for row in made) == 72
-    assert max(row["tables"] for row in made) <= ledger.MONTHS_A_TRANSACTION
+    assert max(row["tables"] for row in made) <= ledger.PARTITIONS_A_TRANSACTION
     world.verify()

@@ -15,6 +15,7 @@ from db.errors import is_duplicate_in, translated
 from tests.world import World
 
 SPEND_OF_NOVEMBER = "spend_events_2026_11"
+SPEND_OF_A_DAY = "spend_events_2026_11_17"
 OF_DAYS = 'insert or update on table "campaign_days_102207"'
 FK_OF_DAYS = '"fk_campaign_days_campaigns_102207"'
 NODE = "connection to the remote node app@node-2:5432 failed with the following error"
@@ -84,6 +85,7 @@ def test_any_other_error_stays_as_it_is(error: psycopg.Error) -> None:
     ("state", "words", "table"),
     [
         ("23505", 'duplicate key value violates unique constraint "pk_spend_events_2026_11_102175"', SPEND_OF_NOVEMBER),
+        ("23505", 'duplicate key value violates unique constraint "pk_spend_events_2026_11_17_102175"', SPEND_OF_A_DAY),
         ("23503", f"{OF_DAYS} violates foreign key constraint {FK_OF_DAYS}", "campaign_days"),
         ("23514", 'no partition of relation "spend_events_102063" found for row', "spend_events"),
         ("23514", 'new row for relation "campaigns_102031" violates check constraint "ck_campaigns_a"', "campaigns"),

@@ -72,7 +72,7 @@ def test_reader_holding_all_advisory_locks_blocks_nothing(
         assert hours.roll_up(connection, ["UTC"], noon) >= 0
         catalog.lock_catalog(connection)
         sequences.wait_to_join(connection)
-        assert connection.scalar(ledger.ENSURE_MONTH, {"month": "2030-01-01"})
+        assert connection.scalar(ledger.ENSURE_PARTITION, {"day": "2030-01-01"})
     assert reader.execute("SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (True,)
 
 

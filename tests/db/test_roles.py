@@ -1,7 +1,7 @@
 """The privileges of each database role, checked by Postgres itself."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
 
 import psycopg
 import pytest
@@ -92,7 +92,7 @@ def test_privileges_name_every_table() -> None:
 def test_web_role_may_run_every_statement_except_deletions_of_history_and_new_epochs(urls: Urls) -> None:
     assert len(dict(statements())) > 120
     assert refused_statements(urls[DatabaseRole.WEB]) == {
-        "ledger.DROP_MONTHS.0",
+        "ledger.DROP_PARTITIONS.0",
         "retention.FORGET.0",
         "feed.NEW_EPOCH.0",
     }
@@ -277,6 +277,11 @@ def test_worker_creates_ledger_months_and_drops_only_those_beyond_retention(
     assert dropped(worker, "2020-01-15") == [date(2019, 12, 1)]
     assert dropped(worker, "2199-01-01") == [date(2020, 1, 1)]
     assert world.one("SELECT count(*) FROM pg_inherits WHERE inhparent = 'spend_events'::regclass")["count"] > 12
+    by_days = {"DATABASE_URL": migrator, "SPENDGATE_LEDGER_RETENTION_DAYS": "40"}
+    assert shell("migrate", env=by_days).code == 0
+    edge = "SELECT date_trunc('month', now() AT TIME ZONE 'UTC' - interval '40 days')::date AS month"
+    last = world.one(edge)["month"] - timedelta(days=1)
+    assert max(dropped(worker, "2199-01-01")) == last.replace(day=1)
     assert refused(
         worker, "CREATE OR REPLACE FUNCTION ledger_retention_months() RETURNS int LANGUAGE sql AS 'SELECT 0'"
     )

@@ -141,7 +141,7 @@ def test_commands_of_the_page_back_up_and_restore(place: Place, monkeypatch: pyt
         world.spend(campaign, 7)
         for _ in range(2):
             place.run(next(commands))
-        committed(lambda connection: ledger.ensure_months(connection, [moment(A_COMING_MONTH).date()]))
+        committed(lambda connection: ledger.ensure_partitions(connection, [moment(A_COMING_MONTH).date()]))
         before = epoch()
         place.run(next(commands))  # pg_dump
         with pytest.raises(psycopg.errors.InsufficientPrivilege), psycopg.connect(place.env["BACKUP_URL"]) as backup:

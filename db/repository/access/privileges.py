@@ -158,6 +158,7 @@ TABLES: Final[Mapping[DatabaseRole, Mapping[str, str]]] = {
 FUNCTIONS: Final = {
     DatabaseRole.WORKER: (
         "ensure_ledger_month(date)",
+        "ensure_ledger_partition(date)",
         "drop_ledger_months(date)",
         "forget_expired(timestamptz)",
         "forget_history(text, integer)",
@@ -165,6 +166,7 @@ FUNCTIONS: Final = {
     ),
     DatabaseRole.WEB: (
         "ensure_ledger_month(date)",
+        "ensure_ledger_partition(date)",
         "forget_expired(timestamptz)",
         "make_owner(bigint, text, timestamptz, text)",
         "set_platform_hold(bigint, boolean, text, timestamptz)",

@@ -23,6 +23,8 @@ LEDGER: Final = "spend_events"
 OUR_FUNCTIONS: Final = frozenset(
     {
         *("ensure_ledger_month", "drop_ledger_months", "ledger_retention_months", "refuse_edit_of_history"),
+        *("ensure_ledger_partition", "ledger_partitions", "ledger_partition_kind", "ledger_retention_days"),
+        "replace_empty_ledger_months",
         *("forget_expired", "make_owner", "refuse_owner_but_by_make_owner"),
         *("keep_budget_limits", "stamp_budget_change", "fix_zone_and_currency", "forget_headroom"),
         *("order_status_changes", "keep_locks"),
@@ -80,11 +82,10 @@ SEQUENCES_HERE: Final = """
 """
 PRIVILEGE: Final = re.compile(r"(\w+)(?: \(([^)]*)\))?")
 
-RETENTION_KNOWN: Final = "SELECT to_regprocedure('ledger_retention_months()') IS NOT NULL"
-RETENTION: Final = "SELECT ledger_retention_months()"
-SET_RETENTION: Final = SQL(
-    "CREATE OR REPLACE FUNCTION ledger_retention_months() RETURNS integer LANGUAGE sql STABLE AS {}"
-)
+STORED_KNOWN: Final = "SELECT to_regprocedure(%s || '()') IS NOT NULL"
+STORED: Final = SQL("SELECT {}()")
+STORE: Final = SQL("CREATE OR REPLACE FUNCTION {}() RETURNS {} LANGUAGE sql STABLE AS {}")
+REPLACE_EMPTY_MONTHS: Final = SQL("SELECT replace_empty_ledger_months()").format()
 
 HISTORY_RETENTION_KNOWN: Final = "SELECT to_regprocedure('history_retention_days(text)') IS NOT NULL"
 HISTORY_RETENTION: Final = "SELECT history_retention_days(%s)"
@@ -226,17 +227,42 @@ Days = Mapping[str, int | None]
 """The retention of histories in days, by table; None keeps all."""
 
 
-def after_migration(driver: Driver, retention_months: int | None, days: Days) -> Iterator[Composed]:
-    """The statements to run after a migration: sets the privileges of existing roles, stores retentions.
+class LedgerSettings(NamedTuple):
+    """What the database stores of the ledger's settings: the kind of new partitions, "month" or "day"; the retention.
 
-    `retention_months`: of the ledger; None keeps all.
+    At most one of `retention_months` and `retention_days` is not None.
+    """
+
+    partitions: str
+    retention_months: int | None
+    retention_days: int | None
+
+
+def after_migration(driver: Driver, ledger: LedgerSettings, days: Days) -> Iterator[Composed]:
+    """The statements to run after a migration: sets the privileges of existing roles, stores settings.
+
+    The last replaces empty months of the ledger by partitions of the stored kind.
     """
     yield from grants(driver, [role for role in TABLES if role in known_roles(driver)])
-    has_retention = driver.execute(RETENTION_KNOWN).fetchone() == (True,)
-    if has_retention and driver.execute(RETENTION).fetchone() != (retention_months,):
-        body = SQL("SELECT {}::integer").format(Literal(retention_months)).as_string(driver)
-        yield SET_RETENTION.format(Literal(body))
+    yield from _stored(driver, "ledger_retention_months", "integer", ledger.retention_months)
+    yield from _stored(driver, "ledger_retention_days", "integer", ledger.retention_days)
     yield from _history_retention(driver, days)
+    if _is_known(driver, "ledger_partition_kind"):
+        yield from _stored(driver, "ledger_partition_kind", "text", ledger.partitions)
+        yield REPLACE_EMPTY_MONTHS
+
+
+def _is_known(driver: Driver, function: str) -> bool:
+    """Whether the database's revision has the function, which takes no argument."""
+    return driver.execute(STORED_KNOWN, [function]).fetchone() == (True,)
+
+
+def _stored(driver: Driver, function: str, kind: str, value: object) -> Iterator[Composed]:
+    """The statement that makes the function return the value, if it returns another."""
+    name = Identifier(function)
+    if _is_known(driver, function) and driver.execute(STORED.format(name)).fetchone() != (value,):
+        body = SQL("SELECT {}::{}").format(Literal(value), SQL(kind)).as_string(driver)
+        yield STORE.format(name, SQL(kind), Literal(body))
 
 
 def _history_retention(driver: Driver, days: Days) -> Iterator[Composed]:

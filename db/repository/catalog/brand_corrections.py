@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from db.engine import deferred
 from db.local_settings import local_setting
-from db.repository.ledger.ledger import ensure_months, month_of
+from db.repository.ledger.ledger import day_of, ensure_partitions
 from db.repository.ledger.totals import DIFFERENCES
 from db.repository.shared.arrays import array_of, text_array_of
 from db.repository.spread import written_by_edits
@@ -217,7 +217,7 @@ def move_totals(
 ) -> list[str]:
     """Appends to the ledger, for each misplaced total, its reversal and an event at its new moment; returns the ids.
 
-    Raises StaleRead if a month of the events was dropped from the ledger, or if many months are missing.
+    Raises StaleRead if a partition of the events was dropped from the ledger, or if many are missing.
     """
     rows: list[tuple[str, int, datetime, int, str]] = []
     for one, moment in moved:
@@ -226,7 +226,7 @@ def move_totals(
             rows.append((str(uuid5(DIFFERENCES, name)), one.campaign_id, occurred_at, micros, one.source))
     if not rows:
         return []
-    ensure_months(connection, {month_of(occurred_at) for _, _, occurred_at, _, _ in rows})
+    ensure_partitions(connection, {day_of(occurred_at) for _, _, occurred_at, _, _ in rows})
     event_ids, campaign_ids, moments, amounts, sources = zip(*rows, strict=True)
     columns = {
         "brand_id": brand_id,

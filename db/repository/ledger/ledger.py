@@ -1,33 +1,35 @@
-"""The ledger's partitions, one per UTC month: creates the missing ones, drops old ones, and remembers the floor."""
+"""The ledger's partitions, of UTC months or days: creates missing ones, drops old ones, and remembers the floor.
+
+The partitions in the database decide which days one holds; a process only remembers what the database said.
+"""
 
 import math
 import time
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from sqlalchemy import Connection, text
 
 from db.engine import StaleRead
+from db.local_settings import has_citus
 from db.repository.shared import watermarks
 from domain.periods import Period, window_of
 
-# Creates the partition of one month. Returns false if it existed, null if it was dropped earlier: it stays dropped.
-ENSURE_MONTH = text("SELECT ensure_ledger_month(:month)")
+# Creates the partition of a day if it is missing. The first and end day are null if it was dropped: it stays dropped.
+ENSURE_PARTITION = text("SELECT is_created, first_day, end_day FROM ensure_ledger_partition(:day)")
 
-# The months that have a partition, oldest first.
-MONTHS = text("""
-    SELECT to_date(right(child.relname, 7), 'YYYY_MM') AS month
-    FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
-    WHERE inhparent = 'spend_events'::regclass
-    ORDER BY month
-""")
+# The partitions, oldest first.
+PARTITIONS = text("SELECT first_day, end_day FROM ledger_partitions() ORDER BY first_day")
 
-# Drops the months that end by a day and returns them, oldest first. A role that does not own the tables can only drop
-# months older than the retention setting that the last `spendgate migrate` stored.
-DROP_MONTHS = text("SELECT drop_ledger_months(:earliest)")
+# Whether new partitions are of days; otherwise they are of months.
+IS_BY_DAYS = text("SELECT ledger_partition_kind() = 'day'")
+
+# Drops the partitions that end by a day and returns their first days, oldest first. A role that does not own the tables
+# can only drop those older than the retention setting that the last `spendgate migrate` stored.
+DROP_PARTITIONS = text("SELECT drop_ledger_months(:earliest)")
 
 # DROP waits for every reader of the ledger, and counting waits for DROP. On a timeout the job retries tomorrow.
 WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '500ms'")
@@ -35,59 +37,118 @@ WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '500ms'")
 log = structlog.get_logger()
 
 FLOOR = "ledger_floor"
-"""The watermark of dropped months. The ledger rejects events before it: it could not recognise duplicates there."""
+"""The watermark of dropped partitions. The ledger rejects events before it: it could not recognise duplicates there."""
 
-MONTHS_A_TRANSACTION: Final = 12
+PARTITIONS_A_TRANSACTION: Final = 12
 """Partitions created per transaction, so that no transaction creates hundreds of tables."""
 
 FLOOR_CACHE_SECONDS: Final = 60
+ONE_DAY: Final = timedelta(days=1)
 
-_known: set[date] = set()
+
+class Partition(NamedTuple):
+    """The UTC days that one partition holds, from `first_day` to the day before `end_day`."""
+
+    first_day: date
+    end_day: date
+
+    @property
+    def starts_at(self) -> datetime:
+        """The first instant that it holds."""
+        return _begins(self.first_day)
+
+    @property
+    def ends_at(self) -> datetime:
+        """The first instant after those it holds."""
+        return _begins(self.end_day)
+
+    def days(self) -> Iterator[date]:
+        """Each day that it holds."""
+        return (self.first_day + timedelta(days=number) for number in range((self.end_day - self.first_day).days))
+
+
+_known: dict[date, Partition] = {}
 _floors: dict[str, tuple[float, datetime | None]] = {}
+
+
+def day_of(at: datetime) -> date:
+    """The UTC day of `at`."""
+    return at.astimezone(UTC).date()
 
 
 def month_of(at: datetime) -> date:
     """The first day of the UTC month of `at`."""
-    return at.astimezone(UTC).date().replace(day=1)
+    return day_of(at).replace(day=1)
 
 
-def ensure_months(connection: Connection, months: Iterable[date]) -> None:
-    """Creates the missing partitions of `months` (first days, UTC). Months seen before by this process cost no query.
+def days_in_partitions(moments: Sequence[datetime]) -> set[date]:
+    """UTC days of the moments, at least one for each partition that holds some."""
+    if not moments:
+        return set()
+    first, last = day_of(min(moments)), day_of(max(moments))
+    known = _known.get(first)
+    if first == last or (known is not None and last < known.end_day):
+        return {first}
+    return set(map(day_of, moments))
 
-    Raises StaleRead if a month was dropped; the next attempt rejects its events by `stored_floor`. Raises StaleRead too
-    if more than MONTHS_A_TRANSACTION are missing, so that `committed` first creates them in transactions of their own.
+
+def ensure_partitions(connection: Connection, days: Iterable[date]) -> set[Partition]:
+    """Creates the missing partitions of UTC `days` and returns all of theirs. Days seen before cost no query.
+
+    Raises StaleRead if a day was dropped; the next attempt rejects its events by `stored_floor`. Raises StaleRead too
+    if more than PARTITIONS_A_TRANSACTION days are missing, so that `committed` first creates their partitions in
+    transactions of their own. On several servers, one missing day is enough: Citus lets no transaction write to a table
+    that its owner made in it.
     """
-    missing = sorted(set(months) - _known)
-    if len(missing) > MONTHS_A_TRANSACTION:
-        _known.update(_existing(connection))
-        missing = sorted(set(missing) - _known)
-    if len(missing) > MONTHS_A_TRANSACTION:
-        starts = range(0, len(missing), MONTHS_A_TRANSACTION)
-        steps = [partial(_create, months=missing[start : start + MONTHS_A_TRANSACTION]) for start in starts]
-        raise StaleRead("many months are missing", first=steps)
-    _create(connection, missing)
+    wanted = set(days)
+    found = {day: known for day in wanted if (known := _known.get(day)) is not None}
+    missing = sorted(wanted - found.keys())
+    most = 0 if has_citus(connection) else PARTITIONS_A_TRANSACTION
+    if len(missing) > most:
+        for one in partitions(connection):
+            _known.update(dict.fromkeys(one.days(), one))
+        found |= {day: known for day in missing if (known := _known.get(day)) is not None}
+        missing = sorted(wanted - found.keys())
+    if len(missing) > most:
+        starts = range(0, len(missing), PARTITIONS_A_TRANSACTION)
+        steps = [partial(_prepare, days=missing[start : start + PARTITIONS_A_TRANSACTION]) for start in starts]
+        raise StaleRead("partitions are missing", first=steps)
+    return {*found.values(), *_create(connection, missing)}
 
 
-def _create(connection: Connection, months: Iterable[date]) -> None:
-    for month in months:
-        is_created = connection.scalar(ENSURE_MONTH, {"month": month})
-        if is_created is None:
+def _create(connection: Connection, days: Iterable[date]) -> set[Partition]:
+    made: dict[date, Partition] = {}
+    for day in days:
+        if day in made:
+            continue
+        is_created, first_day, end_day = connection.execute(ENSURE_PARTITION, {"day": day}).one()
+        if end_day is None:
             clear_ledger_cache()
-            raise StaleRead(f"{month:%Y-%m} was dropped from the ledger")
+            raise StaleRead(f"{day} was dropped from the ledger")
+        one = Partition(first_day, end_day)
+        made |= dict.fromkeys(one.days(), one)
         if not is_created:
-            _known.add(month)
+            _known.update(dict.fromkeys(one.days(), one))
+    return set(made.values())
+
+
+def _prepare(connection: Connection, days: Iterable[date]) -> None:
+    """Creates partitions for the next try of a transaction, which reads the floor again if one was dropped."""
+    for day in days:
+        if connection.execute(ENSURE_PARTITION, {"day": day}).one().end_day is None:
+            clear_ledger_cache()
 
 
 def clear_ledger_cache() -> None:
-    """Clears this process's caches of months and floor, after partitions were dropped."""
+    """Clears this process's caches of partitions and floor, after partitions were dropped or replaced."""
     _known.clear()
     _floors.clear()
 
 
 def stored_floor(connection: Connection) -> datetime | None:
-    """The first instant that the ledger accepts; None if no month was ever dropped.
+    """The first instant that the ledger accepts; None if no partition was ever dropped.
 
-    Cached for FLOOR_CACHE_SECONDS. If a month is dropped meanwhile, `ensure_months` or the write fails and clears it.
+    Cached for FLOOR_CACHE_SECONDS. If one is dropped meanwhile, `ensure_partitions` or the write fails and clears it.
     """
     read_at, known = _floors.get(FLOOR, (-math.inf, None))
     if time.monotonic() - read_at > FLOOR_CACHE_SECONDS:
@@ -96,9 +157,14 @@ def stored_floor(connection: Connection) -> datetime | None:
     return known
 
 
-def _existing(connection: Connection) -> list[date]:
-    """The months that have a partition, oldest first."""
-    return list(connection.scalars(MONTHS))
+def partitions(connection: Connection) -> list[Partition]:
+    """The partitions that exist, oldest first."""
+    return [Partition(*row) for row in connection.execute(PARTITIONS)]
+
+
+def is_by_days(connection: Connection) -> bool:
+    """Whether new partitions are of days, as the last `spendgate migrate` stored it; otherwise they are of months."""
+    return bool(connection.scalar(IS_BY_DAYS))
 
 
 def floor(at: datetime, retention_months: int) -> datetime:
@@ -107,26 +173,34 @@ def floor(at: datetime, retention_months: int) -> datetime:
     return datetime(place // 12, place % 12 + 1, 1, tzinfo=UTC)
 
 
-def drop_months_before(connection: Connection, earliest: datetime) -> list[date]:
-    """Drops the partitions of all months before `earliest`, and returns the first days of the dropped months.
+def retention_floor(at: datetime, months: int | None, days: int | None) -> datetime | None:
+    """The first instant of a ledger that keeps so many `months`, or `days`, before the current one; None: keeps all."""
+    if months is not None:
+        return floor(at, months)
+    return None if days is None else _begins(day_of(at)) - days * ONE_DAY
 
-    Raises the floor to `earliest`, or to the first older month that it could not drop. Counters keep their figures. A
-    role that does not own the tables can only drop months older than the retention stored in the database; months it
-    cannot drop are logged. Raises OperationalError after waiting 500 ms for a lock.
+
+def drop_partitions_before(connection: Connection, earliest: datetime) -> list[date]:
+    """Drops the partitions that end by `earliest`, a UTC midnight, and returns their first days.
+
+    Raises the floor to `earliest`, or to the start of the first partition that remains before it. Counters keep their
+    figures. A role that does not own the tables can only drop partitions older than the retention stored in the
+    database; those it cannot drop are logged. Raises OperationalError after waiting 500 ms for a lock.
     """
     connection.execute(WAIT_BRIEFLY)
-    dropped = list(connection.scalars(DROP_MONTHS, {"earliest": earliest.date()}))
+    dropped = list(connection.scalars(DROP_PARTITIONS, {"earliest": earliest.date()}))
     clear_ledger_cache()
-    kept = [month for month in _existing(connection) if month < earliest.date()]
+    older = [one for one in partitions(connection) if one.starts_at < earliest]
+    kept = [one for one in older if one.ends_at <= earliest]
     if kept:
-        log.warning("ledger.kept", months=[month.isoformat() for month in kept])
+        log.warning("ledger.kept", partitions=[one.first_day.isoformat() for one in kept])
     if dropped or not kept:
-        watermarks.raise_to(connection, FLOOR, min([earliest, *(_begins(month) for month in kept)]))
+        watermarks.raise_to(connection, FLOOR, min([earliest, *(one.starts_at for one in older)]))
     return dropped
 
 
-def _begins(month: date) -> datetime:
-    return datetime(month.year, month.month, 1, tzinfo=UTC)
+def _begins(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def next_month(month: date) -> date:

@@ -112,9 +112,9 @@ MISMATCHED_KEPT_HOLDS = text(r"""
     LIMIT :limit
 """)
 
-# Event ids that occur in several months.
-IDS_IN_TWO_MONTHS = text("""
-    SELECT brand_id, event_id::text, count(*) AS months FROM spend_events
+# Ids of several events of a brand.
+IDS_OF_TWO_EVENTS = text("""
+    SELECT brand_id, event_id::text, count(*) AS events FROM spend_events
     GROUP BY brand_id, event_id HAVING count(*) > 1 ORDER BY brand_id, event_id LIMIT :limit
 """)
 
@@ -195,6 +195,6 @@ def mismatched_kept_holds(connection: Connection, limit: int) -> Sequence[dict[s
     return plain(connection.execute(MISMATCHED_KEPT_HOLDS, {"limit": limit}))
 
 
-def ids_in_two_months(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
-    """The event ids that occur in several months: valid as separate events, but perhaps a producer's mistake."""
-    return plain(connection.execute(IDS_IN_TWO_MONTHS, {"limit": limit}))
+def ids_of_two_events(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
+    """The ids of several events, one a partition of the ledger: valid, but perhaps a producer's mistake."""
+    return plain(connection.execute(IDS_OF_TWO_EVENTS, {"limit": limit}))

@@ -25,7 +25,7 @@ FLAGS = "brands know whether their campaigns have budgets"
 HEADROOMS = "headrooms are no more than what is left"
 FACTS = "zones and currencies are those that brands were given"
 SEALS = "sealed histories are unaltered"
-IDS = "event ids stand in one month"
+IDS = "event ids name one event"
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_verify_lists_ids_in_two_months_as_notices(world: World, campaign: int) 
     event = world.spend(campaign, 1, "2026-05-31T10:00:00Z")
     world.ingest([{**event, "occurred_at": "2026-06-01T10:00:00Z"}])
     found = checks()[IDS]
-    assert found.notices == [{"brand_id": world.brand_of(campaign), "event_id": event["event_id"], "months": 2}]
+    assert found.notices == [{"brand_id": world.brand_of(campaign), "event_id": event["event_id"], "events": 2}]
     assert wrong() == {}
 
 

@@ -719,7 +719,7 @@ def test_cause_is_unknown_and_figures_stay_after_retention_dropped_the_ledger(wo
     campaign = world.campaign(brand)
     world.spend(campaign, 15)
     world.set_clock("2026-09-02T00:00:00Z")
-    committed(lambda connection: ledger.drop_months_before(connection, moment("2026-07-01T00:00:00Z")))
+    committed(lambda connection: ledger.drop_partitions_before(connection, moment("2026-07-01T00:00:00Z")))
     figures = overspend(may(brand), "daily", "2026-05-20")
     assert figures == [5, None, "2026-05-20T10:00:00+00:00", None, None, None]
 
