@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from db.repository.health import processes, servers
 from db.repository.health.processes import Process
 from db.repository.health.servers import ServerFacts
 from db.repository.spread import citus
+from db.repository.spread.citus import Server
 from runtime.settings import is_embedded, settings
 
 OLDEST_VERSION: Final = 150_000
@@ -35,6 +36,7 @@ FEWER_CONNECTIONS: Final = (
     "raise max_connections, or lower SPENDGATE_WORKER_THREADS or _PROCESSES or SPENDGATE_WEB_THREADS"
 )
 GIB: Final = 2**30
+MIB: Final = 2**20
 
 FactCheck = Callable[[ServerFacts], Iterator[Finding]]
 
@@ -234,12 +236,25 @@ def _spread(connection: Connection) -> Iterator[Finding]:
     if unlike:
         yield wrong("servers", "; ".join(unlike[:NAMED]), "run `spendgate migrate`; undo what was spread by hand")
         return
-    servers_of_brands = citus.servers(connection)
-    found = "; ".join(
-        f"{one.name} has {one.brands} brands in {one.parts} parts, {one.bytes / GIB:.1f} GiB"
-        for one in servers_of_brands
+    yield from of_servers(citus.servers(connection))
+
+
+def of_servers(found: Sequence[Server]) -> Iterator[Finding]:
+    """How brands and bytes lie over the servers of a cluster, and which of them do not answer."""
+    listed = "; ".join(
+        f"{one.name} does not answer, and has {one.parts} parts of the brands"
+        if one.bytes is None
+        else f"{one.name} has {one.brands} brands in {one.parts} parts, {_size(one.bytes)}"
+        for one in found
     )
-    yield right("servers", found)
+    if any(one.bytes is None for one in found):
+        yield wrong("servers", listed, "start that server, or its standby: its brands wait in the queue")
+    else:
+        yield right("servers", listed)
+
+
+def _size(size: int) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"
 
 
 def _roles(connection: Connection, facts: ServerFacts) -> Iterator[Finding]:

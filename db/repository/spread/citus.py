@@ -91,12 +91,15 @@ class SpreadTable(NamedTuple):
 
 
 class Server(NamedTuple):
-    """A server with its parts of the spread tables. `parts`: of `brands`, each with the rows of some brands."""
+    """A server with its parts of the spread tables. `parts`: of `brands`, each with the rows of some brands.
+
+    `bytes`: None if the server does not answer; its `brands` are 0 then.
+    """
 
     name: str
     parts: int
     brands: int
-    bytes: int
+    bytes: int | None
 
 
 def has_citus(connection: Connection) -> bool:

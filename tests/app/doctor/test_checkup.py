@@ -12,6 +12,7 @@ from psycopg import sql
 from app.doctor import broker, checkup, postgres
 from app.doctor.findings import Finding, Verdict
 from db.repository.access.privileges import DatabaseRole
+from db.repository.spread.citus import Server
 from runtime.settings import settings
 from tests.roles import UrlOf
 from tests.world import World
@@ -134,3 +135,17 @@ def test_a_redis_without_a_memory_limit_that_evicts_is_wrong(world: World) -> No
                 client.config_set(name, value)
     assert found["maxmemory 0: Redis may take all memory"] is Verdict.UNSAFE
     assert found["maxmemory-policy allkeys-lru: a full Redis deletes messages"] is Verdict.WRONG
+
+
+def test_servers_of_a_cluster_are_listed_with_brands_and_bytes() -> None:
+    near, far = Server("10.0.0.1:5432", 4, 88, 3 * 2**20), Server("10.0.0.2:5432", 4, 112, 5 * 2**30)
+    (found,) = postgres.of_servers([near, far])
+    listed = "10.0.0.1:5432 has 88 brands in 4 parts, 3.0 MiB; 10.0.0.2:5432 has 112 brands in 4 parts, 5.0 GiB"
+    assert found == Finding("servers", Verdict.RIGHT, listed)
+
+
+def test_server_that_does_not_answer_is_named_beside_the_others() -> None:
+    (found,) = postgres.of_servers([Server("10.0.0.1:5432", 4, 88, 0), Server("10.0.0.2:5432", 4, 0, None)])
+    assert found.verdict is Verdict.WRONG
+    assert "10.0.0.1:5432 has 88 brands" in found.found
+    assert "10.0.0.2:5432 does not answer, and has 4 parts of the brands" in found.found
