@@ -12,7 +12,7 @@ RABBITMQ_TESTS := $(addprefix tests/,$(addprefix delivery/,test_broker.py rabbit
 	app/ingest/test_locked_brands.py $(addprefix workers/test_,processes.py master.py) cli/service/test_waiting.py \
 	workers/test_state_metrics.py)
 
-.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-log bench-replica bench-pages bench-platforms bench-serving bench-notices lock clean
+.PHONY: help run demo test coverage test-redis test-rabbitmq faults check audit docs pictures bench bench-steps bench-machines bench-log bench-citus bench-replica bench-pages bench-platforms bench-serving bench-notices lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List these commands
@@ -70,6 +70,9 @@ bench-machines: .venv/dev  ## Compare one worker machine with two, each in a net
 
 bench-log: .venv/dev  ## Measure the bytes that an event adds to the log of transactions, with checkpoints
 	@$(BIN)/python -m benchmarks.log
+
+bench-citus: .venv/dev  ## Measure what an event takes of each server of the cluster SPENDGATE_TEST_CITUS names
+	@$(BIN)/python -m benchmarks.cluster
 
 bench-replica: .venv/dev  ## Measure how much load a read replica takes off Postgres while people read pages
 	@$(BIN)/python -m benchmarks.replica

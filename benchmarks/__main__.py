@@ -8,11 +8,15 @@ from collections.abc import Callable
 from statistics import median
 from typing import Final, NamedTuple
 
-from benchmarks import ingest, rounds
+from benchmarks import cluster, ingest, rounds
 from benchmarks.rounds import Pair
 from benchmarks.stage import BenchStage, running
+from tests import citus
 
 ROUNDS: Final = 5
+ROUNDS_OF_CLUSTER: Final = 3
+"""Each of them makes a database on all servers twice."""
+
 QUARTER: Final = 40_000
 """Events a second: a quarter of the rate that the first measure reaches on the reference machine."""
 
@@ -34,6 +38,17 @@ class Measure(NamedTuple):
     unit: str
     measured: Callable[[BenchStage, int], Pair]
     to_reach: float | None
+    rounds: int | None = None
+
+
+def of_cluster(events: int) -> Callable[[BenchStage, int], Pair]:
+    """Events a second on the Citus cluster; reference: on a plain database of its coordinator's server."""
+    return lambda stage, number: Pair(*cluster.rates(stage, number, events))
+
+
+def alone(stage: BenchStage, number: int) -> Pair:
+    """Seconds of an event while nothing else waits, on the Citus cluster; reference: on a plain database."""
+    return Pair(*cluster.seconds_alone(stage, number))
 
 
 MEASURES: Final = {
@@ -102,6 +117,23 @@ MEASURES: Final = {
 }
 
 
+ON_CITUS: Final = {
+    "citus-1000": Measure(
+        "messages of 1,000 events on Citus; on one server", "events/s", of_cluster(1_000), None, ROUNDS_OF_CLUSTER
+    ),
+    "citus-1": Measure(
+        "messages of one event on Citus; on one server", "events/s", of_cluster(1), None, ROUNDS_OF_CLUSTER
+    ),
+    "citus-alone": Measure("one event alone on Citus; on one server", SECONDS, alone, 1.5, ROUNDS_OF_CLUSTER),
+}
+"""Measures for the cluster that SPENDGATE_TEST_CITUS names."""
+
+
+def known_measures() -> dict[str, Measure]:
+    """The measures by name; those of a cluster only if one is named."""
+    return {**MEASURES, **(ON_CITUS if citus.is_used() else {})}
+
+
 def verdict(measure: Measure, ratio: float) -> tuple[str, str]:
     """The bound in words, and whether the ratio meets it; empty strings without a bound."""
     if measure.to_reach is None:
@@ -127,18 +159,19 @@ def shown(figure: float) -> str:
 
 def main(names: list[str]) -> int:
     """Runs the named measures, or all. Returns the exit code: 1 if one misses its bound, 2 for an unknown name."""
-    unknown = [name for name in names if name not in MEASURES]
+    measures = known_measures()
+    unknown = [name for name in names if name not in measures]
     if unknown:
-        sys.stderr.write(f"no measure {unknown[0]}: there are {', '.join(MEASURES)}\n")
+        sys.stderr.write(f"no measure {unknown[0]}: there are {', '.join(measures)}\n")
         return 2
     print(f"| {' | '.join(HEAD)} |\n|---|---|---:|---:|---:|---:|---:|---|", flush=True)
     rows = []
     with running() as stage:
-        for measure in [MEASURES[name] for name in names or MEASURES]:
-            pairs = []
-            for number in range(ROUNDS):
+        for measure in [measures[name] for name in names or measures]:
+            pairs, times = [], measure.rounds or ROUNDS
+            for number in range(times):
                 pairs.append(measure.measured(stage, number))
-                sys.stderr.write(f"\r\x1b[K{measure.name}: round {number + 1} of {ROUNDS}, {shown(pairs[-1].ours)}")
+                sys.stderr.write(f"\r\x1b[K{measure.name}: round {number + 1} of {times}, {shown(pairs[-1].ours)}")
             sys.stderr.write("\r\x1b[K")
             rows.append(row(measure, pairs))
             print(f"| {' | '.join(rows[-1])} |", flush=True)

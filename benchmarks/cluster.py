@@ -21,13 +21,15 @@ from benchmarks.stage import BenchStage, running
 from runtime.embedded.servers import Servers
 from tests import citus
 
-EVENTS: Final = 200_000
-SINGLE: Final = 5_000
+EVENTS: Final = 100_000
+SINGLE: Final = 2_000
 A_MESSAGE: Final = 1_000
-ALONE: Final = 300
+ALONE: Final = 200
 """Messages of one event that are enqueued after the one before was counted."""
 
 WARM: Final = 40
+A_FEW: Final = 100
+"""Events of each of the WARM messages before the measurement, at most."""
 NODES: Final = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid <> 0 ORDER BY nodeid"
 
 
@@ -84,7 +86,7 @@ def rates(stage: BenchStage, number: int, events: int) -> tuple[float, float]:
     """Events a second from messages of so many events, on the cluster and on the plain database."""
     spend = workload.Spend(seed=number)
     total = SINGLE if events == 1 else EVENTS
-    warm, batches = spend.batches(WARM, events), spend.batches(total // events, events)
+    warm, batches = spend.batches(WARM, min(events, A_FEW)), spend.batches(total // events, events)
     ours, reference = (ingest.ingested(one, batches, warm, must_cross=False) for one in stages(stage))
     return ours, reference
 
@@ -111,14 +113,14 @@ def _seconds_alone(stage: ClusterStage, batches: ingest.Batches) -> float:
 def footprint(stage: ClusterStage, events: int, total: int) -> dict[str, float]:
     """Microseconds of processor that an event takes of each server, from messages of so many events."""
     spend = workload.Spend(seed=1)
-    warm, batches = spend.batches(WARM, events), spend.batches(total // events, events)
+    warm, batches = spend.batches(WARM, min(events, A_FEW)), spend.batches(total // events, events)
     with stage.copied() as observer, stage.workers() as workers:
         stage.put(workload.messages(warm))
         stage.until_done()
         with processors.timed(stage.pids(workers.pid)) as used:
             stage.put(workload.messages(batches))
             stage.until_done()
-        ingest.check(observer, total + WARM * events)
+        ingest.check(observer, total + WARM * min(events, A_FEW))
     return {name: seconds * 1e6 / total for name, seconds in used.items()}
 
 

@@ -72,12 +72,16 @@ class BenchStage:
     def fill(self) -> None:
         """Migrates the database that each round copies, and fills it with the workload's brands."""
         self.execute("CREATE DATABASE {}", EMPTY)
-        self.run("cli", "migrate", name=EMPTY)
-        with psycopg.connect(self.url(EMPTY), autocommit=True) as connection:
+        self.fill_database(EMPTY)
+
+    def fill_database(self, name: str) -> None:
+        """Migrates an empty database, and fills it with the workload's brands."""
+        self.run("cli", "migrate", name=name)
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
             for statement in workload.FILL:
                 connection.execute(statement, {"brands": workload.BRANDS, "campaigns": workload.CAMPAIGNS})
-        self.run("cli", "check-campaign-statuses", "--fix", "--json", name=EMPTY)
-        with psycopg.connect(self.url(EMPTY), autocommit=True) as connection:
+        self.run("cli", "check-campaign-statuses", "--fix", "--json", name=name)
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
 
     @contextmanager

@@ -37,8 +37,8 @@ FILL: Final = (
     FROM brands CROSS JOIN unnest(ARRAY['daily', 'monthly']) AS period
     """,
     """
-    INSERT INTO dayparts (campaign_id, weekday, starts_minute, ends_minute)
-    SELECT id, weekday, 360, 1320 FROM campaigns CROSS JOIN generate_series(1, 7) AS weekday WHERE id %% 2 = 0
+    INSERT INTO dayparts (brand_id, campaign_id, weekday, starts_minute, ends_minute)
+    SELECT brand_id, id, weekday, 360, 1320 FROM campaigns CROSS JOIN generate_series(1, 7) AS weekday WHERE id %% 2 = 0
     """,
 )
 
