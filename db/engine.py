@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import psycopg
 import psycopg.pq
 import structlog
-from sqlalchemy import Connection, Engine, TextClause, event, text
+from sqlalchemy import Connection, Dialect, Engine, TextClause, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -20,7 +20,7 @@ from db.errors import in_place_of, of_sqlalchemy, translated
 from db.local_settings import has_citus, local_setting
 from db.pool import make_engine, ping_grace
 from db.pooler import unset_limits
-from db.statements import for_citus, for_driver
+from db.statements import for_citus, for_driver, is_prepared
 from runtime.clock import ClockIsOff
 from runtime.metrics import CONNECTIONS_ALLOWED, CONNECTIONS_IN_USE, TRANSACTION_RETRIES
 from runtime.once import Once
@@ -47,6 +47,10 @@ SNAPSHOT_OPTIONS: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ",
 
 RETRIED_STATES: Final = {"40P01": "deadlock", "40001": "serialization_failure"}
 """SQLSTATEs after which Postgres rolled back and the transaction can be retried, with their names in metrics."""
+
+SMALL_SHARE: Final = 3
+"""Divisor of the lock timeout of a small transaction on Citus, where it is the only one: each change costs a statement
+on the shard."""
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 TIMEOUT_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
@@ -145,10 +149,14 @@ def _commit(connection: Connection) -> None:
 
     Postgres answers COMMIT of a failed transaction with a rollback and no error.
     """
-    if _driver_of(connection).info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+    status = _driver_of(connection).info.transaction_status
+    if status == psycopg.pq.TransactionStatus.INERROR:
         raise RuntimeError("an error in this transaction was ignored, so it cannot be committed")
+    has_begun = status != psycopg.pq.TransactionStatus.IDLE
     options = connection.get_execution_options()
-    if options[DEFERRED] or not options[BEGINNING]:
+    if options[DEFERRED] or has_begun:
+        if not options[DEFERRED]:
+            options[BEGINNING].clear()
         query_pipelined(connection, (COMMIT, {}))
 
 
@@ -158,6 +166,11 @@ def deferred(connection: Connection, *queries: Query) -> None:
     Errors of these queries are raised then.
     """
     connection.get_execution_options()[DEFERRED].extend(queries)
+
+
+def before_next(connection: Connection, *queries: Query) -> None:
+    """Queues queries that only later ones need, such as settings; leaves them out if COMMIT comes next."""
+    connection.get_execution_options()[BEGINNING].extend(queries)
 
 
 def after_commit(connection: Connection, call: Callable[[], object]) -> None:
@@ -200,10 +213,18 @@ def query_pipelined(connection: Connection, *queries: Query) -> list[list[tuple[
     server = (connection.dialect, has_citus(connection))
     try:
         with traced.round_trip(sql for sql, _ in sent), driver.pipeline() if len(sent) > 1 else nullcontext():
-            cursors = [driver.execute(for_driver(sql, *server), parameters) for sql, parameters in sent]
+            cursors = [_execute(driver, sql, parameters, server) for sql, parameters in sent]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors[len(first) :]]
     except psycopg.Error as error:
         raise of_sqlalchemy(translated(error), connection.dialect) from error
+
+
+def _execute(driver: Any, sql: TextClause, parameters: Mapping[str, object], server: tuple[Dialect, bool]) -> Any:
+    """Executes a query for a server with Citus (true) or without; returns the cursor."""
+    query = for_driver(sql, *server)
+    if server[1] and is_prepared(sql):
+        return psycopg.Cursor(driver).execute(query, parameters, prepare=True)
+    return driver.execute(query, parameters)
 
 
 def committed(
@@ -232,45 +253,23 @@ def committed(
     return once()
 
 
-class _RolledBack(Exception):
-    """Rolls a transaction back, and carries the result of its work out of it."""
-
-    def __init__(self, result: object) -> None:
-        super().__init__()
-        self.result = result
-
-
-def run_dry(work: Callable[[Connection], Result]) -> Result:
-    """A dry run: runs `work` as `committed` does, rolls it back, and returns its result.
-
-    Takes the same locks, holds them until the rollback, and raises the same errors.
-    """
-
-    def roll_back(connection: Connection) -> None:
-        result = work(connection)
-        _send_unsent(connection)
-        raise _RolledBack(result)
-
-    try:
-        committed(roll_back)
-    except _RolledBack as rolled_back:
-        result: Any = rolled_back.result
-        return cast("Result", result)
-    raise AssertionError("roll_back always raises")
-
-
 def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None, is_small: bool) -> Result:
     with ping_grace.allowed(), transaction() as connection:
         if lock_timeout_ms is not None:
-            connection.get_execution_options()[BEGINNING].append(_lock_timeout(connection, lock_timeout_ms, is_small))
+            _set_lock_timeout(connection, lock_timeout_ms, is_small)
         return work(connection)
 
 
-def _lock_timeout(connection: Connection, milliseconds: int, is_small: bool) -> Query:
-    """The query that sets the lock timeout. Citus finds the shard of a statement by its values: no generic plans."""
-    if is_small and not has_citus(connection):
-        return SET_FOR_SMALL, {"milliseconds": str(milliseconds)}
-    return local_setting(connection, "lock_timeout", str(milliseconds))
+def _set_lock_timeout(connection: Connection, milliseconds: int, is_small: bool) -> None:
+    """Queues the lock timeout. Citus finds the shard of a statement by its values: no generic plans there."""
+    beginning = connection.get_execution_options()[BEGINNING]
+    if has_citus(connection):
+        shortened = milliseconds // SMALL_SHARE if is_small else milliseconds
+        beginning[:] = [(BEGIN, {}), *unset_limits(connection, shortened)]
+    elif is_small:
+        beginning.append((SET_FOR_SMALL, {"milliseconds": str(milliseconds)}))
+    else:
+        beginning.append(local_setting(connection, "lock_timeout", str(milliseconds)))
 
 
 def _reconnect_if_read_only(error: DBAPIError | psycopg.Error | StaleRead) -> None:

@@ -24,6 +24,9 @@ SET_ALL = text("""
 # Lets Citus send each later SET LOCAL of the transaction to its shards.
 PROPAGATE = text("SET LOCAL citus.propagate_set_commands = 'local'")
 
+PROPAGATE_ALWAYS: Final = "SET citus.propagate_set_commands = 'local'"
+"""The same for all transactions of a connection."""
+
 TEXTS_KEPT: Final = 500
 """SET LOCAL statements that a process keeps, at most: one for each setting and value."""
 

@@ -11,7 +11,7 @@ from psycopg import ClientCursor
 from sqlalchemy import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from db.local_settings import HAS_CITUS, PROPAGATE, Setting, has_citus, local_settings
+from db.local_settings import HAS_CITUS, PROPAGATE, PROPAGATE_ALWAYS, Setting, has_citus, local_settings
 from runtime.settings import settings
 
 KEEPS_HEADROOM: Final = "spendgate.keeps_headroom"
@@ -29,6 +29,9 @@ With its default of 4 it reads all of `brands` to find a few of 1,000 brands.
 
 BEHIND_POOLER: Final = "behind_pooler"
 """The key of a connection's info that is true if the options of its start were dropped."""
+
+OF_SHARDS: Final = ("lock_timeout", "timezone", "random_page_cost")
+"""The limits that shards of Citus need for themselves. The coordinator ends their statements for the others."""
 
 DECLARED: Final = "SELECT current_setting(%s, true), EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 
@@ -56,23 +59,33 @@ def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
     """Stores for a new connection whether it has the limits of `limits`, and whether its server has Citus.
 
     One round trip. A connection without the limits is behind a pooler: it prepares no statement. To Citus values are
-    sent within the statements, because Citus finds shards by them, and refuses some statements with parameters.
+    sent within the statements, because Citus finds shards by them, and refuses some statements with parameters. It also
+    passes each SET LOCAL on to the shards.
     """
     driver.autocommit = True
     declared, record.info[HAS_CITUS] = driver.execute(DECLARED, [KEEPS_HEADROOM]).fetchone()
-    driver.autocommit = False
-    if record.info[HAS_CITUS]:
-        driver.cursor_factory = ClientCursor
     record.info[BEHIND_POOLER] = declared != "on"
     if record.info[BEHIND_POOLER]:
         driver.prepare_threshold = None
+    if record.info[HAS_CITUS]:
+        driver.cursor_factory = ClientCursor
+        if not record.info[BEHIND_POOLER]:
+            driver.execute(PROPAGATE_ALWAYS)
+    driver.autocommit = False
 
 
-def unset_limits(connection: Connection) -> list[Setting]:
-    """The queries that bound a transaction of this connection; none if the connection itself has the limits."""
+def unset_limits(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
+    """The queries that bound a transaction of this connection; none if the connection itself has the limits.
+
+    `lock_timeout_ms`: in place of the setting's.
+    """
+    bounds = limits() if lock_timeout_ms is None else {**limits(), "lock_timeout": f"{lock_timeout_ms}ms"}
+    is_behind_pooler = bool(connection.info.get(BEHIND_POOLER))
+    if has_citus(connection) and not is_behind_pooler:
+        return local_settings(connection, {name: bounds[name] for name in OF_SHARDS})
     if has_citus(connection):
-        return [(PROPAGATE, {}), *local_settings(connection, limits())]
-    return local_settings(connection, limits()) if connection.info.get(BEHIND_POOLER) else []
+        return [(PROPAGATE, {}), *local_settings(connection, bounds)]
+    return local_settings(connection, bounds) if is_behind_pooler else []
 
 
 def set_limits(connection: Connection) -> None:

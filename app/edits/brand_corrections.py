@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from app.decisions import announce
 from app.enforcement import enforce
 from app.reports.generate import report_month
-from db.engine import committed, run_dry, snapshot
+from db.dry_runs import run_dry
+from db.engine import committed, snapshot
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.catalog import brand_corrections, catalog
 from db.repository.catalog.brand_corrections import BEFORE_ALL_DAYS

@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from app.decisions import announce
 from app.enforcement import enforce
-from db.engine import committed, run_dry
+from db.dry_runs import run_dry
+from db.engine import committed
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog, platform_accounts
 from db.repository.enforcement.changes import DecidedChange

@@ -1,20 +1,26 @@
 """One try of a transaction that counts spend: the brands that it writes, and those that it leaves to another one."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
 from db.local_settings import has_citus
 from db.repository.ledger.spend import LockTimeouts
-from db.repository.spread.shards import by_shard
+from db.repository.spread.shards import shards_of
 from domain.inputs.columns import EventColumns
+
+UNKNOWN_BRAND: Final = 0
+"""Stands for the brand of inputs whose campaign is not found while one of several servers is away."""
 
 
 class UncountedInput(NamedTuple):
-    """A valid input that was not counted because its brand was left out."""
+    """A valid input that was not counted because its brand was left out.
+
+    With UNKNOWN_BRAND it may be invalid, since its campaign was not found.
+    """
 
     brand_id: int
     payload: object
@@ -25,7 +31,8 @@ class Attempt:
     """One try of a transaction: the brands it leaves out, its lock timeouts, and the brands and days it writes.
 
     `other_shards`: the brands that it leaves out because they lie on other shards of Citus than those it writes, a
-    group for each shard.
+    group for each shard. `servers_away`: servers that did not answer before; it leaves out their brands, `brands_away`.
+    `server`: the one that it writes. `is_small`: it counts few inputs.
     """
 
     excluded: frozenset[int] = frozenset()
@@ -33,16 +40,42 @@ class Attempt:
     brand_ids: set[int] = field(default_factory=set)
     days: set[date] = field(default_factory=set)
     other_shards: list[frozenset[int]] = field(default_factory=list)
+    servers_away: Collection[int] = ()
+    brands_away: frozenset[int] = frozenset()
+    server: int | None = None
+    is_small: bool = False
 
     @property
     def left_out(self) -> frozenset[int]:
         """All brands whose inputs the transaction leaves uncounted."""
-        return self.excluded.union(*self.other_shards)
+        return self.excluded.union(self.brands_away, *self.other_shards)
+
+    @property
+    def finds_everywhere(self) -> bool:
+        """Whether to look for campaigns on all servers; false after one of them did not answer."""
+        return UNKNOWN_BRAND not in self.excluded
+
+    def timeouts(self, connection: Connection) -> LockTimeouts | None:
+        """The lock timeouts that differ by lock; None if all locks have that of the transaction."""
+        return None if self.is_small and has_citus(connection) else self.lock_timeouts
 
     def choose_shard(self, connection: Connection, brand_ids: Iterable[int]) -> None:
-        """Leaves out the brands of all shards but the first one, because a transaction writes one shard of Citus."""
-        if has_citus(connection):
-            self.other_shards = by_shard(connection, set(brand_ids) - self.excluded)[1:]
+        """Leaves out the brands of all shards but the first one, because a transaction writes one shard of Citus.
+
+        And those of servers that are away.
+        """
+        if not has_citus(connection):
+            return
+        shards = shards_of(connection, set(brand_ids) - self.excluded)
+        away = [brands for shard, brands in shards if shard.server in self.servers_away]
+        present = [(shard, brands) for shard, brands in shards if shard.server not in self.servers_away]
+        self.brands_away = frozenset[int]().union(*away)
+        self.other_shards = [brands for _, brands in present[1:]]
+        self.server = present[0][0].server if present else None
+
+    def servers(self) -> set[int]:
+        """The server that it writes, in a set; empty on one server."""
+        return set() if self.server is None else {self.server}
 
     def without_left_out(self, events: EventColumns) -> tuple[EventColumns, tuple[UncountedInput, ...]]:
         """Returns the events of the brands that are not left out, and the inputs of those that are.

@@ -2,8 +2,9 @@
 
 After a lock timeout, the transaction is repeated without the brands that another program has locked; if there are none,
 our own transactions contend, and the same transaction is repeated. A server of Citus that does not answer leaves out
-the brands of its shard, as if they were locked. After a statement timeout, the transaction is halved by brand.
-After a value that Postgres cannot store, it is halved by input. Halving ends when the brand or input at fault is alone.
+its brands, as if they were locked, and inputs whose campaign is not found. After a statement timeout, the transaction
+is halved by brand. After a value that Postgres cannot store, it is halved by input. Halving ends when the brand or
+input at fault is alone.
 """
 
 import random
@@ -17,10 +18,10 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from app.ingest.attempts import Attempt, UncountedInput
+from app.ingest.attempts import UNKNOWN_BRAND, Attempt, UncountedInput
 from app.ingest.batches import Batch, TotalsBatch
 from app.ingest.count import Counted, optimistic, sum_of
-from app.ingest.lock_checks import find_locked_brands
+from app.ingest.lock_checks import are_few, find_locked_brands, mark_locked
 from app.ingest.lock_timeouts import CommitPace
 from app.ingest.locked_brands import locked_brands
 from db.engine import LOCK_NOT_AVAILABLE, committed, is_timeout, is_transient, sql_state
@@ -43,10 +44,6 @@ TRIES: Final = 5
 
 FIRST_PAUSE_SECONDS: Final = 0.25
 """Base of the pause between those repetitions, which doubles with each and has jitter."""
-
-FEW_LOCKED: Final = 8
-MOST_LOCKED_SHARE: Final = 4
-"""If more than FEW_LOCKED brands and more than 1/4 of all are locked, the whole transaction is repeated instead."""
 
 AnyBatch = TypeVar("AnyBatch", Batch, TotalsBatch)
 Batch_contra = TypeVar("Batch_contra", Batch, TotalsBatch, contravariant=True)
@@ -93,7 +90,8 @@ class Committer(Generic[AnyBatch]):
 
     `count` counts batches in a transaction; `of_messages` makes batches from the inputs of each message.
     `only_brand_id`: the only brand whose campaigns the senders may name; None: all brands. `pace` sets lock timeouts.
-    `is_ending`: whether the process is shutting down, so that failed transactions are not repeated.
+    `is_ending`: whether the process is shutting down, so that failed transactions are not repeated. `servers_away`:
+    servers of Citus that did not answer this committer.
     """
 
     count: Count[AnyBatch]
@@ -101,6 +99,7 @@ class Committer(Generic[AnyBatch]):
     only_brand_id: int | None = None
     pace: CommitPace = field(default_factory=CommitPace)
     is_ending: Callable[[], bool] = lambda: False
+    servers_away: set[int] = field(default_factory=set)
 
     def commit(
         self, batches: Sequence[AnyBatch], excluded: frozenset[int], *, is_retry: bool = False
@@ -112,7 +111,7 @@ class Committer(Generic[AnyBatch]):
         """
         contended = 0
         while True:
-            attempt = Attempt(excluded, self.pace.lock_timeouts())
+            attempt = Attempt(excluded, self.pace.lock_timeouts(), servers_away=self.servers_away)
             started = time.monotonic()
             try:
                 counted = self._committed(batches, attempt)
@@ -122,8 +121,8 @@ class Committer(Generic[AnyBatch]):
                     return self._split_by_input(batches, excluded, error)
                 is_last = contended == TRIES
                 locked = self._locked_in(attempt, state, is_last=is_last)
-                if locked and (state == NODE_AWAY or is_last or is_retry or _are_few(locked, attempt)):
-                    _mark_locked(locked, error)
+                if locked and (state == NODE_AWAY or is_last or is_retry or are_few(locked, attempt)):
+                    mark_locked(locked, error, is_away=state == NODE_AWAY)
                     excluded |= locked
                 elif state != LOCK_NOT_AVAILABLE:
                     return self._split_by_brand(batches, attempt, error, time.monotonic() - started)
@@ -137,13 +136,17 @@ class Committer(Generic[AnyBatch]):
                 seconds = time.monotonic() - started
                 self.pace.add(seconds)
                 COMMIT_SECONDS.observe(seconds)
+                locked_brands.add(attempt.brands_away)
                 results = [BatchResult(one) for one in counted]
                 return self._with_other_shards(results, attempt, is_retry=is_retry) if attempt.other_shards else results
 
     def _locked_in(self, attempt: Attempt, state: str, *, is_last: bool) -> frozenset[int]:
         """The brands because of which the attempt failed with this SQLSTATE: locked ones, or those of a server away."""
-        if state == NODE_AWAY:
+        if state == NODE_AWAY and attempt.brand_ids:
+            self.servers_away |= attempt.servers()
             return frozenset(attempt.brand_ids)
+        if state == NODE_AWAY:
+            return frozenset({UNKNOWN_BRAND}) - attempt.excluded
         return find_locked_brands(attempt, self.pace, is_last=is_last) if state == LOCK_NOT_AVAILABLE else frozenset()
 
     def _with_other_shards(
@@ -164,6 +167,7 @@ class Committer(Generic[AnyBatch]):
 
     def try_again(self, uncounted: Sequence[UncountedInput]) -> tuple[list[BatchResult], list[UncountedInput]]:
         """Commits inputs of brands whose next try is due; returns the results, and the inputs still uncounted."""
+        self.servers_away.clear()
         due: set[int] = set(locked_brands.take_due({one.brand_id for one in uncounted}))
         if not due:
             return [], list(uncounted)
@@ -209,9 +213,9 @@ class Committer(Generic[AnyBatch]):
                 connection, checks_ledger, batches=batches, only_brand_id=self.only_brand_id, attempt=attempt
             )
 
-        is_small = sum(batch.size for batch in batches) <= FEW_EVENTS
+        attempt.is_small = sum(batch.size for batch in batches) <= FEW_EVENTS
         lock_timeout_ms = None if attempt.lock_timeouts is None else attempt.lock_timeouts.own_ms
-        return committed(optimistic(count), lock_timeout_ms, is_small=is_small)
+        return committed(optimistic(count), lock_timeout_ms, is_small=attempt.is_small)
 
     def _split_by_brand(
         self, batches: Sequence[AnyBatch], attempt: Attempt, error: DatabaseError, seconds: float
@@ -227,7 +231,7 @@ class Committer(Generic[AnyBatch]):
         if not is_timeout(error) or not brands or self.is_ending():
             return [BatchResult(error=error) for _ in batches]
         if len(brands) == 1:
-            _mark_locked(brands, error, seconds)
+            mark_locked({*brands}, error, seconds)
             return self.commit(batches, attempt.excluded | {*brands})
         later = frozenset(brands[len(brands) // 2 :])
         return [
@@ -267,18 +271,6 @@ def _joined(first: BatchResult, second: BatchResult, brand_ids: Collection[int])
     """The results of a batch: `second` is that of its inputs of these brands, which `first` left uncounted."""
     others = tuple(one for one in first.counted.uncounted if one.brand_id not in brand_ids)
     return BatchResult(sum_of([first.counted._replace(uncounted=others), second.counted]), first.error or second.error)
-
-
-def _are_few(locked: Collection[int], attempt: Attempt) -> bool:
-    """Whether few enough brands are locked to commit without them, instead of repeating the whole transaction."""
-    return len(locked) <= max(len(attempt.brand_ids) // MOST_LOCKED_SHARE, FEW_LOCKED)
-
-
-def _mark_locked(brand_ids: Collection[int], error: DatabaseError, tried_seconds: float = 0) -> None:
-    locked_brands.add(brand_ids, tried_seconds)
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    for brand_id in sorted(brand_ids):
-        log.warning("brand.locked", brand_id=brand_id, error=type(cause).__name__)
 
 
 def _uncounted_as_error(result: BatchResult) -> BatchResult:

@@ -1,6 +1,6 @@
 """The transaction that validates spend, counts each event once and enforces brands."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import NamedTuple, TypeVar
@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, NotSupportedError
 
-from app.ingest.attempts import Attempt, UncountedInput
+from app.ingest.attempts import UNKNOWN_BRAND, Attempt, UncountedInput
 from app.ingest.batches import Batch, TotalsBatch, partition
 from app.ingest.enforce_crossed import count_and_enforce
 from db.engine import StaleRead
@@ -118,10 +118,10 @@ def count_batches(
     """
     at = clock.now()
     attempt = attempt or Attempt()
-    known, judged = _judge_batches(connection, batches, only_brand_id, at)
+    known, judged = _judge_batches(connection, batches, only_brand_id, at, everywhere=attempt.finds_everywhere)
     attempt.choose_shard(connection, chain.from_iterable(one.events.brand_ids for one in judged))
     judged = [
-        one._replace(events=events, uncounted=uncounted)
+        one._replace(events=events, uncounted=(*one.uncounted, *uncounted))
         for one in judged
         for events, uncounted in [attempt.without_left_out(one.events)]
     ]
@@ -132,24 +132,47 @@ def count_batches(
     invalid = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, invalid, at, only_brand_id)
     changes = count_and_enforce(
-        connection, classified, known, at, Cause.SPEND, only_brand_id=only_brand_id, lock_timeouts=attempt.lock_timeouts
+        connection,
+        classified,
+        known,
+        at,
+        Cause.SPEND,
+        only_brand_id=only_brand_id,
+        lock_timeouts=attempt.timeouts(connection),
     )
     return [counted[0]._replace(changes=tuple(changes)), *counted[1:]]
 
 
 def _judge_batches(
-    connection: Connection, batches: Sequence[Batch], only_brand_id: int | None, at: datetime
+    connection: Connection, batches: Sequence[Batch], only_brand_id: int | None, at: datetime, *, everywhere: bool
 ) -> tuple[Mapping[CampaignKey, CampaignMatch], list[Judged]]:
-    """Validates each batch with cached campaigns, and again with stored ones if an event would be rejected."""
+    """Validates each batch with cached campaigns, and again with stored ones if an event would be rejected.
+
+    Without `everywhere`, an event whose campaign is not found is left uncounted.
+    """
     keys = set[CampaignKey]().union(*(batch.campaigns() for batch in batches))
     within = bounds(connection, settings().max_event_age, at)
     if only_brand_id is None:
-        known = find_campaigns_cached(connection, keys)
+        known = find_campaigns_cached(connection, keys, everywhere=everywhere)
         judged = [_judge(batch, known, at, within) for batch in batches]
         if not any(len(one.rejections) > len(batch.rejections) for one, batch in zip(judged, batches, strict=True)):
             return known, judged
-    known = find_campaigns(connection, keys, only_brand_id)
-    return known, [_judge(batch, known, at, within) for batch in batches]
+    known = find_campaigns(connection, keys, only_brand_id, everywhere=everywhere)
+    judged = [_judge(batch, known, at, within) for batch in batches]
+    return known, judged if everywhere else list(map(_without_unknown, judged))
+
+
+def _without_unknown(judged: Judged) -> Judged:
+    """The batch with events whose campaign is not found uncounted, in place of rejected."""
+    rejections, uncounted = _split_unknown(judged.rejections)
+    return judged._replace(rejections=rejections, uncounted=uncounted)
+
+
+def _split_unknown(rejections: Iterable[Rejection]) -> tuple[list[Rejection], tuple[UncountedInput, ...]]:
+    """Splits off the inputs whose campaign is not found."""
+    unknown = [one for one in rejections if one.reason is Reason.UNKNOWN_CAMPAIGN]
+    others = [one for one in rejections if one.reason is not Reason.UNKNOWN_CAMPAIGN]
+    return others, tuple(UncountedInput(UNKNOWN_BRAND, one.payload) for one in unknown)
 
 
 def _judge(batch: Batch, known: Mapping[CampaignKey, CampaignMatch], at: datetime, within: AgeBounds) -> Judged:
@@ -211,8 +234,12 @@ def count_totals(
     (batch,) = batches
     at = clock.now()
     attempt = attempt or Attempt()
-    known = find_campaigns(connection, {draft.campaign for draft in batch.drafts}, only_brand_id)
+    keys = {draft.campaign for draft in batch.drafts}
+    known = find_campaigns(connection, keys, only_brand_id, everywhere=attempt.finds_everywhere)
     judged, rejections = _judge_totals(connection, batch, known, at)
+    unknown: tuple[UncountedInput, ...] = ()
+    if not attempt.finds_everywhere:
+        rejections, unknown = _split_unknown(rejections)
     attempt.choose_shard(connection, (total.brand_id for total in judged))
     reported, uncounted = _without_excluded_totals(judged, attempt)
     restated = totals.restate(connection, reported)
@@ -220,19 +247,19 @@ def count_totals(
     classified = new_events.find_new_events(connection, events, restated.first_days, checks_ledger=checks_ledger)
     bad = (*rejections, *restated.conflicts, *_conflicts(events, classified.conflicts))
     rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
-    timeouts, cause = attempt.lock_timeouts, Cause.REPORTED_TOTAL
+    timeouts, cause = attempt.timeouts(connection), Cause.REPORTED_TOTAL
     changes = count_and_enforce(
         connection, classified, known, at, cause, only_brand_id=only_brand_id, lock_timeouts=timeouts
     )
     taken = len(reported) - restated.nothing_new - len(restated.conflicts)
     brand_of = classified.added.brand_of
     ids = frozenset(brand_of.values()), frozenset(brand_of)
-    return [Counted(taken, restated.nothing_new, bad, tuple(changes), *ids, uncounted)]
+    return [Counted(taken, restated.nothing_new, bad, tuple(changes), *ids, (*unknown, *uncounted))]
 
 
 def _judge_totals(
     connection: Connection, batch: TotalsBatch, known: Mapping[CampaignKey, CampaignMatch], at: datetime
-) -> tuple[list[ReportedTotal], tuple[Rejection, ...]]:
+) -> tuple[list[ReportedTotal], Sequence[Rejection]]:
     """The batch's valid totals, and the rejections of all others."""
     within = bounds(connection, settings().max_total_age, at)
     judged, invalid = partition(judge_total(draft, known, at, within) for draft in batch.drafts)

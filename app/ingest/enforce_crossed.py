@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -9,13 +10,14 @@ from sqlalchemy import Connection
 from app import passes
 from app.decisions import changes_of_holds
 from db.engine import StaleRead
+from db.local_settings import has_citus
 from db.repository.enforcement import headroom, search
 from db.repository.enforcement import passes as pass_rows
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.enforcement.facts import SmallBrands, brands_of, queries_of_small_brands, small_brands_in
 from db.repository.enforcement.headroom import Headroom
 from db.repository.enforcement.search import BrandBudgetState
-from db.repository.ledger import spend
+from db.repository.ledger import directory_checks, spend
 from db.repository.ledger.accounts import clear_campaign_cache, names_have_changed
 from db.repository.ledger.new_events import ClassifiedEvents
 from db.repository.ledger.spend import LockTimeouts
@@ -67,8 +69,9 @@ def count_and_enforce(
     }
     if any(account not in current and account[0] in counted for account in judged):
         clear_campaign_cache()
-        raise StaleRead("a brand's time zone or currency has changed")
-    if names_have_changed(connection, judged_by, only_brand_id):
+        first = [partial(directory_checks.refresh, brand_ids=list(counted))] if has_citus(connection) else ()
+        raise StaleRead("a brand's time zone or currency has changed", first)
+    if names_have_changed(connection, judged_by, only_brand_id, counted):
         raise StaleRead("an external id belongs to another campaign now")
     at = clock.now()
     today = local_days({one.time_zone for one in counted.values()}, at)

@@ -1,12 +1,20 @@
 """Finds the brands that another program keeps locked, by two checks of the rows that a transaction writes."""
 
 import time
+from collections.abc import Collection, Set
 from typing import Final
 
-from app.ingest.attempts import Attempt
+import psycopg
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from app.ingest.attempts import UNKNOWN_BRAND, Attempt
 from app.ingest.lock_timeouts import CommitPace
+from app.ingest.locked_brands import locked_brands
 from db.engine import transaction
 from db.repository.ledger.locked_rows import LockedRow, locked_brand_rows, locked_rows_of_brands
+
+log = structlog.get_logger()
 
 BETWEEN_CHECKS_SECONDS: Final = 0.2
 LONGEST_BETWEEN_CHECKS_SECONDS: Final = 2.0
@@ -16,6 +24,10 @@ BETWEEN_CHECKS_TRANSACTIONS: Final = 4
 A row that one transaction holds at both checks counts as locked, unless it waits for a lock itself; a row that passes
 between transactions does not.
 """
+
+FEW_LOCKED: Final = 8
+MOST_LOCKED_SHARE: Final = 4
+"""If more than FEW_LOCKED brands and more than 1/4 of all are locked, the whole transaction is repeated instead."""
 
 MANY_ROWS: Final = 20_000
 MOST_ROWS: Final = 500_000
@@ -44,3 +56,27 @@ def _find_locked_rows(attempt: Attempt, *, is_last: bool) -> set[LockedRow]:
     max_rows = MOST_ROWS if is_last else MANY_ROWS
     with transaction() as connection:
         return locked_rows_of_brands(connection, attempt.brand_ids, attempt.days, max_rows, counts_waiting=is_last)
+
+
+def are_few(locked: Collection[int], attempt: Attempt) -> bool:
+    """Whether few enough brands are locked to commit without them, instead of repeating the whole transaction."""
+    return len(locked) <= max(len(attempt.brand_ids) // MOST_LOCKED_SHARE, FEW_LOCKED)
+
+
+def mark_locked(
+    brand_ids: Set[int], error: DBAPIError | psycopg.Error, tried_seconds: float = 0, *, is_away: bool = False
+) -> None:
+    """Adds the brands to the locked ones of this process, with a log line of each, or one for a server that is away.
+
+    `tried_seconds`: the duration of the transaction that failed, if it was slow.
+    """
+    locked_brands.add(brand_ids, tried_seconds)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if brand_ids == {UNKNOWN_BRAND}:
+        log.info("spend.unknown_waits", error=type(cause).__name__)
+        return
+    if is_away:
+        log.warning("server.away", brands=len(brand_ids), error=type(cause).__name__)
+        return
+    for brand_id in sorted(brand_ids):
+        log.warning("brand.locked", brand_id=brand_id, error=type(cause).__name__)

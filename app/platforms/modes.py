@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from app.edits.preview import Agree, Confirmable, Unconfirmed
 from app.platforms.accounts import encrypted, parts_of
-from db.engine import committed, run_dry
+from db.dry_runs import run_dry
+from db.engine import committed
 from db.repository.access.audit import Edit
 from db.repository.platforms import connection_edits, kept_credentials
 from db.repository.platforms.connections import StoredConnection

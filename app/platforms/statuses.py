@@ -233,7 +233,7 @@ def _change_holds(
     ]
     for row, is_held in sorted(same, key=lambda one: one[0].campaign_id):
         by = ":".join(filter(None, ("platform", visit.stored.platform, names.get(row.external_id))))
-        if rows.set_hold(connection, row.campaign_id, by, at, is_held=is_held):
+        if rows.set_hold(connection, row.brand_id, row.campaign_id, by, at, is_held=is_held):
             named = {"platform": visit.stored.platform, "brand_id": row.brand_id, "campaign_id": row.campaign_id}
             log.info("platform.hand", is_held=is_held, by=names.get(row.external_id), **named)
     return enforce(connection, brand_ids, Cause.PLATFORM, campaign_ids=[row.campaign_id for row, _ in wanted])

@@ -17,9 +17,11 @@ from app.proof import verification
 from app.proof.recounts import corrections_of, recount_days
 from app.proof.verification import Check, kept_since, wrong_campaign_days
 from db.engine import committed
+from db.local_settings import has_citus
 from db.repository.enforcement import headroom
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.enforcement.facts import lock_brands
+from db.repository.ledger import directory_checks
 from db.repository.proof import (
     corrections,
     recount,
@@ -37,6 +39,7 @@ REPAIRABLE: Final = frozenset(
     {
         *(verification.COUNTERS, verification.BRAND_COUNTERS, verification.TOTALS, verification.HOLDS),
         *(verification.HISTORY, verification.LIMITS, verification.FLAGS, verification.HEADROOMS),
+        verification.DIRECTORY,
     }
 )
 ROUNDS: Final = 1_000
@@ -108,6 +111,8 @@ def _repair(connection: Connection, brand_id: int, by: str) -> tuple[Repaired, l
     if (flag := repair.set_flag(connection, brand_id)) is not None:
         new = {"has_campaign_budgets": flag}
         made.append(Correction(brand_id, "flag", new, {"has_campaign_budgets": not flag}, new))
+    if has_citus(connection):
+        made += (Correction(brand_id, "directory", *one) for one in directory_checks.repair_brand(connection, brand_id))
     made += _limits(connection, brand_id, at)
     made += _histories(connection, brand_id, at)
     changes = enforce_locked(connection, brands, Cause.REPAIR, at)

@@ -1,6 +1,6 @@
 """Lets psycopg answer as it does with Citus, on plain Postgres: refuses what Citus refuses, and changes its errors.
 
-- Brands lie on several shards, by id, and the tables of `SPREAD` with them.
+- Brands lie on several shards, by id, and the tables of `SPREAD` with them. Two servers have each second shard.
 - A statement locks rows of one shard, and writes none in a WITH.
 - A setting reaches the shards by SET LOCAL alone.
 - An error of a shard has the SQLSTATE XX000, no table, and the number of the shard behind a constraint's name.
@@ -20,6 +20,7 @@ from sqlalchemy import Engine, event
 
 from db.local_settings import HAS_CITUS
 from db.models.base import Base
+from db.repository.spread import directory_tables
 from tests.world import World
 
 SHARDS: Final = 4
@@ -30,12 +31,21 @@ SHARD_OF: Final = f"""
     CREATE FUNCTION get_shard_id_for_distribution_column(name text, brand_id bigint) RETURNS bigint LANGUAGE sql
     AS 'SELECT {FIRST} + mod(brand_id, {{}})'
 """
+PLACES: Final = f"""
+    CREATE TABLE pg_dist_placement AS
+    SELECT shardid, 1 + mod(shardid, 2) AS groupid FROM generate_series({FIRST}, {FIRST - 1} + {{}}) AS shardid
+"""  # noqa: S608 - of constants
 
 SPREAD: Final = {
     *("brands", "campaigns", "budgets", "budget_limits", "dayparts", "spend_events", "campaign_days", "brand_days"),
     *("brand_hours", "monthly_reports", "pending_enforcements", "status_changes", "hold_changes", "brand_facts"),
 }
 """Tables that are spread by brand."""
+
+OF_DIRECTORY: Final = re.compile(r"\bdirectory_(campaigns|brands) AS ")
+"""A lookup in the directory, which gives its tables the names of those that it stands for."""
+
+NAMED_BRANDS: Final = re.compile(r"%\((\w*brands?(?:_ids?)?(?:_\d+)?)\)s")
 
 LOCKS: Final = re.compile(r"FOR (NO KEY )?UPDATE")
 WRITES: Final = re.compile(r"^\s*(INSERT INTO|UPDATE|DELETE FROM) (\w+)")
@@ -50,15 +60,22 @@ def shard_of(brand_id: int, shards: int = SHARDS) -> int:
     return FIRST + brand_id % shards
 
 
+def server_of(brand_id: int) -> int:
+    """The server of the brand."""
+    return 1 + shard_of(brand_id) % 2
+
+
 def tables_in(statement: str) -> set[str]:
     """The spread tables that the statement names."""
+    if OF_DIRECTORY.search(statement):
+        return set()
     return set(re.findall(r"\w+", re.sub(r"'[^']*'", "", statement))) & Base.metadata.tables.keys() & SPREAD
 
 
 def shards_in(statement: str, parameters: Mapping[str, Any], shards: int = SHARDS) -> set[int]:
     """The shards, of so many, of the brands in any of the statement's parameters."""
     found: set[int] = set()
-    for name in re.findall(r"%\((\w*brands?(?:_ids?)?)\)s", statement):
+    for name in NAMED_BRANDS.findall(statement):
         value = parameters[name]
         ids = re.findall(r"\d+", value) if isinstance(value, str) else value if isinstance(value, list) else [value]
         found |= {shard_of(int(brand_id), shards) for brand_id in ids if brand_id is not None}
@@ -66,13 +83,20 @@ def shards_in(statement: str, parameters: Mapping[str, Any], shards: int = SHARD
 
 
 class Driver:
-    """Records the shards that each transaction wrote. `away`: shards whose server does not answer."""
+    """Records the shards that each transaction wrote. `away`: shards whose server does not answer.
+
+    A statement that names no brand asks all servers.
+    """
 
     def __init__(self, shards: int) -> None:
         self.shards = shards
         self.written: list[set[int]] = []
         self.away: set[int] = set()
         self._open: defaultdict[int, set[int]] = defaultdict(set)
+
+    def stop(self, server: int) -> None:
+        """Lets a server answer no more."""
+        self.away = {shard for shard in range(FIRST, FIRST + SHARDS) if server_of(shard - FIRST) == server}
 
     def check(self, connection: Any, statement: str, parameters: Mapping[str, Any]) -> None:
         """Notes a statement, or raises the error with which Citus refuses it."""
@@ -85,7 +109,7 @@ class Driver:
         if not tables_in(statement):
             return
         shards = shards_in(statement, parameters, self.shards)
-        if shards & self.away:
+        if shards & self.away or (self.away and not shards):
             raise error_of("08006", AWAY)
         if LOCKS.search(statement) and len(shards) != 1:
             raise error_of("0A000", "could not run distributed query with FOR UPDATE/SHARE commands")
@@ -117,7 +141,8 @@ def of_shard(error: psycopg.Error) -> psycopg.Error:
 @contextmanager
 def as_citus(world: World, engine: Engine, shards: int) -> Iterator[Driver]:
     """Makes the connections of the engine answer as those of Citus do, with brands on so many shards."""
-    world.execute(SHARD_OF.format(shards))
+    for statement in (SHARD_OF.format(shards), PLACES.format(shards), *directory_tables.CREATE):
+        world.execute(statement)
     driver = Driver(shards)
     execute, leave, copy = psycopg.Cursor.execute, psycopg.Pipeline.__exit__, psycopg.Cursor.copy
 

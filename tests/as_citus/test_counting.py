@@ -8,9 +8,12 @@ from psycopg.errors import ConnectionFailure
 from sqlalchemy.exc import OperationalError
 
 from app.ingest import ingest
+from app.ingest.attempts import UNKNOWN_BRAND, UncountedInput
 from app.ingest.ingest import count_events, count_totals
 from app.ingest.locked_brands import locked_brands
-from tests.as_citus.driver import Driver, shard_of
+from db.repository.ledger.accounts import clear_campaign_cache
+from domain.inputs.reasons import Reason
+from tests.as_citus.driver import SHARDS, Driver, server_of, shard_of
 from tests.kit import statements
 from tests.world import UNIT, World
 
@@ -82,15 +85,18 @@ def test_totals_of_several_shards_are_counted(world: World, campaigns: list[int]
     assert [world.spent(campaign) for campaign in campaigns] == [7] * BRANDS
 
 
-def test_server_away_delays_the_brands_of_its_shard_alone(world: World, driver: Driver, campaigns: list[int]) -> None:
-    count_events([world.event(campaign, 1) for campaign in campaigns])  # from now on, workers know the campaigns
-    away = [campaign for campaign in campaigns if shard_of(world.brand_of(campaign)) == shard_of(0)]
+def test_server_away_delays_its_brands_alone(world: World, driver: Driver, campaigns: list[int]) -> None:
     batch = [world.event(campaign, 1) for campaign in campaigns]
-    driver.away = {shard_of(0)}
-    results = ingest.EVENTS.committer().commit(ingest.EVENTS.of_messages([batch]), frozenset())
+    away = [campaign for campaign in campaigns if server_of(world.brand_of(campaign)) == 1]
+    clear_campaign_cache()
+    driver.stop(1)
+    with statements() as sent:
+        results = ingest.EVENTS.committer().commit(ingest.EVENTS.of_messages([batch]), frozenset())
     assert [result.error for result in results] == [None]
     assert {one.brand_id for one in results[0].counted.uncounted} == {world.brand_of(campaign) for campaign in away}
     assert results[0].counted.taken == BRANDS - len(away)
+    assert locked_brands.ids() == {world.brand_of(campaign) for campaign in away}
+    assert sum(statement == "BEGIN" for statement, _ in sent) == 1 + SHARDS // 2
     with pytest.raises(OperationalError) as raised:
         count_events(batch)
     assert isinstance(raised.value.orig, ConnectionFailure)
@@ -98,6 +104,34 @@ def test_server_away_delays_the_brands_of_its_shard_alone(world: World, driver: 
     locked_brands.forget()
     assert count_events(batch).taken == len(away)
     world.verify()
+
+
+def test_event_of_an_unknown_campaign_waits_for_a_server_that_is_away(
+    world: World, driver: Driver, campaigns: list[int]
+) -> None:
+    here = [campaign for campaign in campaigns if server_of(world.brand_of(campaign)) == 2]
+    unknown = world.event(max(campaigns) + 1, 1)
+    batch = [*(world.event(campaign, 1) for campaign in here), unknown]
+    driver.stop(1)
+    (result,) = ingest.EVENTS.committer().commit(ingest.EVENTS.of_messages([batch]), frozenset())
+    assert (result.error, result.counted.taken, result.counted.rejections) == (None, len(here), ())
+    assert result.counted.uncounted == (UncountedInput(UNKNOWN_BRAND, unknown),)
+    assert locked_brands.ids() == {UNKNOWN_BRAND}
+    driver.away = set()
+    counted = count_events(batch)
+    assert (counted.known, [one.reason for one in counted.rejections]) == (len(here), [Reason.UNKNOWN_CAMPAIGN])
+
+
+def test_total_of_an_unknown_campaign_waits_for_a_server_that_is_away(
+    world: World, driver: Driver, campaigns: list[int]
+) -> None:
+    fields = {"source": "meta", "day": "2026-06-17", "as_of": "2026-06-17T12:00:00Z", "total_micros": 7}
+    here = next(campaign for campaign in campaigns if server_of(world.brand_of(campaign)) == 2)
+    totals = [{"campaign_id": campaign, **fields} for campaign in (here, max(campaigns) + 1)]
+    driver.stop(1)
+    (result,) = ingest.TOTALS.committer().commit(ingest.TOTALS.of_messages([totals]), frozenset())
+    assert (result.counted.taken, result.counted.rejections) == (1, ())
+    assert [one.brand_id for one in result.counted.uncounted] == [UNKNOWN_BRAND]
 
 
 def test_tick_locks_and_writes_brands_shard_by_shard(world: World, driver: Driver) -> None:

@@ -18,7 +18,7 @@ NAMED = re.compile(r"\b(?:brand_id|brands\.id|id) = (?:ANY\(CAST\(%\(brand_ids\)
 
 def spread_tables(statement: str) -> int:
     """How often the statement reads or changes a spread table."""
-    return sum(count for name, count in Counter(TABLES.findall(statement)).items() if name in SPREAD - {"dayparts"})
+    return sum(count for name, count in Counter(TABLES.findall(statement)).items() if name in SPREAD)
 
 
 @pytest.mark.parametrize("events", [1, FEW_EVENTS + 1], ids=["few events", "many events"])

@@ -14,14 +14,21 @@ from db.statements import for_citus
 OF_CITUS = ("db.repository.spread.citus", "db.repository.spread.shards")
 """Modules whose statements call functions that only Citus has."""
 
+OF_SEVERAL_SERVERS = (
+    *(f"db.repository.spread.{name}" for name in ("platform_holds", "directory", "directory_tables")),
+    "db.repository.ledger.directory_checks",
+)
+"""Modules whose statements use functions and tables that only a database of several servers has."""
+
 
 def statements(*, for_shards: bool = False) -> Iterator[tuple[str, str]]:
     """Each statement by module, constant name and number, with $1, $2 … for its values. Without settings by SET.
 
-    `for_shards`: as Citus gets it. Leaves out those of OF_CITUS.
+    `for_shards`: as Citus gets it; else leaves out those of OF_SEVERAL_SERVERS. Leaves out those of OF_CITUS.
     """
+    left_out = OF_CITUS if for_shards else (*OF_CITUS, *OF_SEVERAL_SERVERS)
     for module in pkgutil.walk_packages(db.repository.__path__, "db.repository."):
-        if module.name in OF_CITUS:
+        if module.name in left_out:
             continue
         place = module.name.rpartition(".")[2]
         for name, value in vars(importlib.import_module(module.name)).items():

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 
+from db.dry_runs import run_dry
 from db.engine import (
     MAX_TRIES,
     StaleRead,
@@ -18,7 +19,6 @@ from db.engine import (
     engine,
     is_transient,
     query_pipelined,
-    run_dry,
     snapshot,
     sql_state,
     transaction,

@@ -62,7 +62,7 @@ def test_one_worker_claims_an_account_until_its_claim_ends(account: int) -> None
 def test_hold_of_the_platform_is_set_only_on_reconciled_campaigns(world: World, account: int) -> None:
     brand = world.brand()
     campaign = world.campaign(brand)
-    held = partial(statuses.set_hold, campaign_id=campaign, by="platform:google_ads", at=AT)
+    held = partial(statuses.set_hold, brand_id=brand, campaign_id=campaign, by="platform:google_ads", at=AT)
     with pytest.raises(psycopg.DataError, match="is not reconciled"):
         world.execute("SELECT set_platform_hold(%s, true, 'platform:google_ads', now())", campaign)
     world.execute(

@@ -155,6 +155,18 @@ TABLES: Final[Mapping[DatabaseRole, Mapping[str, str]]] = {
     DatabaseRole.WEB: WEB,
     DatabaseRole.READER: READER,
 }
+IF_SPREAD: Final[Mapping[DatabaseRole, Mapping[str, str]]] = {
+    DatabaseRole.WORKER: {
+        "directory_brands": COUNT,
+        "directory_campaigns": COUNT,
+        # A trigger refuses all holds but that of a platform.
+        "campaigns": "UPDATE (set_holds)",
+    },
+    DatabaseRole.WEB: {"directory_brands": KEEP, "directory_campaigns": KEEP},
+    DatabaseRole.READER: {"directory_brands": READ, "directory_campaigns": READ},
+}
+"""Privileges besides those of TABLES, where brands are spread over several servers."""
+
 FUNCTIONS: Final = {
     DatabaseRole.WORKER: (
         "ensure_ledger_month(date)",
@@ -163,6 +175,7 @@ FUNCTIONS: Final = {
         "forget_expired(timestamptz)",
         "forget_history(text, integer)",
         "set_platform_hold(bigint, boolean, text, timestamptz)",
+        "note_platform_hold(bigint, bigint, boolean, text[], text, timestamptz)",
     ),
     DatabaseRole.WEB: (
         "ensure_ledger_month(date)",
@@ -170,6 +183,7 @@ FUNCTIONS: Final = {
         "forget_expired(timestamptz)",
         "make_owner(bigint, text, timestamptz, text)",
         "set_platform_hold(bigint, boolean, text, timestamptz)",
+        "note_platform_hold(bigint, bigint, boolean, text[], text, timestamptz)",
     ),
     DatabaseRole.READER: (),
 }

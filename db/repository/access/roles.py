@@ -12,6 +12,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from db.repository.access.privileges import (
     FUNCTIONS,
+    IF_SPREAD,
     READER,
     TABLES,
     DatabaseRole,
@@ -20,6 +21,10 @@ from domain.errors import InvalidValue
 
 MAX_NAME: Final = 63
 LEDGER: Final = "spend_events"
+
+DIRECTORY: Final = "directory_campaigns"
+"""A table that only a database has whose brands are spread over several servers."""
+
 OUR_FUNCTIONS: Final = frozenset(
     {
         *("ensure_ledger_month", "drop_ledger_months", "ledger_retention_months", "refuse_edit_of_history"),
@@ -30,6 +35,7 @@ OUR_FUNCTIONS: Final = frozenset(
         *("order_status_changes", "keep_locks"),
         *("keep_brand_facts", "set_platform_hold", "forget_unkept_headroom"),
         *("forget_history", "history_retention_days"),
+        *("note_platform_hold", "keep_set_holds", "forget_platform_status"),
     }
 )
 
@@ -183,7 +189,7 @@ def _migrator(driver: Driver, here: Place) -> Iterator[Composed]:
 
 def _handing_over(driver: Driver, migrator: str) -> Iterator[Composed]:
     owner = Identifier(migrator)
-    for table, owned_by in driver.execute(TABLES_HERE, [list(READER), LEDGER]):
+    for table, owned_by in driver.execute(TABLES_HERE, [[*READER, *IF_SPREAD[DatabaseRole.READER]], LEDGER]):
         if owned_by != migrator:
             yield SQL("ALTER TABLE {} OWNER TO {}").format(Identifier(table), owner)
     for function, arguments, owned_by in driver.execute(FUNCTIONS_HERE, [list(OUR_FUNCTIONS)]):
@@ -195,7 +201,7 @@ def _handing_over(driver: Driver, migrator: str) -> Iterator[Composed]:
 def grants(driver: Driver, roles: list[DatabaseRole]) -> Iterator[Composed]:
     """The statements that set each role's privileges on existing tables and functions to exactly those listed."""
     here = place(driver)
-    tables = [name for name, _ in driver.execute(TABLES_HERE, [list(READER), LEDGER])]
+    tables = [name for name, _ in driver.execute(TABLES_HERE, [[*READER, *IF_SPREAD[DatabaseRole.READER]], LEDGER])]
     functions = {name for name, *_ in driver.execute(FUNCTIONS_HERE, [list(OUR_FUNCTIONS)])}
     columns = {table: set(names) for table, names in driver.execute(COLUMNS_HERE, [tables])}
     for role in roles:
@@ -208,6 +214,9 @@ def grants(driver: Driver, roles: list[DatabaseRole]) -> Iterator[Composed]:
         for table, sequence in driver.execute(SEQUENCES_HERE, [tables]):
             if "INSERT" in TABLES[role].get(table, ""):
                 yield SQL("GRANT USAGE ON SEQUENCE {} TO {}").format(Identifier(sequence), name)
+        if DIRECTORY in tables:
+            for table, privileges in IF_SPREAD[role].items():
+                yield SQL("GRANT {} ON {} TO {}").format(SQL(privileges), Identifier(table), name)
         for function in FUNCTIONS[role]:
             if function.partition("(")[0] in functions:
                 yield SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(SQL(function), name)

@@ -122,6 +122,7 @@ def insert_campaign(connection: Connection, new: Mapping[str, Any]) -> int:
     """Writes a campaign; returns its id. Raises InvalidValue if another campaign of the account has its external id."""
     new = written_by_edits.with_account(connection, new)
     campaign_id = int(_unless_taken(connection, INSERT_CAMPAIGN, new).scalar_one())
+    written_by_edits.keep_name(connection, {**new, "id": campaign_id})
     written_by_edits.heed_released(connection, {**new, "id": campaign_id})
     return campaign_id
 
@@ -142,6 +143,7 @@ def update_campaign(connection: Connection, old: Mapping[str, Any], new: Mapping
     new = written_by_edits.with_account(connection, new, old)
     deferred(connection, local_setting(connection, EDIT_TIME, at.isoformat()))
     _unless_taken(connection, UPDATE_CAMPAIGN, new)
+    written_by_edits.keep_name(connection, new, old)
     written_by_edits.keep_released(connection, old, new, at=at)
     written_by_edits.heed_released(connection, new)
 

@@ -194,6 +194,7 @@ def release(
     deferred(connection, local_setting(connection, RELEASE_DAY, from_day.isoformat()))
     new = {**campaign, **changes, "external_id": None}
     connection.execute(RELEASE, new)
+    written_by_edits.keep_name(connection, new, campaign)
     written_by_edits.keep_released(connection, campaign, new, from_day=from_day)
     note(connection, edit, "move", Subject("campaign", campaign["id"], campaign["brand_id"]), campaign, new)
 
@@ -208,6 +209,7 @@ def take_over(connection: Connection, campaign: Mapping[str, Any], changes: Mapp
     new = dict(written_by_edits.with_account(connection, new))
     copied = new | {"at": edit.at, "from_brand_id": campaign["brand_id"]}
     created_id = int(connection.execute(TAKE_OVER, copied).scalar_one())
+    written_by_edits.keep_name(connection, new | {"id": created_id})
     written_by_edits.heed_released(connection, new | {"id": created_id})
     audited = {name: value for name, value in new.items() if name != "id"} | {"moved_from": campaign["id"]}
     note(connection, edit, "create", Subject("campaign", created_id, new["brand_id"]), None, audited)

@@ -35,7 +35,8 @@ BRANDS = text("""
 CAMPAIGNS = """
     SELECT id, brand_id, configured_status, starts_on, ends_on, set_holds,
         (SELECT string_agg(concat_ws('-', weekday, starts_minute, ends_minute), ' ')
-            FROM dayparts WHERE dayparts.brand_id = campaigns.brand_id AND campaign_id = campaigns.id) AS schedule,
+            FROM dayparts WHERE dayparts.brand_id = campaigns.brand_id AND campaign_id = campaigns.id
+                /*citus AND dayparts.brand_id = ANY(CAST(:brand_ids AS bigint[])) */) AS schedule,
         effective_status, next_change_at, enforced_at IS NULL, holds
     FROM campaigns
     WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))

@@ -1,71 +1,66 @@
 """Writes spend events to the ledger, each once, and adds them to the counters of campaigns and brands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from itertools import chain, repeat
 from typing import Any, Final, NamedTuple
 
 import psycopg
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from db import traced
-from db.engine import Query, driver_of, query_pipelined
+from db.engine import Query, before_next, driver_of, query_pipelined
 from db.errors import is_duplicate_in, translated
 from db.local_settings import has_citus, local_setting
 from db.repository.enforcement.headroom import Headroom
-from db.repository.ledger import ledger_rows
+from db.repository.ledger import ledger_rows, spend_on_shard
 from db.repository.ledger.new_events import ClassifiedEvents
 from db.repository.ledger.sums import SpendSums
 from db.repository.shared.arrays import array_of, text_array_of
 from domain.inputs.columns import EventColumns
 
-# Inserts events in key order.
-ADD_EVENTS = text("""
-    INSERT INTO spend_events (brand_id, event_id, campaign_id, occurred_at, amount_micros, received_at, source)
-    SELECT brand_id, event_id, campaign_id, occurred_at, amount_micros, :at, source
-    FROM unnest(
-        CAST(:event_brand_ids AS bigint[]), CAST(:event_ids AS uuid[]), CAST(:event_campaign_ids AS bigint[]),
-        CAST(:event_moments AS timestamptz[]), CAST(:event_amounts AS bigint[]), CAST(:event_sources AS text[])
-    ) AS sent(brand_id, event_id, campaign_id, occurred_at, amount_micros, source)
-    ORDER BY brand_id, event_id
-""")
-
-# Adds spend to the counters of campaigns, in the order of the parameters.
-ADD_TO_CAMPAIGNS = text("""
-    INSERT INTO campaign_days AS counter (brand_id, campaign_id, day, spent_micros)
-    SELECT * FROM unnest(
-        CAST(:campaign_brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:campaign_days AS date[]),
-        CAST(:campaign_amounts AS bigint[])
+# Inserts events, then adds their spend to the counters of campaigns, then of brands. Each step reads the count of the
+# step before, which fixes the order: all transactions that count must lock in this order, and by key within a step.
+COUNT = text("""
+    WITH written AS (
+        INSERT INTO spend_events (brand_id, event_id, campaign_id, occurred_at, amount_micros, received_at, source)
+        SELECT brand_id, event_id, campaign_id, occurred_at, amount_micros, :at, source
+        FROM unnest(
+            CAST(:event_brand_ids AS bigint[]), CAST(:event_ids AS uuid[]), CAST(:event_campaign_ids AS bigint[]),
+            CAST(:event_moments AS timestamptz[]), CAST(:event_amounts AS bigint[]), CAST(:event_sources AS text[])
+        ) AS sent(brand_id, event_id, campaign_id, occurred_at, amount_micros, source)
+        ORDER BY brand_id, event_id
+        RETURNING event_id
+    ), campaigns_counted AS (
+        INSERT INTO campaign_days AS counter (brand_id, campaign_id, day, spent_micros)
+        SELECT sent.* FROM (SELECT count(*) FROM written) AS before, unnest(
+            CAST(:campaign_brand_ids AS bigint[]), CAST(:campaign_ids AS bigint[]), CAST(:campaign_days AS date[]),
+            CAST(:campaign_amounts AS bigint[])
+        ) AS sent
+        ON CONFLICT (brand_id, campaign_id, day)
+        DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
+        RETURNING campaign_id
     )
-    ON CONFLICT (brand_id, campaign_id, day)
-    DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
-""")
-
-# Adds spend to the counters of brands, in the order of the parameters.
-ADD_TO_BRANDS = text("""
     INSERT INTO brand_days AS counter (brand_id, day, spent_micros)
-    SELECT * FROM unnest(
+    SELECT sent.* FROM (SELECT count(*) FROM campaigns_counted) AS before, unnest(
         CAST(:counted_brand_ids AS bigint[]), CAST(:brand_days AS date[]), CAST(:brand_amounts AS bigint[])
-    )
+    ) AS sent
     ON CONFLICT (brand_id, day)
     DO UPDATE SET spent_micros = counter.spent_micros + excluded.spent_micros
 """)
 
-# Locks several brands in id order, before the statement that updates them in any order.
-LOCK_BRANDS = text("""
-    SELECT count(*) FROM (
-        SELECT FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
-    ) AS locked
-""")
-
-# Subtracts the counted spend from the headroom of the locked brands; a headroom that is less becomes null.
+# Locks brands in id order and subtracts the counted spend from their headroom; a headroom that is less becomes null.
 LESSEN_HEADROOM = text("""
+    WITH locked AS MATERIALIZED (
+        SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+    )
     UPDATE brands
     SET headroom_micros = CASE WHEN headroom_micros >= spent_micros THEN headroom_micros - spent_micros END,
         spend_received_at = greatest(spend_received_at, CAST(:at AS timestamptz))
-    FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
-    WHERE brands.id = sent.brand_id /*citus AND brands.id = ANY(CAST(:brand_ids AS bigint[])) */
+    FROM locked JOIN unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
+        ON sent.brand_id = locked.id
+    WHERE brands.id = locked.id
     RETURNING brands.id, time_zone, currency, configured_status, headroom_micros, headroom_on, has_campaign_budgets
 """)
 
@@ -129,14 +124,8 @@ def record(
     if len(events.event_ids) > FEW_EVENTS:
         _copy(connection, events, at)
         events = EventColumns()
-    spent = classified.added.spent_by_brand()
-    brand_ids = sorted(spent)
-    of_brands = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[brand_id] for brand_id in brand_ids)}
-    parameters = of_brands | _counters(classified.added) | _ledger(events) | {"at": at}
     try:
-        count = [ADD_EVENTS] if events.event_ids else []
-        lock = [LOCK_BRANDS] if len(brand_ids) > 1 else []
-        locked = _count_and_lock(connection, [*count, ADD_TO_CAMPAIGNS, ADD_TO_BRANDS], lock, parameters, timeouts)
+        locked = _count_and_lock(connection, events, classified.added, at, timeouts)
     except IntegrityError as error:
         if isinstance(error.orig, psycopg.Error) and is_duplicate_in(error.orig, LEDGER):
             raise SomeAlreadyStored from error
@@ -145,24 +134,27 @@ def record(
 
 
 def _count_and_lock(
-    connection: Connection,
-    count: Sequence[TextClause],
-    lock: Sequence[TextClause],
-    parameters: Mapping[str, object],
-    timeouts: LockTimeouts | None,
+    connection: Connection, events: EventColumns, added: SpendSums, at: datetime, timeouts: LockTimeouts | None
 ) -> list[tuple[Any, ...]]:
-    """Counts spend, then locks and updates brands, in one round trip; returns the rows of LESSEN_HEADROOM.
+    """Counts spend and locks brands in one round trip; returns the rows of LESSEN_HEADROOM, one per brand.
 
     Postgres runs the statements one after the other. All transactions that count send them in this order, which is the
     order of their locks, and by key within each. `timeouts` None: the lock timeout of the connection.
     """
-    counting = [(statement, parameters) for statement in count]
-    locking = [(statement, parameters) for statement in (*lock, LESSEN_HEADROOM)]
+    spent = added.spent_by_brand()
+    brand_ids = sorted(spent)
+    of_brands = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[brand_id] for brand_id in brand_ids)}
+    parameters = of_brands | _counters(added) | _ledger(events) | {"at": at}
+    if has_citus(connection):
+        counting = spend_on_shard.counting(events, added, parameters, at)
+        locking = spend_on_shard.lessening(spent, at)
+    else:
+        counting, locking = [(COUNT, parameters)], [(LESSEN_HEADROOM, parameters)]
     if timeouts is None:
         return query_pipelined(connection, *counting, *locking)[-1]
-    wait_for_own = local_setting(connection, "lock_timeout", str(timeouts.own_ms))
-    queries = (*counting, _wait_for_brands(connection, timeouts), *locking, wait_for_own)
-    return query_pipelined(connection, *queries)[-2]
+    locked = query_pipelined(connection, *counting, _wait_for_brands(connection, timeouts), *locking)[-1]
+    before_next(connection, local_setting(connection, "lock_timeout", str(timeouts.own_ms)))
+    return locked
 
 
 def _wait_for_brands(connection: Connection, timeouts: LockTimeouts) -> Query:

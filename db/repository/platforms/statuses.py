@@ -6,7 +6,9 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.local_settings import has_citus
 from db.repository.platforms.wanted import FORMER_OWNER, WANTED
+from db.repository.spread import platform_holds
 
 NO_LIMIT: Final = 2**62
 OPPOSED_A_PAGE: Final = 1_000
@@ -208,10 +210,12 @@ def is_paused_by_us(connection: Connection, brand_id: int, campaign_id: int) -> 
     return bool(connection.scalar(PAUSED_BY_US, {"brand_id": brand_id, "campaign_id": campaign_id}))
 
 
-def set_hold(connection: Connection, campaign_id: int, by: str, at: datetime, *, is_held: bool) -> bool:
+def set_hold(connection: Connection, brand_id: int, campaign_id: int, by: str, at: datetime, *, is_held: bool) -> bool:
     """Sets or lifts the hold `platform_paused` with an audit entry; returns whether that changed the campaign.
 
     The caller has locked the brand and enforces the campaign in the same commit.
     """
+    if has_citus(connection):
+        return platform_holds.set_hold(connection, brand_id, campaign_id, by, at, is_held=is_held)
     values = {"campaign_id": campaign_id, "is_held": is_held, "by": by, "at": at}
     return bool(connection.execute(SET_HOLD, values).scalar_one())

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.repository.shared.rows import plain
+from db.repository.spread import directory_tables, platform_holds
 from db.repository.spread.places import (
     ON_EVERY_SERVER,
     REPLACED_TRIGGERS,
@@ -128,7 +129,10 @@ def references(connection: Connection) -> list[Reference]:
 
 
 def prepare(connection: Connection) -> None:
-    """Replaces keys that lack the brand, and drops foreign keys and triggers that cannot work on several servers."""
+    """Replaces keys that lack the brand, and drops foreign keys and triggers that cannot work on several servers.
+
+    Creates what takes their place: the directory, and the bounds of the hold of a platform.
+    """
     for reference in references(connection):
         if not is_kept(reference):
             _alter(connection, reference.table, f"DROP CONSTRAINT {reference.name}")
@@ -141,9 +145,11 @@ def prepare(connection: Connection) -> None:
             _alter(connection, key.table, f"ADD CONSTRAINT {key.name} PRIMARY KEY ({', '.join(columns)})")
             by_rest = f"ON {key.table} ({', '.join(key.columns)})"
             connection.exec_driver_sql(f"CREATE INDEX IF NOT EXISTS ix_{key.table}_without_brand {by_rest}")
-    for row in plain(connection.execute(TRIGGERS)):
-        if (row["table_name"], row["name"]) in REPLACED_TRIGGERS:
-            connection.exec_driver_sql(f"DROP TRIGGER {row['name']} ON {row['table_name']}")
+    triggers = {(row["table_name"], row["name"]) for row in plain(connection.execute(TRIGGERS))}
+    for table, name in sorted(triggers & REPLACED_TRIGGERS):
+        connection.exec_driver_sql(f"DROP TRIGGER {name} ON {table}")
+    platform_holds.create(connection, triggers)
+    directory_tables.create(connection)
 
 
 def _alter(connection: Connection, table: str, action: str) -> None:

@@ -31,6 +31,7 @@ REPLACED_TRIGGERS: Final = frozenset(
         ("campaigns", "give_platform_account"),
         ("campaigns", "keep_released_external_id"),
         ("campaigns", "heed_released_external_ids"),
+        ("campaigns", "forget_platform_status"),
         ("dayparts", "give_brand"),
         ("reported_totals", "give_brand"),
     }

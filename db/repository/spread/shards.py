@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -10,16 +10,31 @@ from db.engine import query_pipelined
 from db.local_settings import has_citus
 from db.repository.shared.arrays import array_of
 
-# The shard of each brand, by its id alone: all tables that are spread by brand lie there together.
+# The shard of each brand, by its id alone, and the group of its server: all tables that are spread by brand lie there
+# together.
 SHARDS_OF_BRANDS = text("""
-    SELECT brand_id, get_shard_id_for_distribution_column('brands', brand_id)
+    SELECT brand_id, shard.id, COALESCE((
+        SELECT groupid FROM pg_dist_placement AS placement WHERE placement.shardid = shard.id LIMIT 1
+    ), 0)
     FROM unnest(CAST(:brand_ids AS bigint[])) AS sent(brand_id)
+    CROSS JOIN LATERAL (SELECT get_shard_id_for_distribution_column('brands', brand_id) AS id) AS shard
 """)
 
 MAX_CACHED: Final = 1_000_000
 """Brands in the cache; a full cache is emptied, which bounds its memory."""
 
-_cache: dict[int, int] = {}
+
+class Shard(NamedTuple):
+    """A shard by its id, and the server that it is on. The id comes first, since shards are locked in its order."""
+
+    shard_id: int
+    server: int
+
+
+ONE: Final = Shard(0, 0)
+"""Where all brands are on one server."""
+
+_cache: dict[int, Shard] = {}
 
 
 def by_shard(connection: Connection, brand_ids: Collection[int]) -> list[frozenset[int]]:
@@ -27,23 +42,28 @@ def by_shard(connection: Connection, brand_ids: Collection[int]) -> list[frozens
 
     One group, without a query, where the server has no Citus. Each process asks for the shard of a brand once.
     """
+    return [brands for _, brands in shards_of(connection, brand_ids)]
+
+
+def shards_of(connection: Connection, brand_ids: Collection[int]) -> list[tuple[Shard, frozenset[int]]]:
+    """The shards that hold the brands, each with those that it holds, in order of shard ids."""
     distinct = frozenset(brand_ids)
     if not has_citus(connection):
-        return [distinct]
+        return [(ONE, distinct)]
     known = {brand_id: shard for brand_id in distinct if (shard := _cache.get(brand_id)) is not None}
     missing = distinct - known.keys()
     if missing:
         (rows,) = query_pipelined(connection, (SHARDS_OF_BRANDS, {"brand_ids": array_of(sorted(missing))}))
         if len(_cache) + len(rows) > MAX_CACHED:
             clear_shard_cache()
-        known.update((brand_id, shard) for brand_id, shard in rows)
+        known.update((brand_id, Shard(*shard)) for brand_id, *shard in rows)
         _cache.update(known)
-    shards = defaultdict[int, set[int]](set)
+    shards = defaultdict[Shard, set[int]](set)
     for brand_id, shard in known.items():
         shards[shard].add(brand_id)
-    return [frozenset(brands) for _, brands in sorted(shards.items())]
+    return [(shard, frozenset(brands)) for shard, brands in sorted(shards.items())]
 
 
 def clear_shard_cache() -> None:
-    """Empties the cache of `by_shard`, after shards may have been split."""
+    """Empties the cache of `shards_of`, after shards may have been split or moved."""
     _cache.clear()

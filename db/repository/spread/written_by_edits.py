@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, text
 
 from db.local_settings import has_citus
-from domain.errors import InvalidValue
+from db.repository.spread import directory
 
 KEEP_FACTS = text("""
     INSERT INTO brand_facts (brand_id, time_zone, currency, changed_at)
@@ -36,12 +36,9 @@ DEFAULT_ACCOUNT = text("SELECT default_platform_account(:brand_id, :platform)")
 # Puts status changes in the order of their commits, as the trigger `order_by_commit` does it.
 ORDER_STATUS_CHANGES = text("SELECT name FROM locks WHERE name = 'status_changes' FOR NO KEY UPDATE")
 
-# Edits of one account that give external ids wait for each other.
-LOCK_ACCOUNT = text("SELECT id FROM platform_accounts WHERE id = :platform_account_id FOR NO KEY UPDATE")
-
-OTHER_OWNER = text("""
-    SELECT id FROM campaigns
-    WHERE platform_account_id = :platform_account_id AND external_id = :external_id AND id <> :id LIMIT 1
+# As the trigger `forget_platform_status` does it.
+FORGET_PLATFORM_STATUS = text("""
+    DELETE FROM platform_statuses WHERE brand_id = :brand_id AND campaign_id = :id
 """)
 
 ZONE = text("SELECT time_zone FROM brands WHERE id = :brand_id FOR NO KEY UPDATE")
@@ -72,9 +69,10 @@ HEED_RELEASED = text("""
 
 
 def keep_facts(connection: Connection, brand_id: int, zone: str, currency: str) -> None:
-    """Appends the brand's time zone and currency to their history."""
+    """Appends the brand's time zone and currency to their history, and writes them to the directory."""
     if has_citus(connection):
         connection.execute(KEEP_FACTS, {"brand_id": brand_id, "time_zone": zone, "currency": currency})
+        directory.keep_brand(connection, brand_id, zone, currency)
 
 
 def order_status_changes(connection: Connection) -> None:
@@ -116,16 +114,21 @@ def with_account(
         account = connection.scalar(DEFAULT_ACCOUNT, {"brand_id": new["brand_id"], "platform": new["platform"]})
     settled = {**new, "platform_account_id": account}
     if account is not None and new["external_id"] is not None:
-        _refuse_taken(connection, settled, old)
+        directory.refuse_taken(connection, {**settled, "id": 0 if old is None else old["id"]})
     return settled
 
 
-def _refuse_taken(connection: Connection, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
-    key = {name: new[name] for name in ("platform_account_id", "external_id")}
-    connection.execute(LOCK_ACCOUNT, key)
-    if connection.scalar(OTHER_OWNER, key | {"id": 0 if old is None else old["id"]}) is not None:
-        detail = f"another campaign in this account is {new['platform']} {new['external_id']} already"
-        raise InvalidValue("external_id", detail)
+def keep_name(connection: Connection, new: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
+    """Writes the campaign's external id to the directory; ends the memory of the platform about the `old` one.
+
+    Raises InvalidValue if another campaign of the account has the external id.
+    """
+    names = ("platform", "platform_account_id", "external_id")
+    if not has_citus(connection) or (old is not None and all(old[name] == new[name] for name in names)):
+        return
+    directory.keep_campaign(connection, new)
+    if old is not None:
+        connection.execute(FORGET_PLATFORM_STATUS, {"brand_id": new["brand_id"], "id": new["id"]})
 
 
 def heed_released(connection: Connection, campaign: Mapping[str, Any]) -> None:

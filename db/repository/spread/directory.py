@@ -1,0 +1,68 @@
+"""The directory of several servers: the brand of each campaign, by id or external id, and what inputs are judged by.
+
+Inputs name campaigns without their brand, so a lookup in the tables that are spread by brand asks all servers, and
+fails while one is away. The directory is two tables of the coordinator. The edit of a brand or campaign writes its row
+in the same transaction. A row that SQL by hand made wrong, or that was lost with a crash between the commits of two
+servers, corrects itself: counting compares it with the campaign under the brand's lock, and what the directory lacks is
+looked up on all servers before an input is rejected.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from db.repository.spread.directory_tables import UNIQUE
+from domain.errors import InvalidValue
+
+KEEP_BRAND = text("""
+    INSERT INTO directory_brands (id, time_zone, currency) VALUES (:id, :time_zone, :currency)
+    ON CONFLICT (id) DO UPDATE SET time_zone = excluded.time_zone, currency = excluded.currency
+""")
+
+KEEP_CAMPAIGN = text("""
+    INSERT INTO directory_campaigns (id, brand_id, platform, platform_account_id, external_id)
+    VALUES (:id, :brand_id, :platform, :platform_account_id, :external_id)
+    ON CONFLICT (id) DO UPDATE SET brand_id = excluded.brand_id, platform = excluded.platform,
+        platform_account_id = excluded.platform_account_id, external_id = excluded.external_id
+""")
+
+OTHER_OWNER = text("""
+    SELECT id FROM directory_campaigns
+    WHERE platform_account_id = :platform_account_id AND external_id = :external_id AND id <> :id LIMIT 1
+""")
+
+BRAND_OF = text("SELECT brand_id FROM directory_campaigns WHERE id = :id")
+
+
+def keep_brand(connection: Connection, brand_id: int, zone: str, currency: str) -> None:
+    """Writes the brand's row."""
+    connection.execute(KEEP_BRAND, {"id": brand_id, "time_zone": zone, "currency": currency})
+
+
+def keep_campaign(connection: Connection, campaign: Mapping[str, Any]) -> None:
+    """Writes the campaign's row. Raises InvalidValue if another campaign of its account has the external id."""
+    try:
+        connection.execute(KEEP_CAMPAIGN, campaign)
+    except IntegrityError as error:
+        if UNIQUE not in str(error.orig):
+            raise
+        raise _taken(campaign) from None
+
+
+def refuse_taken(connection: Connection, campaign: Mapping[str, Any]) -> None:
+    """Raises InvalidValue if another campaign of the account has the external id; `id` 0: a campaign to be created."""
+    if connection.scalar(OTHER_OWNER, campaign) is not None:
+        raise _taken(campaign)
+
+
+def _taken(campaign: Mapping[str, Any]) -> InvalidValue:
+    detail = f"another campaign in this account is {campaign['platform']} {campaign['external_id']} already"
+    return InvalidValue("external_id", detail)
+
+
+def brand_of(connection: Connection, campaign_id: int) -> int | None:
+    """The brand of the campaign; None if the directory lacks it."""
+    brand_id: int | None = connection.scalar(BRAND_OF, {"id": campaign_id})
+    return brand_id
