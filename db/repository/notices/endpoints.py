@@ -62,8 +62,18 @@ DUE = text("""
 """)
 
 # Endpoints that no worker has claimed, and that get no request before a later moment or whose next status change is
-# older than :unread_since, because workers are busy.
+# older than :unread_since, because workers are busy. Over several servers, any change that is not read counts.
 WAITING = text("""
+    /*citus WITH of_brands AS MATERIALIZED (
+        SELECT brands.id AS brand_id, newest.id FROM brands CROSS JOIN LATERAL (
+            SELECT id FROM status_changes WHERE status_changes.brand_id = brands.id ORDER BY id DESC LIMIT 1
+        ) AS newest
+        WHERE brands.id IN (SELECT brand_id FROM webhook_endpoints WHERE enabled)
+    ), status_changes AS MATERIALIZED (
+        SELECT brand_id, id, CAST('-infinity' AS timestamptz) AS changed_at FROM of_brands
+        UNION ALL
+        SELECT NULL, max(id), CAST('-infinity' AS timestamptz) FROM status_changes
+    ) */
     SELECT endpoint.id FROM webhook_endpoints AS endpoint
     WHERE enabled AND COALESCE(claimed_until, '-infinity') <= :at AND (
         wait_until > :at
