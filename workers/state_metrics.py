@@ -89,18 +89,7 @@ class StateOfService(Collector):
             reached, live = listing.watermarks(connection), processes.live(connection)
             passes = figures.unfinished_passes(connection)
             others = [*_platforms(connection, tallies, at), *_webhooks(connection, at)]
-        yield _gauge(
-            "spendgate_campaigns",
-            "Campaigns by effective status",
-            "effective_status",
-            {status.value: float(tally.get(status, 0)) for status in EffectiveStatus},
-        )
-        yield _gauge(
-            "spendgate_rejected_events_waiting",
-            "Rejected events not yet replayed, by reason; of one kind and reason 10,000 are counted at most",
-            "reason",
-            _by_reason(waiting),
-        )
+        yield from _campaigns_and_rejected(tally, waiting)
         yield _gauge(
             "spendgate_watermark_age_seconds",
             "Seconds since the moment up to which a scheduled job is done",
@@ -124,6 +113,22 @@ class StateOfService(Collector):
 
 Source = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Exception], ...]]
 """A server's name, the function that reads its gauges, and the errors that mean it is unreachable."""
+
+
+def _campaigns_and_rejected(tally: Mapping[str, int], waiting: Mapping[str, int]) -> Iterator[GaugeMetricFamily]:
+    """Campaigns, and the inputs that were rejected and wait."""
+    yield _gauge(
+        "spendgate_campaigns",
+        "Campaigns by effective status",
+        "effective_status",
+        {status.value: float(tally.get(status, 0)) for status in EffectiveStatus},
+    )
+    yield _gauge(
+        "spendgate_rejected_events_waiting",
+        "Rejected events not yet replayed, by reason; of one kind and reason 10,000 are counted at most",
+        "reason",
+        _by_reason(waiting),
+    )
 
 
 def _processes(live: Sequence[Process]) -> Iterator[GaugeMetricFamily]:
