@@ -18,7 +18,6 @@ MAX_TEXT: Final = 200
 """Most characters of a name, source or other text."""
 
 MAX_ID: Final = 2**63 - 1
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_SEQUENCE: Final = 2**53 - 1
 """The largest sequence number. JavaScript and other programs read larger JSON integers inexactly."""
 
@@ -124,12 +123,19 @@ def instant_of(name: str, value: object) -> datetime:
 
 
 def is_same_moment(one: datetime, other: datetime) -> bool:
-    """Whether two times may be one moment sent at different precision: equal after truncation to the coarser one.
+    """Whether two times may be one moment sent at different precision: the coarser one truncated or rounded.
 
-    A time without a fraction counts as truncated to seconds, one with three digits to milliseconds.
+    A time without a fraction counts as one of whole seconds, one with three digits as one of milliseconds.
     """
-    step = max(_precision(one), _precision(other))
-    return (one - _EPOCH) // step == (other - _EPOCH) // step
+    coarse, fine = sorted((one, other), key=_precision, reverse=True)
+    step = _precision(coarse)
+    if step == _precision(fine):
+        return one == other
+    return -step / 2 <= fine - coarse < step
+
+
+ROUNDED_BY: Final = timedelta(milliseconds=500)
+"""By how much rounding to a whole second moves a time, at most."""
 
 
 def _precision(moment: datetime) -> timedelta:

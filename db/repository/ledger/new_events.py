@@ -1,17 +1,18 @@
 """Compares spend events with the ledger: which are new, which it has already, and which conflict with stored ones."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
 from db.engine import StaleRead
-from db.repository.ledger.ledger import Partition, days_in_partitions, ensure_partitions
+from db.repository.ledger.ledger import Partition, day_of, days_in_partitions, ensure_partitions
 from db.repository.ledger.sums import NOTHING, CampaignDay, SpendSums
 from db.repository.shared.arrays import array_of
 from domain.inputs.columns import EventColumns
-from domain.inputs.values import is_same_moment
+from domain.inputs.values import ROUNDED_BY, is_same_moment
+from domain.periods import ONE_DAY
 
 # The events of one partition of the ledger that have the given ids.
 STORED = text("""
@@ -49,31 +50,43 @@ def find_new_events(
     """The events classified for `record`, after creating missing partitions of the ledger.
 
     Without `checks_ledger` all events count as new, which saves a query when duplicates are unlikely; `record` raises
-    SomeAlreadyStored if there are any. `also_days` get a counter too, of 0 if no event adds to it. Raises StaleRead if
-    a partition of the events was dropped, or if many are missing.
+    SomeAlreadyStored if there are any. Events beside the end of a partition are compared nevertheless: a time that was
+    rounded to a second may be of the next one, where the key finds no duplicate. `also_days` get a counter too, of 0 if
+    no event adds to it. Raises StaleRead if a partition of the events was dropped, or if many are missing.
     """
     partitions = ensure_partitions(connection, days_in_partitions(events.occurred_at))
-    is_compared = checks_ledger and bool(events.event_ids)
-    classified = _compare_with_ledger(connection, events, partitions) if is_compared else ClassifiedEvents()
+    beside = _beside_ends(events.occurred_at, partitions)
+    is_compared = bool(events.event_ids) and (checks_ledger or bool(beside))
+    classified = _compare_with_ledger(connection, events, partitions, beside) if is_compared else ClassifiedEvents()
     new = events.without(*classified.known, *classified.conflicts)
     return classified._replace(new=new, added=SpendSums.by(new, also_days))
 
 
 def _compare_with_ledger(
-    connection: Connection, events: EventColumns, partitions: Iterable[Partition]
+    connection: Connection, events: EventColumns, partitions: Iterable[Partition], beside: Mapping[int, date]
 ) -> ClassifiedEvents:
-    """The positions of known and of conflicting events, by the ledger and by earlier events of the batch."""
-    of_days = {day: one for one in partitions for day in one.days()}
+    """The positions of known and of conflicting events, by the ledger and by earlier events of the batch.
+
+    `beside`: from `_beside_ends`, the days of which events may have been rounded, by position.
+    """
+    of_days = _by_day(partitions)
     try:
-        in_partitions = [of_days[moment.date()] for moment in events.occurred_at]
+        in_partitions = [of_days[day_of(moment)] for moment in events.occurred_at]
     except KeyError as error:
         raise StaleRead("another thread has cleared the cache of partitions") from error
     keys = list(zip(events.brand_ids, events.event_ids, in_partitions, strict=True))
-    stored = _stored_facts(connection, set(keys))
+    others = {
+        place: (*keys[place][:2], of_days.get(day, Partition(day, day + ONE_DAY))) for place, day in beside.items()
+    }
+    stored = _stored_facts(connection, {*keys, *others.values()})
     known: list[int] = []
     conflicts: list[int] = []
     facts = zip(events.campaign_ids, events.occurred_at, events.amounts_micros, strict=True)
     for place, (key, fact) in enumerate(zip(keys, facts, strict=True)):
+        rounded = stored.get(others[place]) if place in others else None
+        if rounded is not None and key not in stored and _is_same_content(rounded, fact):
+            known.append(place)
+            continue
         first = stored.setdefault(key, fact)
         if first is not fact:
             (known if _is_same_content(first, fact) else conflicts).append(place)
@@ -83,6 +96,36 @@ def _compare_with_ledger(
 def _is_same_content(one: Fact, other: Fact) -> bool:
     """Whether two facts are equal, times compared at the coarser precision: a retry may send its time less exactly."""
     return one == other or (one[0] == other[0] and one[2] == other[2] and is_same_moment(one[1], other[1]))
+
+
+def _by_day(partitions: Iterable[Partition]) -> dict[date, Partition]:
+    return {day: one for one in partitions for day in one.days()}
+
+
+_JUST_BEFORE: Final = timedelta(microseconds=1)
+
+
+def _beside_ends(moments: Sequence[datetime], partitions: Collection[Partition]) -> dict[int, date]:
+    """The positions of moments whose rounding to a second may cross the end of a partition, with the day beyond it.
+
+    Before an end that is the next day; after it the day before, for the first instant alone.
+    """
+    if not moments:
+        return {}
+    if len(partitions) == 1:
+        (only,) = partitions
+        if only.starts_at < min(moments) and max(moments) + ROUNDED_BY < only.ends_at:
+            return {}
+    of_days = _by_day(partitions)
+    found = {}
+    for place, moment in enumerate(moments):
+        if moment.second not in {0, 59}:
+            continue
+        day = day_of(moment)
+        for beyond in (day_of(moment + ROUNDED_BY), day_of(moment - _JUST_BEFORE)):
+            if of_days.get(beyond) != of_days.get(day):
+                found[place] = beyond
+    return found
 
 
 def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[EventKey, Fact]:

@@ -613,3 +613,29 @@ def test_duplicate_with_a_less_exact_time_is_known_and_another_amount_conflicts(
     world.ingest([{**first, "occurred_at": "2026-06-17T10:00:01Z"}])
     assert len(world.rejected()) == 2
     assert world.spent(campaign) == 5 + len(others)
+
+
+@pytest.mark.parametrize("is_one_message", [True, False])
+@pytest.mark.parametrize("is_rounded_first", [True, False])
+def test_duplicate_whose_time_was_rounded_into_the_next_month_counts_once(
+    world: World, campaign: int, is_rounded_first: bool, is_one_message: bool
+) -> None:
+    world.set_clock("2026-07-01T00:10:00Z")
+    exact = world.event(campaign, 5, "2026-06-30T23:59:59.700Z")
+    both = [exact, {**exact, "occurred_at": "2026-07-01T00:00:00Z"}]
+    for events in (
+        [both[:: -1 if is_rounded_first else 1]] if is_one_message else both[:: -1 if is_rounded_first else 1]
+    ):
+        world.ingest(events if isinstance(events, list) else [events])
+    assert (world.spent(campaign), world.rejected()) == (5, [])
+    world.verify()
+
+
+def test_events_of_one_id_in_two_months_are_two_unless_rounding_explains_it(world: World, campaign: int) -> None:
+    world.set_clock("2026-07-01T00:10:00Z")
+    exact = world.event(campaign, 5, "2026-06-30T23:59:59.400Z")
+    for occurred_at, micros in (("23:59:59.400Z", 5), ("23:59:59.700Z", 6)):
+        world.ingest([{**exact, "occurred_at": f"2026-06-30T{occurred_at}", "amount_micros": micros}])
+    world.ingest([{**exact, "occurred_at": "2026-07-01T00:00:00Z"}])
+    assert [row["reason"] for row in world.rejected()] == ["conflicting_duplicate"]
+    assert world.spent(campaign) == 10

@@ -433,7 +433,24 @@ def test_times_are_equal_at_the_coarser_precision(microsecond: int, same: bool) 
     assert is_same_moment(MOMENT, other) is is_same_moment(other, MOMENT) is same
 
 
+@pytest.mark.parametrize(
+    ("fine", "coarse", "same"),
+    [
+        ("10:00:00.700000", "10:00:01", True),
+        ("10:00:00.500000", "10:00:01", True),
+        ("10:00:00.499999", "10:00:01", False),
+        ("10:00:00.123600", "10:00:00.124", True),
+        ("10:00:00.123499", "10:00:00.124", False),
+        ("10:00:00.999", "10:00:01", True),
+        ("23:59:59.999900", "23:59:59", True),
+    ],
+)
+def test_rounded_time_is_the_time_that_it_rounds(fine: str, coarse: str, same: bool) -> None:
+    one, other = (datetime.fromisoformat(f"2026-11-22T{text}Z") for text in (fine, coarse))
+    assert is_same_moment(one, other) is is_same_moment(other, one) is same
+
+
 def test_times_in_different_seconds_differ() -> None:
-    assert not is_same_moment(MOMENT.replace(microsecond=999_999), MOMENT.replace(second=1, microsecond=0))
+    assert not is_same_moment(MOMENT.replace(microsecond=499_999), MOMENT.replace(second=1, microsecond=0))
     assert not is_same_moment(MOMENT.replace(microsecond=0), MOMENT.replace(second=1, microsecond=0))
     assert not is_same_moment(MOMENT.replace(microsecond=1000), MOMENT.replace(microsecond=2000))
