@@ -12,6 +12,7 @@ Unit = Literal["currency", "cents", "micros"]
 DecimalMark = Literal["point", "comma"]
 DayOrder = Literal["day_first", "month_first"]
 SumRows = Literal["sums", "parts"]
+EveningTimes = Literal["same_day", "next_day"]
 
 ABOUT_PLATFORM: Final = "platform"
 
@@ -27,7 +28,8 @@ class ReadOptions:
     is known, instead of replacing it. `as_of`: when the figures were true. `currency`: only rows in this one.
     `keep_duplicates`: rows that the file repeats count again. `complete`: whether the file has every campaign-day of
     its range. `sheet`: the sheet of a workbook, by name. `sum_rows`: whether rows that may be sums of others, such as
-    those without a device, are sums or parts.
+    those without a device, are sums or parts. `evening_times`: whether the one time that each day has after noon is of
+    the written day, or the midnight that begins the next one in a zone east of UTC.
     """
 
     platform: str | None = None
@@ -44,6 +46,7 @@ class ReadOptions:
     encoding: str | None = None
     sheet: str | None = None
     sum_rows: SumRows | None = None
+    evening_times: EveningTimes | None = None
 
 
 class Refused(InvalidValue):
@@ -131,6 +134,17 @@ class BadRow(NamedTuple):
     reason: str
 
 
+class Warned(NamedTuple):
+    """A sentence to show before anything is written, and its code for logs and options.
+
+    `is_doubt`: the file may mean other figures or days, so that it is not imported unless somebody accepts that.
+    """
+
+    code: str
+    sentence: str
+    is_doubt: bool = False
+
+
 class TotalsRow(NamedTuple):
     """A row of sums: its line, its label and its amount in micros; None without one."""
 
@@ -191,8 +205,8 @@ class Reading:
     in `incomplete` and not in `totals`. `currency` is the file's one currency, if it says one; `currencies` are those
     that its signs allow (`$` allows several; None: it says nothing). `time_zone` is as the file writes it.
     `as_of_source` says where `as_of` comes from. `stated_days` is the range that the file names for itself.
-    `totals_told`: a phrase on the totals rows and whether they agree. `warnings` are sentences to show before anything
-    is written; `proofs` say how unit, decimal sign and dates were decided.
+    `totals_told`: a phrase on the totals rows and whether they agree. `proofs` say how unit, decimal sign and
+    dates were decided.
     """
 
     platform: str
@@ -218,7 +232,7 @@ class Reading:
     identical_rows: int
     bad_rows: tuple[BadRow, ...]
     incomplete: frozenset[tuple[str, date]]
-    warnings: tuple[str, ...]
+    warned: tuple[Warned, ...]
     rows: int
     encoding: str
     sha256: str
@@ -226,3 +240,8 @@ class Reading:
     options: ReadOptions
     day_offsets: Mapping[date, tuple[int, str]] = field(default_factory=dict)
     """By day, the minutes east of UTC at which it begins, and the cell that says so; only for days with such a cell."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The sentences to show before anything is written."""
+        return tuple(one.sentence for one in self.warned)

@@ -12,6 +12,7 @@ from app.imports.answers import (
     Reading,
     ReadOptions,
     Refused,
+    Warned,
 )
 from app.imports.decided import Decisions, FileFacts, decide, decimals_of
 from app.imports.evidence.amounts import AmountReader
@@ -19,7 +20,7 @@ from app.imports.evidence.days import Days
 from app.imports.evidence.gathered import Evidence, gather
 from app.imports.evidence.ids import check_rounded
 from app.imports.evidence.platform import Filter, filter_of, resolve
-from app.imports.evidence.rows_by_day import check_one_day_each, hours_warning, spacing_warning
+from app.imports.evidence.rows_by_day import check_evenings, check_one_day_each, hours_warning, spacing_warning
 from app.imports.evidence.stated_facts import as_of, range_of
 from app.imports.headings.columns import Columns, columns_of
 from app.imports.headings.heading_reader import squeezed
@@ -44,7 +45,8 @@ def attempt(layout: Layout, options: ReadOptions, file: FileFacts) -> Reading:
     evidence = gather(layout, columns)
     decided = decide(layout, columns, evidence, options, file)
     reader = AmountReader(decided.mark.value or "point", decimals_of(evidence, decided.mark.value))
-    days = Days(day_first=decided.order.value != "month_first")
+    check_evenings(evidence, columns, options)
+    days = Days(day_first=decided.order.value != "month_first", evenings_begin_next=options.evening_times == "next_day")
     check_last_row(layout, columns, evidence)
     check_one_day_each(evidence, columns, days, decided.known.name)
     undated = sort_out(evidence, layout, columns, reader, days)
@@ -67,9 +69,9 @@ def attempt(layout: Layout, options: ReadOptions, file: FileFacts) -> Reading:
         layout, options, file, evidence, decided, sums, scale, checked, identical,
         [
             *repeats_told,
-            *_warnings(evidence, len(undated.heading_lines), dropped),
+            *_warnings(evidence, columns, options, len(undated.heading_lines), dropped),
             *_of_several_rows(layout, sums, identical),
-            *part_sums.warnings,
+            *(Warned("rows_of_sums", one) for one in part_sums.warnings),
         ],
     )  # fmt: skip
     if decided.known.name is None:
@@ -107,7 +109,9 @@ def filled(choice: Choice, reading: Reading) -> Choice:
     return replace(choice, sum_micros=sums, first_day=reading.first_day, last_day=reading.last_day)
 
 
-def _repeats(layout: Layout, columns: Columns, days: Days, sums: Sums, options: ReadOptions) -> tuple[int, list[str]]:
+def _repeats(
+    layout: Layout, columns: Columns, days: Days, sums: Sums, options: ReadOptions
+) -> tuple[int, list[Warned]]:
     """The number of rows identical to others, and a warning if there are any.
 
     Raises Refused if a campaign's whole day is there twice, unless the options keep duplicates.
@@ -123,34 +127,40 @@ def _repeats(layout: Layout, columns: Columns, days: Days, sums: Sums, options: 
             f"on lines {' and '.join(map(str, lines))}",
             "two exports were put together: import them one by one, or keep them with --keep-duplicates",
         )
-    return found.identical, [f"{found.identical} identical rows, all of them counted"]
+    return found.identical, [Warned("identical_rows", f"{found.identical} identical rows, all of them counted")]
 
 
-def _of_several_rows(layout: Layout, sums: Sums, identical: int) -> list[str]:
+def _of_several_rows(layout: Layout, sums: Sums, identical: int) -> list[Warned]:
     """The warning of campaign-days with several rows, if there are any and no column gives a reason for them."""
     is_explained = any(one.text and one.meaning in {None, "hour", "platform", "ad"} for one in layout.headings)
     several = sums.count - sum(map(len, sums.by_campaign.values()))
     if is_explained or identical or not several or not layout.has("whole"):
         return []
-    return ["campaign-days have several rows and no column distinguishes them: they are added up"]
+    sentence = "campaign-days have several rows and no column distinguishes them: they are added up"
+    return [Warned("several_rows", sentence, is_doubt=True)]
 
 
-def _warnings(evidence: Evidence, repeated_headings: int, dropped: list[str]) -> list[str]:
+def _warnings(
+    evidence: Evidence, columns: Columns, options: ReadOptions, repeated_headings: int, dropped: list[str]
+) -> list[Warned]:
     told = []
     if not evidence.rows:
-        told.append("the file has headings and no rows")
+        told.append(Warned("no_rows", "the file has headings and no rows"))
     if repeated_headings:
-        told.append(f"the headings are there {repeated_headings + 1} times: the file is several exports")
+        sentence = f"the headings are there {repeated_headings + 1} times: the file is several exports"
+        told.append(Warned("several_exports", sentence))
     if dropped:
-        told.append(f"rows called {', '.join(dropped)} are sums of the others, and are left out")
-    if (hours := hours_warning(evidence)) is not None:
-        told.append(hours)
+        told.append(
+            Warned("rows_of_sums", f"rows called {', '.join(dropped)} are sums of the others, and are left out")
+        )
+    if (hours := hours_warning(evidence, columns, options)) is not None:
+        told.append(Warned("few_hours", hours, is_doubt=True))
     return told
 
 
 def _reading(
     layout: Layout, options: ReadOptions, file: FileFacts, evidence: Evidence, decided: Decisions,
-    sums: Sums, scale: Scale, checked: Check, identical: int, warnings: list[str],
+    sums: Sums, scale: Scale, checked: Check, identical: int, warned: list[Warned],
 ) -> Reading:  # fmt: skip
     totals = totals_of(sums, scale)
     days = totals.days
@@ -160,12 +170,14 @@ def _reading(
     moment, as_of_source = as_of(options, decided.stated, around_order, zone, file.modified_at)
     inside = known_range is not None and (not days or (known_range[0] <= min(days) and max(days) <= known_range[1]))
     if known_range is not None and not inside:
-        warnings.append(f"some days are outside of the file's own range, {known_range[0]} to {known_range[1]}")
+        sentence = f"some days are outside of the file's own range, {known_range[0]} to {known_range[1]}"
+        warned.append(Warned("outside_range", sentence, is_doubt=True))
     is_complete = (inside and not decided.stated.is_incomplete) if options.complete is None else options.complete
     if is_complete and sums.unplaced:
-        warnings.append("rows that cannot be read may be of any campaign's day, so no missing day becomes zero")
+        sentence = "rows that cannot be read may be of any campaign's day, so no missing day becomes zero"
+        warned.append(Warned("unread_rows", sentence))
     if (spacing := spacing_warning(days)) is not None:
-        warnings.append(spacing)
+        warned.append(Warned("days_apart", spacing, is_doubt=True))
     accounts = {one.strip() for one in evidence.accounts if one.strip()}
     names = {campaign: sums.names.get(campaign) or campaign for campaign in totals.campaigns}
     proofs = (decided.unit.proof, decided.mark.proof, decided.order.proof)
@@ -196,7 +208,11 @@ def _reading(
         identical_rows=identical,
         bad_rows=tuple(sorted(sums.bad_rows)),
         incomplete=frozenset(sums.incomplete),
-        warnings=(*decided.known.warnings, *checked.warnings, *warnings),
+        warned=(
+            *(Warned("other_platform", one, is_doubt=True) for one in decided.known.warnings),
+            *(Warned("other_totals", one) for one in checked.warnings),
+            *warned,
+        ),
         rows=evidence.rows,
         encoding=layout.table.encoding,
         sha256=file.sha256,

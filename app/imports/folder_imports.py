@@ -1,7 +1,8 @@
 """Imports the new and complete files of the spend folder; those that cannot be imported go on a list."""
 
+import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -9,16 +10,16 @@ from typing import Final
 import structlog
 
 from app.imports import spend_folder
-from app.imports.answers import Changed, Question, Reading
+from app.imports.answers import Changed, Question
 from app.imports.folder_options import FolderOptions, options_of
 from app.imports.intake import words
 from app.imports.intake.commit import Outcome, commit
-from app.imports.intake.plans import Target, plan
+from app.imports.intake.plans import Plan
+from app.imports.known_content import Found, Known, NotAgreed, plan_of
 from app.imports.reading import read_file
 from app.imports.spend_folder import LastScan, Skipped, SpendFile, Version
 from db.engine import TRANSIENT_ERRORS, committed, snapshot
 from db.repository.access.audit import Edit
-from db.repository.imports import history
 from db.repository.ledger import spend_files
 from db.repository.ledger.spend_files import FileKey, Seen
 from db.repository.notices import notices
@@ -38,10 +39,6 @@ MAX_NOTICE_KEY: Final = 500
 """Characters of the key of a notice; an index entry of Postgres has at most 2,700 bytes."""
 
 
-class NotAgreed(InvalidValue):
-    """The file would change something that needs consent, which its options do not give."""
-
-
 def import_folder(folder: Path) -> None:
     """Imports each new version of a complete file, oldest first, its figures as of the file's modification time.
 
@@ -51,7 +48,7 @@ def import_folder(folder: Path) -> None:
     for file, options, seen in _complete(folder):
         shown = file.shown(folder)
         try:
-            _import(folder, file, options)
+            _import(folder, file, options, seen)
         except TRANSIENT_ERRORS as error:
             log.warning("export.postponed", file=shown, error=type(error).__name__)
             passing.append(error)
@@ -113,10 +110,11 @@ def _version(file: SpendFile, options: FolderOptions) -> str:
 def _is_due(folder: Path, file: SpendFile, options: FolderOptions, seen: Seen | None) -> bool:
     """Whether this version of the file is complete, was not imported, and has no problem of the last AGAIN_AFTER.
 
-    Records a version that is new.
+    An import that was undone counts as none once the options differ from those under which it was read. Records a
+    version that is new.
     """
     version, at = str(file.version), clock.now()
-    if seen is not None and seen.imported_version == version:
+    if seen is not None and seen.imported_version == version and seen.undone_options in {None, options.version}:
         return False
     problem = None if seen is None else seen.problem
     if problem is not None and problem.version == _version(file, options) and at - problem.since < AGAIN_AFTER:
@@ -133,26 +131,32 @@ def _is_due(folder: Path, file: SpendFile, options: FolderOptions, seen: Seen | 
     return is_complete
 
 
-def _import(folder: Path, file: SpendFile, options: FolderOptions) -> None:
-    key, version, modified_at = (file.platform, file.name), str(file.version), file.version.modified_at
+def _import(folder: Path, file: SpendFile, options: FolderOptions, seen: Seen | None) -> None:
+    key, version, at = (file.platform, file.name), str(file.version), min(file.version.modified_at, clock.now())
     with spend_folder.opened(folder, file) as stream:
-        reading = read_file(stream, file.name, options.read, min(modified_at, clock.now()))
-    with snapshot() as connection:
-        earlier = history.of_content(connection, reading.sha256)
-    is_known = any(one.status in {"done", "undone"} for one in earlier)
-    outcome = None if is_known else _imported(reading, file, options, modified_at)
-    committed(lambda connection: spend_files.keep_imported(connection, key, version, reading.sha256))
-    if outcome is not None:
-        told = {"totals": len(reading.totals), "taken": outcome.taken, "bad_rows": len(reading.bad_rows)}
-        log.info("export.imported", file=file.shown(folder), **told)
-
-
-def _imported(reading: Reading, file: SpendFile, options: FolderOptions, modified_at: datetime) -> Outcome:
+        reading = read_file(stream, file.name, options.read, at)
     name = f"{file.platform}/{file.name}" if file.platform else file.name
-    wanted = plan(reading, name, Target(account=options.account), min(modified_at, clock.now()))
+    wanted = plan_of(Found(reading, name, at, None if seen is None else seen.imported_sha256), options)
+    outcome = None if isinstance(wanted, Known) else _imported(wanted, options)
+    committed(lambda connection: spend_files.keep_imported(connection, key, version, reading.sha256))
+    if isinstance(wanted, Known):
+        log.info("export.known", file=file.shown(folder), differing=wanted.differing)
+    elif outcome is not None:
+        told = {"totals": len(reading.totals), "taken": outcome.taken, "bad_rows": len(reading.bad_rows)}
+        codes = sorted({one.code for one in wanted.warned})
+        log.info("export.imported", file=file.shown(folder), **told, warnings=codes)
+
+
+def _imported(wanted: Plan, options: FolderOptions) -> Outcome:
+    """Imports a plan. Raises NotAgreed for doubts and changes that the options do not accept."""
+    doubts = [one for one in wanted.doubts if one.code not in options.accept]
+    if doubts:
+        accept = sorted(options.accept | {one.code for one in doubts})
+        told = "; ".join(one.sentence for one in doubts)
+        raise NotAgreed("file", f"{told}; accept = {json.dumps(accept)} in spendgate.toml imports it as it is read")
     if wanted.needs_consent and not options.allow_falls:
         raise NotAgreed("file", f"{'; '.join(words.concerns(wanted))}; allow_falls = true in spendgate.toml imports it")
-    return commit(wanted, Edit(IMPORTED_BY, clock.now()), is_audited=False)
+    return commit(wanted, Edit(IMPORTED_BY, clock.now()), folder_options=options.version)
 
 
 def _note_problem(

@@ -18,11 +18,15 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "decimal": ("point", "comma"),
     "day_order": ("day_first", "month_first"),
     "sum_rows": ("sums", "parts"),
+    "evening_times": ("same_day", "next_day"),
 }
 _TEXTS: Final = ("platform", "currency", "encoding", "sheet", "account")
-_SWITCHES: Final = ("name_as_id", "delta", "keep_duplicates", "complete", "allow_falls")
+_SWITCHES: Final = ("name_as_id", "delta", "keep_duplicates", "complete", "allow_falls", "restated")
 _COLUMNS: Final = ("campaign", "name", "day", "spend", "currency", "account")
-KEYS: Final = (*_TEXTS, *_WORDS, *_SWITCHES, "columns")
+DOUBTS: Final = ("few_hours", "days_apart", "other_platform", "unknown_zone", "outside_range", "several_rows")
+"""Codes of the warnings that must be accepted before a file is imported."""
+
+KEYS: Final = (*_TEXTS, *_WORDS, *_SWITCHES, "accept", "columns")
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,16 @@ class FolderOptions:
     """How a directory's files are read.
 
     `allow_falls`: changes that need a person's consent, such as totals that fall by more than a tenth, are imported
-    without it. `version`: a hash that differs where the options do.
+    without it. `accept`: the codes of doubts about a file that do not stop its import. `restated`: a file that has an
+    earlier content again is a newer report, not a copy of the old one. `version`: a hash that differs where the options
+    do.
     """
 
     read: ReadOptions
     account: str | None
     allow_falls: bool
+    accept: frozenset[str]
+    restated: bool
     version: str
 
 
@@ -56,7 +64,9 @@ def options_of(folder: Path, platform: str) -> FolderOptions:
     allow_falls = _read(told, "allow_falls", _switch) or settings().spend_folder_allow_falls
     version = hashlib.sha256(text + repr(allow_falls).encode()).hexdigest()[:16]
     account = _read(told, "account", _text)
-    return FolderOptions(_read_options(told, platform), account, allow_falls, version)
+    accept = _read(told, "accept", _doubts) or frozenset()
+    restated = _read(told, "restated", _switch) or False
+    return FolderOptions(_read_options(told, platform), account, allow_falls, accept, restated, version)
 
 
 def _read_options(told: Mapping[str, Any], platform: str) -> ReadOptions:
@@ -89,6 +99,12 @@ def _text(value: object) -> str | None:
 
 def _switch(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
+
+
+def _doubts(value: object) -> frozenset[str] | None:
+    if not isinstance(value, list) or not all(one in DOUBTS for one in value):
+        return None
+    return frozenset(value)
 
 
 def _one_of(allowed: tuple[str, ...]) -> Callable[[object], str | None]:

@@ -40,6 +40,7 @@ def import_file(
     decimal: options.Decimal = None,
     day_order: options.DayOrder = None,
     sum_rows: options.SumRows = None,
+    evening_times: options.EveningTimes = None,
     encoding: options.Encoding = None,
     sheet: options.Sheet = None,
     as_of: options.AsOf = None,
@@ -85,6 +86,7 @@ def import_file(
         encoding=encoding,
         sheet=sheet,
         sum_rows=_one_of("--sum-rows", sum_rows, ("sums", "parts")),
+        evening_times=_one_of("--evening-times", evening_times, ("same_day", "next_day")),
     )
     target = Target(brand if create_campaigns else None, time_zone, _currency(currency), account)
     _read_and_import(file, read_options, target, skipped, yes=yes, dry_run=dry_run, as_json=as_json)
@@ -153,8 +155,8 @@ def _agree(planned: Plan, *, yes: bool) -> None:
         if not typer.confirm("Import it?"):
             console.print("Nothing was changed.")
             raise typer.Exit(FOUND_EXIT)
-    elif planned.needs_consent:
-        reasons = "; ".join(words.concerns(planned))
+    elif planned.needs_consent or planned.doubts:
+        reasons = "; ".join((*words.concerns(planned), *(one.sentence for one in planned.doubts)))
         raise InvalidValue("--yes", f"required, since standard input is not a terminal. {reasons}. Nothing was changed")
 
 

@@ -34,6 +34,12 @@ SumRows = Annotated[
         help="Rows that may be sums of others, such as those without a device, are sums, counted once, or parts."
     ),
 ]
+EveningTimes = Annotated[
+    str | None,
+    typer.Option(
+        help="The one time after noon that each day has: of the same_day, or the midnight in UTC of the next_day."
+    ),
+]
 Encoding = Annotated[str | None, typer.Option(help="The text's encoding, such as cp1252. Default: by the file.")]
 Sheet = Annotated[str | None, typer.Option(help="The name of the workbook's sheet.")]
 AsOf = Annotated[

@@ -1,6 +1,6 @@
 """Days under a settled order of day and month."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from app.imports.evidence.dates import Day, Moment, Numeric, Read, read_day
@@ -9,10 +9,14 @@ MAX_KNOWN: Final = 200_000
 
 
 class Days:
-    """Reads days from cells by one order of day and month, with a cache of MAX_KNOWN cells."""
+    """Reads days from cells by one order of day and month, with a cache of MAX_KNOWN cells.
 
-    def __init__(self, *, day_first: bool) -> None:
+    `evenings_begin_next`: a time other than midnight is the moment at which the next day begins.
+    """
+
+    def __init__(self, *, day_first: bool, evenings_begin_next: bool = False) -> None:
         self._day_first = day_first
+        self._evenings_begin_next = evenings_begin_next
         self._known: dict[str, date | None] = {}
 
     def read(self, cell: str) -> date | None:
@@ -27,6 +31,10 @@ class Days:
 
     def of(self, read: Read) -> date | None:
         """The day of a result of `read_day`; None if it has none."""
-        if isinstance(read, Day | Moment):
+        if isinstance(read, Moment):
             return read.day
-        return read.as_day(day_first=self._day_first) if isinstance(read, Numeric) else None
+        if not isinstance(read, Day | Numeric):
+            return None
+        day = read.day if isinstance(read, Day) else read.as_day(day_first=self._day_first)
+        is_evening = self._evenings_begin_next and read.hour is not None
+        return day + timedelta(days=1) if day is not None and is_evening else day

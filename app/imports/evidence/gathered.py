@@ -44,8 +44,9 @@ class DayEvidence:
 
     def add(self, cell: str, read: Read, line: int) -> None:
         """Notes a cell that was read as a day."""
-        if ":" in cell and not isinstance(read, Moment):
-            self.hours.setdefault(cell.strip()[:10], set()).add(getattr(read, "hour", None) or 0)
+        hour = getattr(read, "hour", None)
+        if hour is not None or (":" in cell and not isinstance(read, Moment)):
+            self.hours.setdefault(cell.strip()[: 8 if cell.strip().isdigit() else 10], set()).add(hour or 0)
         if isinstance(read, Day):
             self.forms.setdefault("date cells" if isinstance(cell, DateCell) else _form(cell), (line, cell))
             self.certain.add(read.day)

@@ -1,10 +1,10 @@
 """Refuses files whose rows do not cover one day or a part of it, and warns of files that may have such rows."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import date
 from typing import Final
 
-from app.imports.answers import Refused
+from app.imports.answers import Choice, Question, ReadOptions, Refused
 from app.imports.evidence.dates import Day, Moment, Numeric, Read, read_day
 from app.imports.evidence.days import Days
 from app.imports.evidence.gathered import Evidence
@@ -12,6 +12,10 @@ from app.imports.headings.columns import Columns, day_fix
 
 FEW_HOURS: Final = 3
 NOON: Final = 12
+EVENINGS_FROM: Final = 11
+"""The first hour that the midnight of a zone east of UTC has in UTC: 11:00 where clocks are 13 hours ahead."""
+
+ABOUT_EVENINGS: Final = "times of days"
 SHORT_YEARS_FROM: Final = 15
 SAME_WEEKDAYS: Final = 3
 
@@ -82,11 +86,40 @@ def _is_midnight(read: Read) -> bool:
     return isinstance(read, Day | Numeric) and read.hour is None
 
 
-def hours_warning(evidence: Evidence) -> str | None:
-    """A warning if the rows name at most FEW_HOURS hours of their days; else None."""
+def check_evenings(evidence: Evidence, columns: Columns, options: ReadOptions) -> None:
+    """Raises Question if each day has one time after noon, which may be the midnight that begins the next day in UTC.
+
+    Pipelines write midnights of zones east of UTC so, with the date of the day before.
+    """
+    hours = _one_a_day(evidence, columns)
+    first = EVENINGS_FROM if len(evidence.days.hours) > 1 else NOON
+    if options.evening_times is not None or not hours or hours[0] < first:
+        return
+    shown = " or ".join(f"{hour:02}:00" for hour in hours)
+    choices = [
+        Choice("times are of the written day", {"evening_times": "same_day"}),
+        Choice("times are midnights that begin the next day, in UTC", {"evening_times": "next_day"}),
+    ]
+    day = min(evidence.days.hours)
+    raise Question(
+        ABOUT_EVENINGS,
+        choices,
+        f"days have one time, {shown}, as {day} does: an hour of the written day, or the midnight that begins the next "
+        f"day in a zone east of UTC",
+    )
+
+
+def hours_warning(evidence: Evidence, columns: Columns, options: ReadOptions) -> str | None:
+    """A warning if the rows name at most FEW_HOURS hours of their days; else None.
+
+    None too for the same time on each of several days: before noon, as the midnight of zones west of UTC is in UTC, its
+    date is the right day; after noon, somebody has said which day it is.
+    """
     times = evidence.days.hours
     hours = set().union(*times.values()) if times else set()
-    if not hours or len(hours) > FEW_HOURS or hours == {0} or is_midnight_elsewhere(times):
+    if not hours or len(hours) > FEW_HOURS or hours == {0}:
+        return None
+    if _one_a_day(evidence, columns) and (len(times) > 1 or options.evening_times == "next_day"):
         return None
     shown = ", ".join(f"{hour:02}:00" for hour in sorted(hours))
     return (
@@ -95,11 +128,15 @@ def hours_warning(evidence: Evidence) -> str | None:
     )
 
 
-def is_midnight_elsewhere(times: Mapping[str, set[int]]) -> bool:
-    """Whether each of several days has one hour before noon, the same for all or one apart, as where clocks change.
+def _one_a_day(evidence: Evidence, columns: Columns) -> list[int]:
+    """The hours of the days, without 0, if each has one, the same or one apart, as where clocks change.
 
-    Pipelines write the midnight of zones west of UTC as such an hour in UTC. Its date is the right day.
+    None of them if a column of its own has the hours.
     """
-    hours = set().union(*times.values()) if times else set()
-    one_each = all(len(own) == 1 for own in times.values())
-    return len(times) > 1 and one_each and min(hours) > 0 and max(hours) < NOON and max(hours) - min(hours) <= 1
+    times = evidence.days.hours
+    if columns.hour is not None or not all(len(own) == 1 for own in times.values()):
+        return []
+    every = set().union(*times.values()) if times else set()
+    hours = sorted(every - {0})
+    is_one = bool(hours) and hours[-1] - hours[0] <= 1 and (0 not in every or hours in ([1], [23]))
+    return hours if is_one else []

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from app.imports.answers import Reading, Refused
+from app.imports.answers import Reading, Refused, Warned
 from app.imports.zones import same_zone
 from db.repository.imports.brands import BrandFacts
 from runtime import clock
 
 
-def check_brands(reading: Reading, brands: Sequence[BrandFacts]) -> list[str]:
+def check_brands(reading: Reading, brands: Sequence[BrandFacts]) -> list[Warned]:
     """Raises Refused if a brand's currency or time zone differs from the file's.
 
     Returns warnings about time zones that cannot be compared.
@@ -49,13 +49,14 @@ def _check_offsets(reading: Reading, brand: BrandFacts) -> None:
             )
 
 
-def _check_zone(reading: Reading, brand: BrandFacts) -> list[str]:
+def _check_zone(reading: Reading, brand: BrandFacts) -> list[Warned]:
     if reading.time_zone is None:
         return []
     around = clock.now() if reading.last_day is None else datetime.combine(reading.last_day, time(12))
     is_same = same_zone(reading.time_zone, brand.time_zone, around)
     if is_same is None:
-        return [f"its time zone, {reading.time_zone}, is not known here; brand {brand.name} is in {brand.time_zone}"]
+        sentence = f"its time zone, {reading.time_zone}, is not known here; brand {brand.name} is in {brand.time_zone}"
+        return [Warned("unknown_zone", sentence, is_doubt=True)]
     if not is_same:
         raise Refused(
             f"has days in {reading.time_zone}, and brand {brand.name} has them in {brand.time_zone}",

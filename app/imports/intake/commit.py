@@ -55,16 +55,20 @@ class Outcome:
         self.rejections += [(_key_of(one.payload), f"{one.reason}: {one.detail}") for one in counted.rejections]
 
 
-def commit(plan: Plan, edit: Edit, progress: Progress = lambda _: None, *, is_audited: bool = True) -> Outcome:
+def commit(
+    plan: Plan, edit: Edit, progress: Progress = lambda _: None, *, folder_options: str | None = None
+) -> Outcome:
     """Imports a plan and returns the outcome. If batches have a locked brand, raises BrandsTimedOut after all others.
 
-    `is_audited`: a person imports; adds an audit entry and remembers the person's choices for the layout.
+    `folder_options`: the version of the spend folder's options; None: a person imports, so it adds an audit entry and
+    remembers the person's choices for the layout.
     """
     outcome = Outcome()
     if plan.missing and plan.target.brand is not None:
         outcome.campaigns_made, outcome.brand_id = campaigns.create_missing(plan, edit)
     if plan.is_kept:
-        outcome.import_id = committed(partial(_begin, plan=plan, outcome=outcome, edit=edit, is_audited=is_audited))
+        begin = partial(_begin, plan=plan, outcome=outcome, edit=edit, folder_options=folder_options)
+        outcome.import_id = committed(begin)
     for some in _batches(_payloads(plan)):
         _count(some, plan, outcome)
         progress(len(some))
@@ -84,14 +88,16 @@ def settled_by(options: ReadOptions) -> dict[str, object]:
         "decimal": options.decimal,
         "day_order": options.day_order,
         "sum_rows": options.sum_rows,
+        "evening_times": options.evening_times,
         "name_as_id": options.name_as_id or None,
     }
     return {name: value for name, value in chosen.items() if value is not None}
 
 
-def _begin(connection: Connection, plan: Plan, outcome: Outcome, edit: Edit, *, is_audited: bool) -> int:
+def _begin(connection: Connection, plan: Plan, outcome: Outcome, edit: Edit, *, folder_options: str | None) -> int:
     reading = plan.reading
     settled = settled_by(reading.options)
+    switched = {name: True for name in ("delta", "keep_duplicates") if getattr(reading.options, name)}
     brand_ids = {brand.id for brand in plan.brands} | {outcome.brand_id}
     new = history.NewImport(
         platform=plan.platform,
@@ -101,7 +107,7 @@ def _begin(connection: Connection, plan: Plan, outcome: Outcome, edit: Edit, *, 
         file_name=plan.file_name,
         sha256=reading.sha256,
         layout=reading.layout,
-        options=settled | {name: True for name in ("delta", "keep_duplicates") if getattr(reading.options, name)},
+        options=settled | switched | ({} if folder_options is None else {history.FOLDER_OPTIONS: folder_options}),
         imported_by=edit.by,
         imported_at=edit.at,
         as_of=plan.as_of,
@@ -113,7 +119,7 @@ def _begin(connection: Connection, plan: Plan, outcome: Outcome, edit: Edit, *, 
         campaigns_made=outcome.campaigns_made,
     )
     import_id = history.begin(connection, new)
-    if is_audited:
+    if folder_options is None:
         told = {"file": plan.file_name, "platform": plan.platform, "totals": plan.tally.changes, "sha256": new.sha256}
         note(connection, edit, "import", Subject("import", import_id, _only_brand(new.brand_ids)), None, told)
         if settled:

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from app.imports.answers import Reading, Refused
+from app.imports.answers import Reading, Refused, Warned
 from app.imports.intake.brand_checks import check_brands
 from app.imports.intake.comparison import Compared, Tally
 from app.imports.intake.lookups import Lookup, campaigns_of, known_of, named_days
@@ -70,7 +70,7 @@ class Plan:
     tally: Tally
     vanished: tuple[SetDay, ...]
     earlier: tuple[Earlier, ...]
-    warnings: tuple[str, ...] = ()
+    warned: tuple[Warned, ...] = ()
     sum_micros: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -96,6 +96,16 @@ class Plan:
         """Whether the history gets a row: the import changes something, or is the file's first and leaves out rows."""
         leaves_out = bool(self.reading.bad_rows) or self.tally.unknown.count > 0
         return not self.changes_nothing or (leaves_out and not self.earlier)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The sentences to show before anything is written."""
+        return tuple(one.sentence for one in self.warned)
+
+    @property
+    def doubts(self) -> tuple[Warned, ...]:
+        """The warnings that the file may mean other figures or days."""
+        return tuple(one for one in self.warned if one.is_doubt)
 
     @property
     def needs_consent(self) -> bool:
@@ -135,7 +145,7 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
     brands = tuple(brand_rows.brands(connection, found.brand_ids))
     new_brand = _new_brand(connection, reading, target) if found.missing and target.brand is not None else None
     into = brands if new_brand is None else (*brands, new_brand)
-    warnings = check_brands(reading, into)
+    zones = check_brands(reading, into)
     compared.refuse_contradictions(earlier)
     return Plan(
         reading=reading,
@@ -152,7 +162,7 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
         tally=compared.tally,
         vanished=missed.left(reading, lookup),
         earlier=earlier,
-        warnings=(*reading.warnings, *warnings),
+        warned=(*reading.warned, *zones),
         sum_micros={_currency(reading, into): reading.totals.sum_micros},
     )
 

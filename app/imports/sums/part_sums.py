@@ -251,9 +251,9 @@ def _left_out(judged: Sequence[_Judged], shown: Callable[[int], str]) -> PartSum
         if not one.found.agrees:
             rests[one.key] += one.found.figure - one.found.others
     if differing:
-        first = differing[0]
+        first, verb = differing[0], "differs" if len(differing) == 1 else "differ"
         told.append(
-            f"{len(differing)} of them differ from the others, the first on line {first.line}, and count instead of "
-            f"them: {shown(first.figure)}, not {shown(first.others)}"
+            f"{len(differing)} of these sums {verb} from the others, the first on line {first.line}, and counts "
+            f"instead of them: {shown(first.figure)}, not {shown(first.others)}"
         )
     return PartSums(frozenset(lines), rests, tuple(told))

@@ -38,8 +38,12 @@ SKIPPED = text("SELECT line, cell, reason FROM import_skipped_rows WHERE import_
 
 # The imports of files with the same content, newest first.
 OF_CONTENT = text("""
-    SELECT id, imported_at, imported_by, as_of, status, source FROM imports WHERE sha256 = :sha256 ORDER BY id DESC
+    SELECT id, imported_at, imported_by, as_of, status, source, options ->> 'folder_options', undone_by
+    FROM imports WHERE sha256 = :sha256 ORDER BY id DESC
 """)
+
+FOLDER_OPTIONS = "folder_options"
+"""The key, among an import's options, of the version of the spend folder's options."""
 
 FIELDS = """
     id, platform, account, brand_ids, source, file_name, sha256, layout, options, imported_by, imported_at, as_of, rows,
@@ -86,7 +90,10 @@ class NewImport:
 
 @dataclass(frozen=True)
 class Earlier:
-    """An earlier import of a file with the same content."""
+    """An earlier import of a file with the same content.
+
+    `folder_options`: the version of the spend folder's options under which it was read; None: a person imported it.
+    """
 
     id: int
     imported_at: datetime
@@ -94,6 +101,8 @@ class Earlier:
     as_of: datetime
     status: str
     source: str
+    folder_options: str | None = None
+    undone_by: str | None = None
 
 
 def begin(connection: Connection, new: NewImport) -> int:

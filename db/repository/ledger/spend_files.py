@@ -9,7 +9,12 @@ from sqlalchemy import Connection, text
 from db.repository.shared.rows import plain
 
 ALL = text("""
-    SELECT platform, name, version, unchanged_since, imported_version, problem, problem_version, problem_since
+    SELECT platform, name, version, unchanged_since, imported_version, imported_sha256, problem, problem_version,
+        problem_since, (
+            SELECT options ->> 'folder_options' FROM imports
+            WHERE sha256 = imported_sha256 AND status = 'undone'
+                AND id = (SELECT max(id) FROM imports AS newest WHERE newest.sha256 = imported_sha256)
+        ) AS undone_options
     FROM spend_files
 """)
 
@@ -61,13 +66,16 @@ class Problem(NamedTuple):
 class Seen(NamedTuple):
     """A file of the spend folder: its version and since when it has it, the version last imported, and its problem.
 
-    The last two are None if there is none.
+    `imported_sha256`: the hash of the imported version. `undone_options`: the version of the folder's options under
+    which its import was read, if that was undone. All but the first two are None if there is none.
     """
 
     version: str
     unchanged_since: datetime
     imported_version: str | None
     problem: Problem | None
+    imported_sha256: str | None = None
+    undone_options: str | None = None
 
 
 def all_seen(connection: Connection) -> dict[FileKey, Seen]:
@@ -78,6 +86,8 @@ def all_seen(connection: Connection) -> dict[FileKey, Seen]:
             row.unchanged_since,
             row.imported_version,
             None if row.problem is None else Problem(row.problem, row.problem_version, row.problem_since),
+            row.imported_sha256,
+            row.undone_options,
         )
         for row in connection.execute(ALL)
     }

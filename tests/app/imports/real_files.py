@@ -26,6 +26,9 @@ ZONES = {
 NEEDS_CONSENT = frozenset({"v05b_hour_11.csv"})
 """One hour of a day whose other hour is known with a greater total."""
 
+DOUBTFUL = frozenset({"v05a_hour_10.csv", "v05b_hour_11.csv"})
+"""One hour of a day each, which a program must not import unless it is told to."""
+
 REFUSED_IN_DOLLARS = frozenset({"v10_currency_symbol_against_brand.csv"})
 TABLES = (
     *("spend_events", "campaign_days", "brand_days", "reported_totals", "campaigns", "brands"),
@@ -82,6 +85,11 @@ class RealFile:
     def is_taken(self) -> bool:
         """Whether it is imported when nobody is asked."""
         return bool(self.totals) and self.name not in NEEDS_CONSENT | REFUSED_IN_DOLLARS
+
+    @property
+    def is_taken_unseen(self) -> bool:
+        """Whether it is imported when nobody reads its warnings."""
+        return self.is_taken and self.name not in DOUBTFUL
 
 
 def _real_file(told: dict[str, Any]) -> RealFile:

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -315,6 +316,47 @@ def test_a_sign_of_another_currency_than_the_column_is_refused() -> None:
 def test_days_as_far_apart_as_weeks_or_months_are_warned_of(days: tuple[str, ...], words: str) -> None:
     reading = read("campaign_id,date,spend\n" + "".join(f"7,{day},5.5\n" for day in days))
     assert words in reading.warnings[0]
+
+
+def evenings(*cells: str, **options: Any) -> list[str]:
+    """The days of rows with these times."""
+    rows = "".join(f"7,{cell},5.5\n" for cell in cells)
+    return [day for _, day in units(read(f"campaign_id,date,spend\n{rows}", **options))]
+
+
+@pytest.mark.parametrize(
+    ("cells", "next_days"),
+    [
+        (["2026-10-31 23:00:00", "2026-11-01 23:00:00"], ["2026-11-01", "2026-11-02"]),
+        (["2026-10-24 22:00:00", "2026-10-25 23:00:00"], ["2026-10-25", "2026-10-26"]),
+        (["2026-10-23 23:00:00", "2026-10-25 00:00:00"], ["2026-10-24", "2026-10-25"]),
+        (["2026-10-31 18:30:00", "2026-11-01 18:30:00"], ["2026-11-01", "2026-11-02"]),
+        (["2026-10-31 11:00:00", "2026-11-01 11:00:00"], ["2026-11-01", "2026-11-02"]),
+        (["2026103123", "2026110123"], ["2026-11-01", "2026-11-02"]),
+        (["31.10.2026 23:00", "01.11.2026 23:00"], ["2026-11-01", "2026-11-02"]),
+        (["2026-10-31T23:00:00"], ["2026-11-01"]),
+    ],
+)
+def test_one_time_after_noon_on_each_day_is_asked_about(cells: list[str], next_days: list[str]) -> None:
+    rows = "".join(f"7,{cell},5.5\n" for cell in cells)
+    asked = question(f"campaign_id,date,spend\n{rows}")
+    assert [(one.flags, str(one.first_day)) for one in asked.readings] == [
+        ("--evening-times same_day", evenings(cells[0], evening_times="same_day")[0]),
+        ("--evening-times next_day", next_days[0]),
+    ]
+    assert "an hour of the written day, or the midnight that begins the next day" in str(asked)
+    assert evenings(*cells, evening_times="next_day") == next_days
+
+
+def test_one_time_before_noon_on_each_day_is_the_midnight_of_that_day() -> None:
+    for hour in (1, 5, 10):
+        assert evenings(f"2026-10-31 {hour:02}:00:00", f"2026-11-01 {hour:02}:00:00") == ["2026-10-31", "2026-11-01"]
+
+
+def test_column_of_hours_has_no_midnights() -> None:
+    text = "campaign_id,date,hour,spend\n7,2026-11-01,{0},1.5\n7,2026-11-02,{0},1.5\n"
+    for hour in (5, 23):
+        assert "the hour" in read(text.format(hour)).warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Rows with a campaign and a day that may be sums of others of that day: sums, parts, or asked about."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ DEVICES = "Day,Campaign ID,Device,Cost\n"
 AD_SETS = "Day,Campaign ID,Ad set name,Cost\n"
 
 
-def spent(text: str, **options: object) -> Decimal:
+def spent(text: str, **options: Any) -> Decimal:
     """The sum of a file in units."""
     return sum(units(read(text, **options)).values(), Decimal())
 
@@ -136,7 +137,7 @@ def test_rows_without_a_part_that_exceed_the_others_are_asked_about() -> None:
     text = AD_SETS + rows("1 . 15.00", "1 X 10.00", "2 . 3.00")
     assert asked(text) == {"sums": 18, "parts": 28}
     assert "may be a sum over Ad set name: it has 15.00, and the others of its day come to 10.00" in refusal(text)
-    assert (spent(text, sum_rows="sums"), spent(text, sum_rows="parts")) == (18, 28)
+    assert [spent(text, sum_rows=choice) for choice in ("sums", "parts")] == [18, 28]
 
 
 def test_ad_group_called_total_is_asked_about_unless_it_is_less_than_the_others() -> None:
@@ -155,7 +156,7 @@ def test_one_sum_that_differs_makes_the_others_no_parts() -> None:
     reading = read(text, sum_rows="sums")
     assert reading.warnings == (
         "2 rows are sums of the others of their day, and are left out",
-        "1 of them differ from the others, the first on line 7, and count instead of them: 4.00, not 2.50",
+        "1 of these sums differs from the others, the first on line 7, and counts instead of them: 4.00, not 2.50",
     )
 
 

@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from socket import AF_UNIX, socket
 from typing import Any
@@ -16,62 +16,17 @@ import structlog
 from app.imports import folder_imports
 from app.imports.answers import Reading
 from app.imports.intake import commit
-from app.imports.intake.undo import undo
 from app.imports.reading import read_file
 from app.imports.spend_folder import LastScan, Version, is_complete
-from db.repository.access.audit import Edit
 from runtime import clock
 from runtime.settings import settings
+from tests.app.imports.folder_kit import HEADER, LONG_AGO, Folder
 from tests.kit import lines, wait_for_locks
 from tests.world import UNIT, World
 from web.metrics import metrics
 from workers.actors.schedule import import_exports, refresh_spend
 
-HEADER = "campaign_id,date,spend\n"
 QUIET = timedelta(seconds=60)
-LONG_AGO = datetime(2026, 6, 1, tzinfo=UTC)
-
-
-class Folder:
-    """The spend folder and the clock, which stands still between looks."""
-
-    def __init__(self, world: World, path: Path, at: datetime) -> None:
-        self.world, self.path, self.at = world, path, world.set_clock(at)
-
-    def write(self, name: str, text: str, modified_at: datetime = LONG_AGO) -> Path:
-        """Writes into the file in place."""
-        path = self.path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text if text.startswith("campaign") else HEADER + text)
-        os.utime(path, (modified_at.timestamp(),) * 2)
-        return path
-
-    def replace(self, name: str, text: str, modified_at: datetime = LONG_AGO) -> Path:
-        """Writes another file and renames it into place."""
-        self.write(f"{name}.new", text, modified_at)
-        return (self.path / f"{name}.new").rename(self.path / name)
-
-    def look(self, after_seconds: int = 0) -> list[Any]:
-        """Imports what is complete so many seconds later; what was logged."""
-        self.at += timedelta(seconds=after_seconds)
-        self.world.set_clock(self.at)
-        with structlog.testing.capture_logs() as logged:
-            import_exports()
-        return logged
-
-
-@pytest.fixture
-def folder(world: World, noon: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
-    """An empty folder; the clock stands at noon."""
-    monkeypatch.setenv("SPENDGATE_SPEND_FOLDER", str(tmp_path))
-    settings.cache_clear()
-    return Folder(world, tmp_path, noon)
-
-
-@pytest.fixture
-def campaign(world: World, folder: Folder) -> int:
-    """Campaign 7 on Meta, whose brand may spend 2 a day."""
-    return world.campaign(world.brand(daily=2 * UNIT), platform="meta_ads", external_id="7")
 
 
 def spent(world: World, campaign: int) -> float:
@@ -459,20 +414,7 @@ def test_a_total_that_falls_waits_for_the_option_that_allows_it(world: World, fo
     world.verify()
 
 
-# --- content distinguishes files
-
-
-def test_the_same_content_under_another_name_and_time_is_not_imported_again(
-    world: World, folder: Folder, campaign: int
-) -> None:
-    folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
-    folder.look()
-    folder.write("meta_ads/b.csv", "7,2026-06-17,1.05\n", LONG_AGO + timedelta(seconds=1))
-    folder.look(300)
-    folder.write("meta_ads/copy.csv", "7,2026-06-17,1\n", LONG_AGO + timedelta(days=1))
-    assert named(folder.look(300), "export.imported") == []
-    assert spent(world, campaign) == 1.05
-    assert len(world.rows("SELECT FROM imports")) == 2
+# --- a file of the same size and time
 
 
 def test_a_file_that_is_written_in_place_with_its_old_size_and_time_is_read_again(
@@ -490,17 +432,6 @@ def test_a_file_that_is_written_in_place_with_its_old_size_and_time_is_read_agai
     folder.look(300)
     folder.look(300)
     assert spent(world, campaign) == 2
-
-
-def test_an_import_that_a_person_undid_is_not_taken_in_again(world: World, folder: Folder, campaign: int) -> None:
-    folder.write("meta_ads/a.csv", "7,2026-06-17,1\n")
-    folder.look()
-    undo(1, Edit("user:ops@example.com", folder.at))
-    os.utime(folder.path / "meta_ads/a.csv", ((LONG_AGO + timedelta(days=1)).timestamp(),) * 2)
-    folder.look(300)
-    folder.look(300)
-    assert spent(world, campaign) == 0
-    world.verify()
 
 
 # --- growing and replaced while it is read

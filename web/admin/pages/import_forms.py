@@ -30,6 +30,7 @@ SELECTS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "unit": ("Amounts are in", {"currency": "units", "cents": "cents", "micros": "micros"}),
     "decimal": ("Decimal sign", {"point": "point: 1,234.56", "comma": "comma: 1.234,56"}),
     "day_order": ("Dates", {"day_first": "day first: 25/11", "month_first": "month first: 11/25"}),
+    "evening_times": ("Times after noon", {"same_day": "of the written day", "next_day": "midnight of the next day"}),
     "sum_rows": ("Rows that may be sums of others", {"sums": "are sums, counted once", "parts": "are parts, added"}),
 }
 """Fields with few values, by their names in `ReadOptions`: the label, and the values in words."""
