@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from itertools import islice
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psycopg
@@ -28,10 +29,14 @@ from psycopg import sql
 from db.repository.access.privileges import DatabaseRole
 from runtime.embedded import servers as embedded
 from tests import citus, preloaded, rabbitmq
+from tests.databases import Databases
 from tests.folders import new_folder
 from tests.ports import free_port
 from tests.roles import UrlOf, as_login
 from tests.world import World
+
+if TYPE_CHECKING:
+    from tests.kept_engines import KeptEngines
 
 THROW_AWAY = {
     "max_connections": "200",
@@ -42,8 +47,6 @@ THROW_AWAY = {
     "file_copy_method": "clone",  # copies the template's files by a system call each
     "scram_iterations": "1",  # with the default of 4,096, each connection costs the client 6 ms of processor time
 }
-TEMPLATE = f"spendgate_template_{os.getpid()}"
-
 _servers = ExitStack()
 
 
@@ -62,7 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("SPENDGATE_HOME", None)
     if citus.is_used():
         os.environ["DATABASE_URL"] = os.environ[citus.VARIABLE]
-    if "DATABASE_URL" not in os.environ or ("REDIS_URL" not in os.environ and citus.is_used()):
+    has_own_postgres = "DATABASE_URL" not in os.environ
+    if has_own_postgres or ("REDIS_URL" not in os.environ and citus.is_used()):
         home = new_folder("spendgate-tests-")
         servers = _servers.enter_context(embedded.running(home, postgres_settings=THROW_AWAY))
         _servers.callback(shutil.rmtree, home, ignore_errors=True)
@@ -78,7 +82,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["BROKER_URL"] = server.url
     number = getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw")
     os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{int(number) + 1}"
-    _make_template()
+    _databases.append(Databases(os.environ["DATABASE_URL"], are_left=has_own_postgres))
+    _databases[0].make_template()
+    _keep_engines()
 
 
 def pytest_collection_finish() -> None:
@@ -150,85 +156,33 @@ def _set_password_again(url: str) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Drops the template database and roles, and stops the servers."""
+    """Drops the tests' databases and roles, and stops the servers."""
     preloaded.stop()
-    if _maintenance:
-        if citus.is_used():
-            citus.drop_database(_maintenance_url[0], TEMPLATE)
-        _maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)", TEMPLATE)
-        for name, _ in _logins.values():
-            _maintain("DROP ROLE IF EXISTS {}", name)
-        _maintenance.pop().close()
+    while _engines:
+        _engines.pop().close()
+    while _databases:
+        _databases.pop().close()
     _servers.close()
 
 
-UNREACHABLE = "postgresql://nobody@127.0.0.1:1/a-test-without-the-fixture-database"
-"""The database of code that runs outside of the fixture `database`: it must not connect to the template."""
+_databases: list[Databases] = []
+"""Those of this process; none in the process that only distributes the tests."""
 
-_maintenance_url: list[str] = []
-_maintenance: list[psycopg.Connection] = []
-"""The connection used to create and drop databases."""
-
-_logins: dict[DatabaseRole, tuple[str, str]] = {}
-"""The names and passwords of the database roles, valid for every copy of the template."""
+_engines: list["KeptEngines"] = []
 
 
-def _make_template() -> None:
-    from cli import roles  # noqa: PLC0415 - after the environment is set
-    from cli.service.migrate import migrate_to  # noqa: PLC0415 - after the environment is set
-    from runtime.settings import settings  # noqa: PLC0415
+def _keep_engines() -> None:
+    from db.engine import engine  # noqa: PLC0415 - after the environment is set
+    from tests.kept_engines import KeptEngines  # noqa: PLC0415
 
-    base = os.environ["DATABASE_URL"]
-    _maintenance_url.append(base)
-    if citus.is_used():
-        citus.make_database(base, TEMPLATE)
-    else:
-        _maintain("DROP DATABASE IF EXISTS {}", TEMPLATE)
-        _maintain("CREATE DATABASE {}", TEMPLATE)
-    os.environ["DATABASE_URL"] = _url_of(TEMPLATE)
-    settings.cache_clear()
-    migrate_to("head")
-    with roles.connected() as driver:
-        made = roles.create(driver, {}, rotate=True)
-    for role, url in made.items():
-        split = urlsplit(url)
-        _logins[role] = split.username or "", split.password or ""
-    if not citus.is_used():
-        _compact(os.environ["DATABASE_URL"])
-    os.environ["DATABASE_URL"] = UNREACHABLE
-    settings.cache_clear()
-
-
-def _compact(url: str) -> None:
-    """Rewrites the catalogs that the migrations filled: that is a sixth less of files to copy for each test.
-
-    The tests' own tables stay as they are, because a plan depends on whether a table was ever vacuumed.
-    """
-    with psycopg.connect(url, autocommit=True) as connection:
-        rows = connection.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'"
-            " AND NOT relisshared"
-        )
-        names = sql.SQL(", ").join(sql.Identifier("pg_catalog", name) for (name,) in rows)
-        connection.execute(sql.SQL("VACUUM FULL {}").format(names))
-    psycopg.connect(url).close()  # writes the file of catalogs with which a connection starts faster
-
-
-def _maintain(statement: str, *names: str) -> None:
-    """Runs a statement outside the tests' databases, with each {} replaced by a quoted name."""
-    if not _maintenance:
-        _maintenance.append(psycopg.connect(_maintenance_url[0], autocommit=True))
-    _maintenance[0].execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
-
-
-def _url_of(database: str) -> str:
-    return f"{_maintenance_url[0].rpartition('/')[0]}/{database}"
+    _engines.append(KeptEngines(engine._make))
+    engine._make = _engines[0]
 
 
 @pytest.fixture(scope="session")
 def server() -> str:
     """The URL of the tests' Postgres and its first database, which has no tables."""
-    return _maintenance_url[0]
+    return _databases[0].url
 
 
 @pytest.fixture
@@ -240,21 +194,15 @@ def login() -> DatabaseRole | None:
 @pytest.fixture
 def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A migrated, empty database for the test; yields its owner's URL. Empties the queues too."""
-    from db.engine import engine  # noqa: PLC0415 - after the environment is set
-    from db.repository.ledger.accounts import clear_campaign_cache  # noqa: PLC0415
+    from db.repository.ledger.accounts import clear_campaign_cache  # noqa: PLC0415 - after the environment is set
     from db.repository.ledger.ledger import clear_ledger_cache  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 
-    name = f"spendgate_test_{os.getpid()}_{next(_numbers)}"
-    if citus.is_used():
-        name = TEMPLATE
-        citus.empty(_url_of(name))
-    else:
-        _maintain("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, TEMPLATE)
-    url = _url_of(name)
-    monkeypatch.setenv("DATABASE_URL", url if login is None else as_login(url, *_logins[login]))
+    databases = _databases[0]
+    url = databases.take()
+    monkeypatch.setenv("DATABASE_URL", url if login is None else as_login(url, *databases.logins[login]))
     settings.cache_clear()
-    engine.cache_clear()
+    _engines[0].begin_test()
     clear_ledger_cache()
     clear_campaign_cache()
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
@@ -262,14 +210,8 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
     for server in rabbitmq.servers:
         server.flush()
     yield url
-    engine().dispose()
-    engine.cache_clear()
     settings.cache_clear()
-    if not citus.is_used():
-        _maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
-
-
-_numbers = iter(range(1_000_000))
+    databases.give_back(_engines[0].end_test())
 
 
 @pytest.fixture
@@ -286,15 +228,13 @@ def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def url_of(database: str) -> UrlOf:
     """A function that returns the URL with which a role connects to the test's database."""
-    return lambda role: as_login(database, *_logins[role])
+    return lambda role: as_login(database, *_databases[0].logins[role])
 
 
 @pytest.fixture
-def world(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(database: str, monkeypatch: pytest.MonkeyPatch) -> World:
     """A World on the test's own database."""
-    new = World(database, monkeypatch)
-    yield new
-    new.disconnect()
+    return World(database, monkeypatch, _databases[0].readers)
 
 
 @pytest.fixture

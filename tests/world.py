@@ -14,6 +14,7 @@ import pytest
 from psycopg.rows import dict_row
 
 UNIT = 1_000_000
+Connections = list[psycopg.Connection[dict[str, Any]]]
 
 
 def moment(text: str) -> datetime:
@@ -31,10 +32,11 @@ def noon_zone() -> str:
 class World:
     """A database, a clock, and short methods for the actions of people and upstream systems."""
 
-    def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch, idle: Connections | None = None) -> None:
+        """`idle`: open connections that `rows` and `execute` use and leave."""
         self.url = url
         self._monkeypatch = monkeypatch
-        self._idle: list[psycopg.Connection[dict[str, Any]]] = []
+        self._idle: Connections = [] if idle is None else idle
         self._clock_is_stopped = False
         self._has_noon_brand = False
 

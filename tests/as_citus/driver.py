@@ -165,12 +165,15 @@ def as_citus(world: World, engine: Engine, shards: int) -> Iterator[Driver]:
         with as_shard_errors(), copy(cursor, statement, parameters, **options) as made:
             yield made
 
+    engine.dispose()
     event.listen(engine, "connect", _has_citus)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(psycopg.Cursor, "execute", executed)
         patch.setattr(psycopg.Pipeline, "__exit__", left)
         patch.setattr(psycopg.Cursor, "copy", copied)
         yield driver
+    event.remove(engine, "connect", _has_citus)
+    engine.dispose()
 
 
 @contextmanager

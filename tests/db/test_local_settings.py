@@ -21,8 +21,10 @@ def is_citus(database: str, request: pytest.FixtureRequest) -> Iterator[bool]:
     def note(_driver: object, record: object) -> None:
         record.info[HAS_CITUS] = request.param  # type: ignore[attr-defined]
 
+    engine().dispose()
     event.listen(engine(), "connect", note)
     yield request.param
+    event.remove(engine(), "connect", note)
     engine().dispose()
 
 
