@@ -14,6 +14,7 @@ from db.repository.access.privileges import DatabaseRole
 from runtime.settings import settings
 from tests.cli.shell import serving
 from tests.ports import free_port
+from tests.web.apps import app_of_settings
 from tests.web.chromium import chromium
 from tests.world import eventually
 
@@ -34,11 +35,9 @@ def passwords(quick_passwords: None) -> None:
 @pytest.fixture
 def open_pages(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """The application with an open dashboard, as `spendgate up` serves it."""
-    from web.app import create_app  # noqa: PLC0415 - after the environment is set
-
     monkeypatch.setenv("SPENDGATE_OPEN_DASHBOARD", "true")
     settings.cache_clear()
-    with TestClient(create_app(), headers={"Accept": "text/html"}, raise_server_exceptions=False) as client:
+    with TestClient(app_of_settings(), headers={"Accept": "text/html"}, raise_server_exceptions=False) as client:
         yield client
 
 

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from domain.access import Role
 from tests.web.api.conftest import program  # noqa: F401 - a fixture here too
+from tests.web.apps import app_of_settings
 from tests.world import World
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
@@ -98,9 +99,7 @@ def _address(path: str, query: dict[str, object]) -> str:
 @pytest.fixture
 def app(world: World) -> Any:
     """The application on the test's database."""
-    from web.app import create_app  # noqa: PLC0415 - after the environment is set
-
-    return create_app()
+    return app_of_settings()
 
 
 Open = Callable[..., Browser]
