@@ -34,10 +34,12 @@ class Limit(StrEnum):
     """What a cluster does otherwise than one server, in the words of ADR 47."""
 
     SQL_BY_HAND = "SQL by hand for budgets, brands and campaigns does not write histories"
-    CATALOGS = "The coordinator's catalogs do not list the parts of tables"
-    DATABASES = "A copy of a database lacks its parts on other servers"
+    OLDER_VERSIONS = "Versions before 0.4.0 cannot count beside this one"
+    BY_SHARD = "A batch is counted in one transaction for each shard"
+    LOCKS = "A statement cannot lock rows of several shards"
+    CATALOGS = "The coordinator's catalogs say nothing about what other servers do"
+    DATABASES = "A database is not copied or made by one statement"
     DOWN = "`spendgate migrate --down` cannot go below revision 0036"
-    LOCKS = "A lock on a row of a spread table is held on its server"
 
 
 def is_used() -> bool:

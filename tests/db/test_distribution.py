@@ -6,7 +6,8 @@ from db import distribution
 from db.repository.spread.places import SPREAD
 from domain.errors import InvalidValue
 from tests import citus
-from tests.cli.shell import shell
+from tests.citus import Limit
+from tests.cli.shell import REPOSITORY, shell
 from tests.world import World
 
 
@@ -53,3 +54,8 @@ def test_brands_of_all_servers_count_and_pause(cluster: World) -> None:
     expected = {campaign: 4 + 3 * (campaign % 3) for campaign in campaigns}
     assert {campaign: cluster.spent(campaign) for campaign in campaigns} == expected
     assert [cluster.is_active(campaign) for campaign in campaigns] == [spent < 10 for spent in expected.values()]
+
+
+def test_decision_names_each_limit_for_which_tests_are_skipped_on_a_cluster() -> None:
+    decision = (REPOSITORY / "docs/adr/0047-brands-spread-over-citus.md").read_text(encoding="utf-8")
+    assert [limit for limit in Limit if limit not in " ".join(decision.split())] == []

@@ -13,6 +13,7 @@ from app.ingest.by_brand import BatchResult
 from app.ingest.locked_brands import locked_brands
 from runtime.settings import settings
 from tests.app.ingest.test_locked_brands import ROW_OF_ITS_DAY, ROW_OF_THE_BRAND, delayed, locked
+from tests.citus import Limit
 from tests.kit import at_once, lines, statements
 from tests.world import UNIT, World, eventually
 from workers.actors.ingest import ingest_reported_totals
@@ -56,6 +57,7 @@ def left_brands(results: Sequence[BatchResult]) -> list[list[int]]:
     return [[one.brand_id for one in result.counted.uncounted] for result in results]
 
 
+@pytest.mark.on_one_server(Limit.BY_SHARD)
 @pytest.mark.parametrize("statement", [ROW_OF_THE_BRAND, ROW_OF_ITS_DAY])
 def test_only_events_of_a_locked_brand_are_left_out_of_the_transaction(
     world: World, campaigns: list[int], statement: str
@@ -123,6 +125,7 @@ def test_contention_with_own_transactions_splits_nothing_and_marks_no_brand(
     world.verify()
 
 
+@pytest.mark.on_one_server(Limit.LOCKS)
 def test_brands_of_a_transaction_that_waits_for_a_locked_brand_are_not_locked(
     world: World, campaigns: list[int]
 ) -> None:
@@ -145,6 +148,7 @@ def test_brands_of_a_transaction_that_waits_for_a_locked_brand_are_not_locked(
     assert locked_brands.ids() == {brands[3]}
 
 
+@pytest.mark.on_one_server(Limit.LOCKS)
 def test_transaction_waits_when_many_of_its_brands_are_locked(
     world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +165,7 @@ def test_transaction_waits_when_many_of_its_brands_are_locked(
     world.verify()
 
 
+@pytest.mark.on_one_server(Limit.LOCKS)
 def test_many_brands_locked_for_long_are_left_out_in_one_step(
     world: World, campaigns: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +194,7 @@ def retried(result: BatchResult) -> tuple[list[BatchResult], list[Any]]:
     return outcome[0]
 
 
+@pytest.mark.on_one_server(Limit.LOCKS)
 def test_locked_brands_of_one_message_are_enqueued_as_one_message(world: World, campaigns: list[int]) -> None:
     brands = [world.brand_of(campaign) for campaign in campaigns[:3]]
     with psycopg.connect(world.url) as stranger:

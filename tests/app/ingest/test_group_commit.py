@@ -21,6 +21,7 @@ from app.ingest.batches import Batch
 from app.ingest.count import Counted, count_batches, optimistic
 from app.ingest.group_commit import CommitAlone, GroupCommit
 from db.engine import committed
+from tests.citus import Limit
 from tests.world import UNIT, World, eventually
 
 THREADS = 6
@@ -257,6 +258,7 @@ def test_currency_changed_before_the_first_spend_is_noticed(world: World, campai
     assert rejected_reasons(world) == ["wrong_currency", "wrong_currency"]
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_zone_changed_before_the_first_spend_is_noticed(world: World, campaign: int) -> None:
     world.ingest([world.event(campaign, 1, currency="EUR")])
     world.execute("UPDATE brands SET time_zone = 'Pacific/Kiritimati' WHERE id = %s", world.brand_of(campaign))
@@ -266,6 +268,7 @@ def test_zone_changed_before_the_first_spend_is_noticed(world: World, campaign: 
     world.verify()
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_campaign_moved_to_another_brand_before_its_first_spend_is_noticed(world: World, campaign: int) -> None:
     world.execute("INSERT INTO campaigns (brand_id, name) VALUES (%s, 'By SQL')", world.brand_of(campaign))
     world.ingest([world.event(campaign + 1, 1, currency="EUR")])

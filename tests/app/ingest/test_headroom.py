@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from db.engine import transaction
 from db.repository.enforcement.facts import lock_brands
+from tests.citus import Limit
 from tests.kit import statements
 from tests.world import World, eventually, moment
 from workers.actors.schedule import refresh_spend
@@ -69,6 +70,7 @@ def test_lowered_limit_is_checked(world: World, campaign: int) -> None:
     assert not world.is_active(campaign)
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_limit_lowered_by_sql_is_checked(world: World, campaign: int) -> None:
     world.execute("UPDATE budgets SET limit_micros = 20")
     world.spend(campaign, 19)
@@ -113,6 +115,7 @@ def test_late_spend_reduces_the_headroom_of_the_month(world: World, noon: dateti
     world.verify()
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_campaign_budget_is_checked_for_any_headroom_of_its_brand(world: World, campaign: int) -> None:
     other = world.campaign(world.brand_of(campaign), daily=10)
     world.spend(other, 10)
@@ -139,6 +142,7 @@ COUNT_AS_OLD_VERSIONS = (
 """The counting of a version that knows no headroom: its connection does not declare that it keeps it."""
 
 
+@pytest.mark.on_one_server(Limit.OLDER_VERSIONS)
 def test_spend_that_an_older_version_counted_is_not_missed(world: World, campaign: int) -> None:
     for statement in COUNT_AS_OLD_VERSIONS:
         world.execute(statement)
@@ -150,6 +154,7 @@ def test_spend_that_an_older_version_counted_is_not_missed(world: World, campaig
     assert not world.is_active(campaign)
 
 
+@pytest.mark.on_one_server(Limit.OLDER_VERSIONS)
 def test_spend_that_an_older_version_commits_after_a_renewal_is_not_missed(world: World, campaign: int) -> None:
     """The new version counts while the older version's transaction waits for the brand, and does not see its spend."""
     world.execute("UPDATE brands SET headroom_micros = NULL")
