@@ -80,7 +80,10 @@ def enforce_locked(
     `brands`: the brands as read after the lock. `campaign_ids`: the campaigns to enforce; None: all.
     """
     if campaign_ids is None:
-        changes = passes.enforce_all(connection, brands, cause, at)
+        changes = []
+        for shard in by_shard(connection, brands.keys()):
+            of_shard = {brand_id: brand for brand_id, brand in brands.items() if brand_id in shard}
+            changes += passes.enforce_all(connection, of_shard, cause, at)
     else:
         changes = passes.enforce_chosen(connection, brands, cause, at, campaign_ids)
     return changes_of_holds(changes)
