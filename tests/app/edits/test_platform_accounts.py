@@ -14,6 +14,7 @@ from db.engine import committed
 from db.repository.access.audit import Edit
 from domain.errors import InvalidValue
 from runtime import clock
+from tests.citus import Limit
 from tests.kit import at_each_statement, at_once
 from tests.world import UNIT, World
 
@@ -76,6 +77,7 @@ def move(campaign: int, brand: int, from_day: str | None = None, **facts: Any) -
 # Accounts
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_campaign_inserted_by_sql_gets_its_brands_default_account(world: World) -> None:
     first, second = world.brand(), world.brand()
     campaigns = [by_hand(world, first), by_hand(world, first, "124"), by_hand(world, second)]
@@ -92,6 +94,7 @@ def test_campaign_inserted_by_sql_gets_its_brands_default_account(world: World) 
     assert rows[0]["id"] == rows[1]["id"] != rows[2]["id"]
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_campaigns_inserted_concurrently_share_one_default_account(world: World) -> None:
     brand = world.brand()
     at_once(*(partial(by_hand, world, brand, str(number)) for number in range(8)))
@@ -112,6 +115,7 @@ def test_campaign_without_a_platform_has_no_account(world: World) -> None:
     assert world.rows(query, campaign) == []
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_account_refuses_a_second_campaign_with_the_same_external_id(world: World) -> None:
     first, second = world.brand(), world.brand()
     account(first, second)
@@ -122,7 +126,7 @@ def test_account_refuses_a_second_campaign_with_the_same_external_id(world: Worl
         by_hand(world, first) and by_hand(world, first)
 
 
-@pytest.mark.parametrize("by_sql", [False, True])
+@pytest.mark.parametrize("by_sql", [False, pytest.param(True, marks=pytest.mark.on_one_server(Limit.SQL_BY_HAND))])
 def test_account_not_bound_to_the_brand_refuses_its_campaign(world: World, by_sql: bool) -> None:
     mine, others = world.brand(), world.brand()
     theirs = account(others)
@@ -141,6 +145,7 @@ def test_account_not_bound_to_the_brand_refuses_its_campaign(world: World, by_sq
 # Which campaign an external id means
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_spend_by_platform_and_external_id_is_counted_without_naming_an_account(world: World) -> None:
     campaign = by_hand(world, world.brand())
     assert count_events([event(world)]).taken == 1
@@ -149,6 +154,7 @@ def test_spend_by_platform_and_external_id_is_counted_without_naming_an_account(
     world.verify()
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_external_id_in_two_accounts_is_ambiguous_for_a_sender_who_sees_both(world: World) -> None:
     first, second = world.brand(), world.brand()
     one, other = by_hand(world, first), by_hand(world, second)
@@ -175,6 +181,7 @@ def test_event_that_names_the_account_is_counted_there(world: World) -> None:
     assert (world.spent(default), world.spent(other)) == (0, 7 * UNIT)
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_second_campaign_with_the_same_external_id_is_noticed_at_once(world: World) -> None:
     first, second = world.brand(), world.brand()
     by_hand(world, first)
@@ -183,6 +190,7 @@ def test_second_campaign_with_the_same_external_id_is_noticed_at_once(world: Wor
     assert reasons(count_events([event(world)])) == ["ambiguous_campaign"]
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_event_is_rejected_when_its_external_id_becomes_ambiguous_while_it_is_counted(world: World) -> None:
     brand, other = world.brand(), world.brand()
     campaign = by_hand(world, brand)
@@ -205,7 +213,7 @@ def test_event_is_rejected_when_its_external_id_becomes_ambiguous_while_it_is_co
 OLD = [total("2026-06-14", 3), total("2026-06-15", 4)]
 
 
-@pytest.mark.parametrize("by_sql", [False, True])
+@pytest.mark.parametrize("by_sql", [False, pytest.param(True, marks=pytest.mark.on_one_server(Limit.SQL_BY_HAND))])
 @pytest.mark.parametrize("in_another_brand", [False, True])
 def test_totals_of_old_days_do_not_count_again_in_the_campaign_that_took_the_id(
     world: World, in_another_brand: bool, by_sql: bool
@@ -290,6 +298,7 @@ def test_each_former_campaign_of_an_id_keeps_its_own_days(world: World) -> None:
     assert reasons(count_totals([total("2026-06-18", 1)])) == ["unknown_campaign"]
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 @pytest.mark.parametrize("first", ["release", "count"])
 def test_spend_counted_while_its_id_is_released_belongs_to_one_campaign(world: World, first: str) -> None:
     brand, other = world.brand(), world.brand()
