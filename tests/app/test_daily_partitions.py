@@ -11,6 +11,7 @@ from db.engine import committed
 from db.repository.ledger import ledger
 from runtime.settings import SettingsError, settings
 from tests import citus
+from tests.cli.shell import shell
 from tests.kit import at_once, lines
 from tests.world import World, moment
 from workers.actors.schedule import maintain_ledger
@@ -195,6 +196,19 @@ def test_process_of_an_earlier_version_makes_all_days_of_a_month(
     assert world.one(made, "2026-04-01")["made"] is None
     assert world.one(made, "2026-05-01")["made"] is True
     assert partitions(world, "2026_05") == [f"2026_05_{day}" for day in range(11, 32)]
+
+
+def test_migration_back_is_refused_while_days_have_events(
+    world: World, campaign: int, partitioned: Partitioned
+) -> None:
+    partitioned("day")
+    world.spend(campaign, 1)
+    refused = shell("migrate", "--down", "0039")
+    assert refused.code == 2
+    assert "the ledger has days with events" in refused.err
+    assert world.one("SELECT version_num FROM alembic_version")["version_num"] == "0040"
+    world.spend(campaign, 1)
+    assert world.spent(campaign) == 2
 
 
 # --- coming days, and retention in days
