@@ -14,6 +14,7 @@ from db.dry_runs import run_dry
 from db.engine import (
     MAX_TRIES,
     StaleRead,
+    before_next,
     committed,
     deferred,
     engine,
@@ -23,6 +24,7 @@ from db.engine import (
     sql_state,
     transaction,
 )
+from db.local_settings import local_setting
 from runtime.settings import settings
 from tests.kit import at_once, lines, statements
 from tests.world import World
@@ -178,6 +180,18 @@ def test_deferred_queries_are_done_before_what_follows_them_and_with_the_commit(
     with transaction() as connection:
         deferred(connection, (RENAME, {"name": "third, committed", "id": brand}))
     assert world.one("SELECT name FROM brands")["name"] == "third, committed"
+
+
+def test_settings_of_later_queries_are_sent_before_them_and_not_before_a_commit(world: World) -> None:
+    shown = text("SELECT current_setting('lock_timeout')")
+    for is_last in (True, False):
+        with statements() as sent, transaction() as connection:
+            query_pipelined(connection, (shown, {}))
+            before_next(connection, local_setting(connection, "lock_timeout", "1234ms"))
+            if not is_last:
+                assert query_pipelined(connection, (shown, {})) == [[("1234ms",)]]
+        texts = [statement for statement, _ in sent]
+        assert len(texts[texts.index(str(shown)) :]) == (2 if is_last else 4)
 
 
 def test_a_deferred_query_that_fails_undoes_the_transaction(world: World) -> None:
