@@ -113,7 +113,7 @@ def test_worker_counts_enqueued_events_and_logs_json_lines(world: World, start: 
 
 def test_worker_stops_in_time_under_load_and_loses_nothing(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand())
-    sent = batches_of(world, campaign, 1_000)
+    sent = batches_of(world, campaign, 600)
     enqueue(sent)
     with start("-m", "workers") as worker:
         eventually(lambda: events_in_ledger(world) > 0)
@@ -128,7 +128,7 @@ def test_worker_stops_in_time_under_load_and_loses_nothing(world: World, start: 
 
 def test_messages_of_a_killed_worker_are_counted_once_by_another(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand())
-    sent = batches_of(world, campaign, 600)
+    sent = batches_of(world, campaign, 300)
     enqueue(sent)
     with start("-m", "workers") as killed:
         eventually(lambda: events_in_ledger(world) > 0)
