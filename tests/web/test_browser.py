@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from tests.cli.shell import serving
 from tests.roles import UrlOf
 from tests.web.chromium import Watched
 from tests.web.conftest import Browse
-from tests.world import UNIT, World, noon_zone
+from tests.world import UNIT, World, eventually, noon_zone
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
 PATIENCE_MILLISECONDS = 20_000
@@ -148,7 +147,9 @@ def cell(page: Page, day: str, hour: int) -> Locator:
 
 
 PAGES = ("/", "/brands/1", "/campaigns/1", "/changes", "/brands/1/reports/", "/platforms", "/campaigns/3")
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("dark", "light")
+"""Each page is loaded in the first and then shown in the other, as by a person whose system changes at dawn."""
+
 IS_DARK = "document.documentElement.dataset.bsTheme == 'dark'"
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -162,13 +163,16 @@ def test_every_page_is_accessible_and_fits_its_screen(world: World, browse: Brow
     world.spend(held, 6 * UNIT)
     connect_account(world, brand)
     with browse() as client:
-        for scheme, viewport in product(SCHEMES, (WIDE, PHONE)):
-            with page_of(chrome, str(client.base_url), viewport=viewport, color_scheme=scheme) as page:
+        for viewport in (WIDE, PHONE):
+            with page_of(chrome, str(client.base_url), viewport=viewport) as page:
                 for address in PAGES:
+                    page.emulate_media(color_scheme=SCHEMES[0])
                     page.goto(address)
                     page.wait_for_function("!document.querySelector('.plot > p')")
-                    assert page.evaluate(OVERFLOW) == 0, (address, viewport)
-                    assert serious_faults(page, scheme) == [], (address, viewport, scheme)
+                    for scheme in SCHEMES:
+                        page.emulate_media(color_scheme=scheme)
+                        assert page.evaluate(OVERFLOW) == 0, (address, viewport)
+                        assert serious_faults(page, scheme) == [], (address, viewport, scheme)
 
 
 def connect_account(world: World, brand: int) -> None:
@@ -203,19 +207,22 @@ def test_every_admin_page_is_accessible(world: World, browse: Browse, chrome: Br
     connect_account(world, 1)
     with browse() as client, page_of(chrome, str(client.base_url), viewport=WIDE) as page:
         sign_in(page, "owner@example.com")
-        for scheme, address in product(SCHEMES, ADMIN_PAGES):
-            page.emulate_media(color_scheme=scheme)
+        for address in ADMIN_PAGES:
+            page.emulate_media(color_scheme=SCHEMES[0])
             answer = page.goto(address)
             assert answer is not None
             assert answer.status == 200, address
-            assert page.evaluate(IS_DARK) is (scheme == "dark"), address
-            assert serious_faults(page, scheme) == [], (address, scheme)
+            assert page.evaluate(IS_DARK), address
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                eventually(lambda: page.evaluate(IS_DARK) is (scheme == "dark"))  # noqa: B023 - called in this round
+                assert serious_faults(page, scheme) == [], (address, scheme)
 
 
 def test_the_documentation_of_the_api_is_readable_and_leads_back(browse: Browse, chrome: Browser) -> None:
     with browse() as client, page_of(chrome, str(client.base_url), viewport=WIDE) as page:
         page.goto("/docs")
-        expect(page.locator(".opblock").first).to_be_visible()
+        expect(page.locator(".opblock").first).to_be_visible(timeout=PATIENCE_MILLISECONDS)
         assert serious_faults(page, "light") == []
         for method in ("get", "post"):
             page.locator(f".opblock-{method} .opblock-summary-control").first.click()
@@ -245,10 +252,12 @@ TRANSITIONS_END = "Promise.allSettled(document.getAnimations().map(animation => 
 def _found(page: Page, chosen: dict[str, Any]) -> list[tuple[str, list[str]]]:
     options: dict[str, Any] = {"resultTypes": ["violations"], **chosen}
     page.evaluate(TRANSITIONS_END)
-    found = Axe().run(page, options=options)
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(Axe().axe_script)
+    found = page.evaluate("options => axe.run(options)", options)
     return [
         (violation["id"], [node["html"][:200] for node in violation["nodes"]])
-        for violation in found.response["violations"]
+        for violation in found["violations"]
         if violation["impact"] in {"serious", "critical"}
     ]
 
