@@ -1,4 +1,4 @@
-"""Real servers for the tests, embedded unless DATABASE_URL and REDIS_URL are set; each test has its own database.
+"""Real servers for the tests, embedded unless DATABASE_URL and REDIS_URL are set; each test finds an empty database.
 
 SPENDGATE_TEST_CITUS: URL of a Citus cluster to use as Postgres (see tests/citus.py).
 SPENDGATE_TEST_REDIS: path of a redis-server to use instead. SPENDGATE_TEST_RABBITMQ: path of a rabbitmq-server to use

@@ -15,7 +15,7 @@ from psycopg import sql
 MOST_BYTES: Final = 10 * 8192
 """Size up to which Postgres plans for a table as for an empty one, if it was never vacuumed."""
 
-PATIENCE_MILLISECONDS: Final = 10_000
+PATIENCE_MILLISECONDS: Final = 60_000
 
 CATALOGS: Final = (
     *("attrdef", "attribute", "class", "constraint", "default_acl", "event_trigger", "extension", "foreign_server"),
