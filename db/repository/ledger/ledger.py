@@ -103,6 +103,8 @@ def ensure_partitions(connection: Connection, days: Iterable[date]) -> set[Parti
     wanted = set(days)
     found = {day: known for day in wanted if (known := _known.get(day)) is not None}
     missing = sorted(wanted - found.keys())
+    if not missing:
+        return set(found.values())
     most = 0 if has_citus(connection) else PARTITIONS_A_TRANSACTION
     if len(missing) > most:
         for one in partitions(connection):
