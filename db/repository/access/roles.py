@@ -91,6 +91,7 @@ PRIVILEGE: Final = re.compile(r"(\w+)(?: \(([^)]*)\))?")
 STORED_KNOWN: Final = "SELECT to_regprocedure(%s || '()') IS NOT NULL"
 STORED: Final = SQL("SELECT {}()")
 STORE: Final = SQL("CREATE OR REPLACE FUNCTION {}() RETURNS {} LANGUAGE sql STABLE AS {}")
+MAY_REPLACE: Final = "SELECT has_function_privilege('replace_empty_ledger_months()', 'EXECUTE')"
 REPLACE_EMPTY_MONTHS: Final = SQL("SELECT replace_empty_ledger_months()").format()
 
 HISTORY_RETENTION_KNOWN: Final = "SELECT to_regprocedure('history_retention_days(text)') IS NOT NULL"
@@ -250,7 +251,7 @@ class LedgerSettings(NamedTuple):
 def after_migration(driver: Driver, ledger: LedgerSettings, days: Days) -> Iterator[Composed]:
     """The statements to run after a migration: sets the privileges of existing roles, stores settings.
 
-    The last replaces empty months of the ledger by partitions of the stored kind.
+    The last replaces empty months of the ledger by partitions of the stored kind, if the login may do that.
     """
     yield from grants(driver, [role for role in TABLES if role in known_roles(driver)])
     yield from _stored(driver, "ledger_retention_months", "integer", ledger.retention_months)
@@ -258,7 +259,8 @@ def after_migration(driver: Driver, ledger: LedgerSettings, days: Days) -> Itera
     yield from _history_retention(driver, days)
     if _is_known(driver, "ledger_partition_kind"):
         yield from _stored(driver, "ledger_partition_kind", "text", ledger.partitions)
-        yield REPLACE_EMPTY_MONTHS
+        if driver.execute(MAY_REPLACE).fetchone() == (True,):
+            yield REPLACE_EMPTY_MONTHS
 
 
 def _is_known(driver: Driver, function: str) -> bool:

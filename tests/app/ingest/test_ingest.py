@@ -188,11 +188,11 @@ def test_duplicate_with_another_source_is_no_conflict(world: World, campaign: in
 
 
 def other_content(world: World, event: dict[str, Any]) -> list[dict[str, Any]]:
-    """The event with its id and another amount, another time, or another campaign."""
+    """The event with its id and another amount, a time that no rounding explains, or another campaign."""
     sibling = world.campaign(world.brand_of(event["campaign_id"]))
     return [
         {**event, "amount_micros": event["amount_micros"] + 1},
-        {**event, "occurred_at": "2026-06-17T11:59:59.999999Z"},
+        {**event, "occurred_at": "2026-06-17T11:59:59.499999Z"},
         {**event, "campaign_id": sibling},
     ]
 
