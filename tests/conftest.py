@@ -215,6 +215,19 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.fixture
+def own_copy() -> Iterator[None]:
+    """Gives the test a new copy of the template, which no other test uses: it ends connections to it."""
+
+    def begin_anew() -> None:
+        _engines[0].close()
+        _databases[0].drop()
+
+    begin_anew()
+    yield
+    begin_anew()
+
+
+@pytest.fixture
 def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Hashes passwords with argon2id at its least cost, in this process."""
     from app import access  # noqa: PLC0415 - after the environment is set

@@ -96,8 +96,7 @@ class Databases:
 
     def close(self) -> None:
         """Closes all connections; drops the databases and the roles, unless their server ends too."""
-        for reader in self.readers:
-            reader.close()
+        self._close_readers()
         if self._copy is not None:
             self._copy.close()
         if not self._are_left:
@@ -108,6 +107,15 @@ class Databases:
             for name, _ in self.logins.values():
                 self._maintain("DROP ROLE IF EXISTS {}", name)
         self._maintenance.close()
+
+    def drop(self) -> None:
+        """Drops the copy, so that the next test gets a new one."""
+        self._close_readers()
+        self._drop()
+
+    def _close_readers(self) -> None:
+        while self.readers:
+            self.readers.pop().close()
 
     def _drop(self) -> None:
         if self._copy is not None:

@@ -66,10 +66,9 @@ class KeptEngines:
         return {pid for kept in self._kept for pid in kept.pids}
 
     def close(self) -> None:
-        """Closes all connections."""
-        for kept in self._kept:
-            kept.engine.dispose()
-            kept.pids.clear()
+        """Closes all connections and keeps no engine."""
+        while self._kept:
+            self._kept.pop().engine.dispose()
 
 
 def _environment() -> dict[str, str]:

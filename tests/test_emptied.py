@@ -10,6 +10,8 @@ from runtime.settings import settings
 from tests.emptied import Emptied
 from tests.world import UNIT, World
 
+pytestmark = pytest.mark.usefixtures("own_copy")
+
 CHANGES = (
     "CREATE TABLE other (id int)",
     "ALTER TABLE brands DISABLE TRIGGER USER",
