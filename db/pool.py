@@ -49,6 +49,19 @@ ping_grace: Final = PingGrace()
 """The grace of this process's pools."""
 
 
+VANISHED: Final = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""libpq's parameters by which a connection ends some 20 to 25 seconds after its server vanished without a word.
+
+By the defaults of Linux a thread that waits for such a server's answer waits for two hours, and counts nothing.
+"""
+
+
 def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool) -> Engine:
     """An engine whose connections have timeouts for statements, locks and idle transactions, and use UTC."""
     of_queue = {"pool_size": pool_size, "max_overflow": OVERFLOW, "pool_use_lifo": True}
@@ -61,6 +74,7 @@ def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool)
             "options": pooler.start_options(),
             "application_name": "spendgate",
             "connect_timeout": 10,
+            **VANISHED,
         },
     )
     event.listen(made, "connect", pooler.note_pooler)
@@ -73,7 +87,7 @@ def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool)
 def unpooled_engine() -> Engine:
     """An engine for the work of the tables' owner: no pool, no limits, nothing prepared."""
     url = settings().required_database_url()
-    return create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None})
+    return create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None, **VANISHED})
 
 
 def _record_use(_driver: Any, record: ConnectionPoolEntry) -> None:

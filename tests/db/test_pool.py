@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from db.engine import committed, is_transient, transaction
-from db.pool import ping_grace
+from db.engine import committed, engine, is_transient, transaction
+from db.pool import ping_grace, unpooled_engine
 from runtime.settings import settings
 from tests.world import World
 
@@ -25,6 +25,16 @@ def test_every_connection_has_timeouts(database: str, monkeypatch: pytest.Monkey
     with transaction() as connection:
         shown = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
     assert shown == ["1234ms", "321ms", "1min", "1s", "UTC", "spendgate"]
+
+
+@pytest.mark.parametrize("is_pooled", [True, False])
+def test_every_connection_ends_soon_after_its_server_vanished(database: str, is_pooled: bool) -> None:
+    made = engine() if is_pooled else unpooled_engine()
+    with made.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        found = driver.info.get_parameters()
+    seconds = int(found["keepalives_idle"]) + int(found["keepalives_interval"]) * int(found["keepalives_count"])
+    assert (found["keepalives"], seconds, found["tcp_user_timeout"]) == ("1", 25, "20000")
 
 
 def test_dead_idle_connections_are_replaced(world: World) -> None:
