@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Final, Generic
 
+import psycopg
 import structlog
 from more_itertools import sliced
 
@@ -206,13 +207,31 @@ def count_totals_now(payloads: Sequence[object], count: Count[TotalsBatch]) -> C
 def _counted_now(kind: InputKind[Any], payloads: Sequence[object], only_brand_id: int | None) -> Counted:
     committer = kind.committer(only_brand_id)
     results = committer.commit(kind.of_messages([payloads]), locked_brands.ids())
-    results += committer.wait_for([one for result in results for one in result.counted.uncounted])
+    results += _waited_for(committer, [one for result in results for one in result.counted.uncounted])
     counted = sum_of([result.counted._replace(uncounted=()) for result in results])
     errors = [result.error for result in results if result.error is not None]
     if errors:
         log_counted(kind.event, counted, kind.cause)
         raise _combined_error(errors)
     return counted
+
+
+def _waited_for(committer: Committer[Any], uncounted: Sequence[UncountedInput]) -> list[BatchResult]:
+    """The results of `wait_for`, called again for inputs that it leaves uncounted.
+
+    On several servers that are inputs of campaigns whose brand was not known: one transaction is about one shard. What
+    no call counts has BrandsTimedOut as its error.
+    """
+    results = list[BatchResult]()
+    while uncounted:
+        tried = committer.wait_for(uncounted)
+        results += tried
+        left = [one for result in tried for one in result.counted.uncounted]
+        if len(left) >= len(uncounted):
+            results.append(BatchResult(error=BrandsTimedOut(left, psycopg.OperationalError("servers are away"))))
+            break
+        uncounted = left
+    return results
 
 
 def _combined_error(errors: Sequence[Exception]) -> Exception:
