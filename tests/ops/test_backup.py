@@ -139,7 +139,8 @@ def test_commands_of_the_page_back_up_and_restore(place: Place, monkeypatch: pyt
         place.run("spendgate migrate", DATABASE_URL=world.url)
         campaign = world.campaign(world.brand(lifetime=10))
         world.spend(campaign, 7)
-        for _ in range(2):
+        place.run("spendgate create-roles", DATABASE_URL=world.url)
+        for _ in range(3):
             place.run(next(commands))
         committed(lambda connection: ledger.ensure_partitions(connection, [moment(A_COMING_MONTH).date()]))
         before = epoch()
