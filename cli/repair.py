@@ -148,8 +148,11 @@ def sentence(correction: Correction, currency: str) -> str:
             return f"{campaign}: new row in its history from {_holds(old)} to {_holds(new)}, as stored in its row"
         case "holds":
             return f"{campaign}: holds change from {_holds(old)} to {_holds(new)}, by the rules"
-        case _:
-            return f"{campaign}: ingest checks the budgets of its campaigns again"
+        case kind:
+            listed = "its row in the directory of several servers, from its own row"
+            return (
+                f"{campaign}: {listed if kind == 'directory' else 'ingest checks the budgets of its campaigns again'}"
+            )
 
 
 def _change(old: Mapping[str, Any], new: Mapping[str, Any], name: str, currency: str) -> str:

@@ -123,10 +123,13 @@ class LockedBrands:
                     self._locked[brand_id].delayed_ids.append(redis_id)
 
     def take_freed(self) -> list[str]:
-        """The ids of delayed messages of brands that became free since the last call; some may be back already."""
+        """The ids of delayed messages of brands that became free since the last call, once each.
+
+        Some may be back already.
+        """
         with self._guard:
             freed, self._freed = self._freed, []
-        return freed
+        return list(dict.fromkeys(freed))
 
     def forget(self) -> None:
         """Removes all brands, before another database is used."""
