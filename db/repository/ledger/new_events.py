@@ -56,33 +56,38 @@ def find_new_events(
     """
     partitions = ensure_partitions(connection, days_in_partitions(events.occurred_at))
     beside = _beside_ends(events.occurred_at, partitions)
-    is_compared = bool(events.event_ids) and (checks_ledger or bool(beside))
-    classified = _compare_with_ledger(connection, events, partitions, beside) if is_compared else ClassifiedEvents()
+    places: Collection[int] = range(len(events.event_ids)) if checks_ledger else beside
+    classified = _compare_with_ledger(connection, events, places, partitions, beside) if places else ClassifiedEvents()
     new = events.without(*classified.known, *classified.conflicts)
     return classified._replace(new=new, added=SpendSums.by(new, also_days))
 
 
 def _compare_with_ledger(
-    connection: Connection, events: EventColumns, partitions: Iterable[Partition], beside: Mapping[int, date]
+    connection: Connection,
+    events: EventColumns,
+    places: Collection[int],
+    partitions: Iterable[Partition],
+    beside: Mapping[int, date],
 ) -> ClassifiedEvents:
     """The positions of known and of conflicting events, by the ledger and by earlier events of the batch.
 
-    `beside`: from `_beside_ends`, the days of which events may have been rounded, by position.
+    Compares the events at `places` alone, which are in ascending order. `beside`: from `_beside_ends`, the days of
+    which events may have been rounded, by position.
     """
     of_days = _by_day(partitions)
     try:
-        in_partitions = [of_days[day_of(moment)] for moment in events.occurred_at]
+        in_partitions = {place: of_days[day_of(events.occurred_at[place])] for place in places}
     except KeyError as error:
         raise StaleRead("another thread has cleared the cache of partitions") from error
-    keys = list(zip(events.brand_ids, events.event_ids, in_partitions, strict=True))
+    keys = {place: (events.brand_ids[place], events.event_ids[place], one) for place, one in in_partitions.items()}
     others = {
         place: (*keys[place][:2], of_days.get(day, Partition(day, day + ONE_DAY))) for place, day in beside.items()
     }
-    stored = _stored_facts(connection, {*keys, *others.values()})
+    stored = _stored_facts(connection, {*keys.values(), *others.values()})
     known: list[int] = []
     conflicts: list[int] = []
-    facts = zip(events.campaign_ids, events.occurred_at, events.amounts_micros, strict=True)
-    for place, (key, fact) in enumerate(zip(keys, facts, strict=True)):
+    for place, key in keys.items():
+        fact = (events.campaign_ids[place], events.occurred_at[place], events.amounts_micros[place])
         rounded = stored.get(others[place]) if place in others else None
         if rounded is not None and key not in stored and _is_same_content(rounded, fact):
             known.append(place)
