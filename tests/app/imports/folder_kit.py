@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 
 from tests.world import World
-from workers.actors.schedule import import_exports
 
 HEADER = "campaign_id,date,spend\n"
 LONG_AGO = datetime(2026, 6, 1, tzinfo=UTC)
@@ -35,6 +34,8 @@ class Folder:
 
     def look(self, after_seconds: int = 0) -> list[Any]:
         """Imports what is complete so many seconds later; what was logged."""
+        from workers.actors.schedule import import_exports  # noqa: PLC0415 - after the environment is set
+
         self.at += timedelta(seconds=after_seconds)
         self.world.set_clock(self.at)
         with structlog.testing.capture_logs() as logged:
