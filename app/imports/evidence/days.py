@@ -1,9 +1,10 @@
 """Days under a settled order of day and month."""
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
 from app.imports.evidence.dates import Day, Moment, Numeric, Read, read_day
+from domain.periods import ONE_DAY
 
 MAX_KNOWN: Final = 200_000
 
@@ -37,4 +38,4 @@ class Days:
             return None
         day = read.day if isinstance(read, Day) else read.as_day(day_first=self._day_first)
         is_evening = self._evenings_begin_next and read.hour is not None
-        return day + timedelta(days=1) if day is not None and is_evening else day
+        return day + ONE_DAY if day is not None and is_evening else day

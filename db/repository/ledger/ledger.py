@@ -6,7 +6,7 @@ The partitions in the database decide which days one holds; a process only remem
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from db.engine import StaleRead
 from db.local_settings import has_citus
 from db.repository.shared import watermarks
-from domain.periods import Period, window_of
+from domain.periods import ONE_DAY, Period, window_of
 
 # Creates the partition of a day if it is missing. The first and end day are null if it was dropped: it stays dropped.
 ENSURE_PARTITION = text("SELECT is_created, first_day, end_day FROM ensure_ledger_partition(:day)")
@@ -43,7 +43,6 @@ PARTITIONS_A_TRANSACTION: Final = 12
 """Partitions created per transaction, so that no transaction creates hundreds of tables."""
 
 FLOOR_CACHE_SECONDS: Final = 60
-ONE_DAY: Final = timedelta(days=1)
 
 
 class Partition(NamedTuple):
@@ -64,7 +63,12 @@ class Partition(NamedTuple):
 
     def days(self) -> Iterator[date]:
         """Each day that it holds."""
-        return (self.first_day + timedelta(days=number) for number in range((self.end_day - self.first_day).days))
+        return (self.first_day + number * ONE_DAY for number in range((self.end_day - self.first_day).days))
+
+
+def by_day(partitions: Iterable[Partition]) -> dict[date, Partition]:
+    """The partitions by each day that they hold."""
+    return {day: one for one in partitions for day in one.days()}
 
 
 _known: dict[date, Partition] = {}
@@ -107,8 +111,7 @@ def ensure_partitions(connection: Connection, days: Iterable[date]) -> set[Parti
         return set(found.values())
     most = 0 if has_citus(connection) else PARTITIONS_A_TRANSACTION
     if len(missing) > most:
-        for one in partitions(connection):
-            _known.update(dict.fromkeys(one.days(), one))
+        _known.update(by_day(partitions(connection)))
         found |= {day: known for day in missing if (known := _known.get(day)) is not None}
         missing = sorted(wanted - found.keys())
     if len(missing) > most:
@@ -127,10 +130,10 @@ def _create(connection: Connection, days: Iterable[date]) -> set[Partition]:
         if end_day is None:
             clear_ledger_cache()
             raise StaleRead(f"{day} was dropped from the ledger")
-        one = Partition(first_day, end_day)
-        made |= dict.fromkeys(one.days(), one)
+        days_of_it = by_day([Partition(first_day, end_day)])
+        made |= days_of_it
         if not is_created:
-            _known.update(dict.fromkeys(one.days(), one))
+            _known.update(days_of_it)
     return set(made.values())
 
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.engine import StaleRead
-from db.repository.ledger.ledger import Partition, day_of, days_in_partitions, ensure_partitions
+from db.repository.ledger.ledger import Partition, by_day, day_of, days_in_partitions, ensure_partitions
 from db.repository.ledger.sums import NOTHING, CampaignDay, SpendSums
 from db.repository.shared.arrays import array_of
 from domain.inputs.columns import EventColumns
@@ -74,7 +74,7 @@ def _compare_with_ledger(
     Compares the events at `places` alone, which are in ascending order. `beside`: from `_beside_ends`, the days of
     which events may have been rounded, by position.
     """
-    of_days = _by_day(partitions)
+    of_days = by_day(partitions)
     try:
         in_partitions = {place: of_days[day_of(events.occurred_at[place])] for place in places}
     except KeyError as error:
@@ -103,10 +103,6 @@ def _is_same_content(one: Fact, other: Fact) -> bool:
     return one == other or (one[0] == other[0] and one[2] == other[2] and is_same_moment(one[1], other[1]))
 
 
-def _by_day(partitions: Iterable[Partition]) -> dict[date, Partition]:
-    return {day: one for one in partitions for day in one.days()}
-
-
 _JUST_BEFORE: Final = timedelta(microseconds=1)
 
 
@@ -121,7 +117,7 @@ def _beside_ends(moments: Sequence[datetime], partitions: Collection[Partition])
         (only,) = partitions
         if only.starts_at < min(moments) and max(moments) + ROUNDED_BY < only.ends_at:
             return {}
-    of_days = _by_day(partitions)
+    of_days = by_day(partitions)
     found = {}
     for place, moment in enumerate(moments):
         if moment.second not in {0, 59}:
