@@ -33,8 +33,6 @@ OTHER_OWNER = text("""
     WHERE platform_account_id = :platform_account_id AND external_id = :external_id AND id <> :id LIMIT 1
 """)
 
-BRAND_OF = text("SELECT brand_id FROM directory_campaigns WHERE id = :id")
-
 
 def keep_brand(connection: Connection, brand_id: int, zone: str, currency: str) -> None:
     """Writes the brand's row."""
@@ -60,9 +58,3 @@ def refuse_taken(connection: Connection, campaign: Mapping[str, Any]) -> None:
 def _taken(campaign: Mapping[str, Any]) -> InvalidValue:
     detail = f"another campaign in this account is {campaign['platform']} {campaign['external_id']} already"
     return InvalidValue("external_id", detail)
-
-
-def brand_of(connection: Connection, campaign_id: int) -> int | None:
-    """The brand of the campaign; None if the directory lacks it."""
-    brand_id: int | None = connection.scalar(BRAND_OF, {"id": campaign_id})
-    return brand_id
