@@ -33,13 +33,13 @@ SEVERAL = range(1, 101)
 """Ids of brands that lie on all shards."""
 
 BY_SHARD = {
-    *("brand_locks.LOCK_BRANDS.0", "spend.LOCK_BRANDS.0", "locked_rows.LOCKED_BRANDS.0"),
+    *("brand_locks.LOCK_BRANDS.0", "locked_rows.LOCKED_BRANDS.0"),
     *("locked_rows.LOCKED_ROWS_OF_BRANDS.0", "facts.FEW_CAMPAIGNS.0", "facts.BUDGETS_OF_FEW.0", "passes.SIZES.0"),
     *("passes.IDS_OF_PARTS.0", "passes.IDS_OF_BRANDS.0", "search.BUDGET_STATES.0"),
 }
 """Statements that lock rows or look up each brand of a list: the code sends them for the brands of one shard."""
 
-ON_ONE_SERVER = {"days.KEEP_CHANGED.0", "days.NOTE_UNDONE.0"}
+ON_ONE_SERVER = {"days.KEEP_CHANGED.0", "days.NOTE_UNDONE.0", "spend.LESSEN_HEADROOM.0"}
 """Statements that the code sends to one server alone; several get others in their place."""
 
 

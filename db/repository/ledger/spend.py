@@ -51,18 +51,17 @@ COUNT = text("""
 """)
 
 # Locks brands in id order and subtracts the counted spend from their headroom; a headroom that is less becomes null.
-LESSEN_HEADROOM = text("""
+LESSEN_HEADROOM = text(f"""
     WITH locked AS MATERIALIZED (
         SELECT id FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE brands
-    SET headroom_micros = CASE WHEN headroom_micros >= spent_micros THEN headroom_micros - spent_micros END,
-        spend_received_at = greatest(spend_received_at, CAST(:at AS timestamptz))
+    SET {spend_on_shard.LESSENED.format(spent="spent_micros")}
     FROM locked JOIN unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
         ON sent.brand_id = locked.id
     WHERE brands.id = locked.id
-    RETURNING brands.id, time_zone, currency, configured_status, headroom_micros, headroom_on, has_campaign_budgets
-""")
+    RETURNING {spend_on_shard.LOCKED}
+""")  # noqa: S608 - a constant, put together once
 
 # Sets the timeout for locks on brands: the allowed time minus the transaction's duration so far.
 WAIT_FOR_BRANDS = text("""

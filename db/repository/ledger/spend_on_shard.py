@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import TextClause, text
 
 from db.engine import Query
+from db.repository.enforcement import brand_locks
 from db.repository.ledger.sums import SpendSums
 from db.repository.shared.arrays import array_of
 from db.statements import PREPARED
@@ -88,28 +89,26 @@ ADD_TO_MANY_BRANDS = text("""
 """)
 
 LOCKED: Final = "brands.id, time_zone, currency, configured_status, headroom_micros, headroom_on, has_campaign_budgets"
+"""The columns of a locked brand that counting returns."""
+
+LESSENED: Final = """
+    headroom_micros = CASE WHEN headroom_micros >= {spent} THEN headroom_micros - {spent} END,
+        spend_received_at = greatest(spend_received_at, CAST(:at AS timestamptz))
+"""
+"""The new values of a brand after spend was counted: headroom that is less than the spend becomes null."""
 
 # Subtracts the counted spend from a brand's headroom, and locks the brand; headroom that is less becomes null.
 LESSEN_OF_ONE = text(f"""
     UPDATE brands
-    SET headroom_micros = CASE WHEN headroom_micros >= :spent THEN headroom_micros - :spent END,
-        spend_received_at = greatest(spend_received_at, :at)
+    SET {LESSENED.format(spent=":spent")}
     WHERE id = :brand_id
     RETURNING {LOCKED}
 """).execution_options(**{PREPARED: True})  # noqa: S608 - a constant, put together once
 
-# Locks several brands in id order, before the statement that updates them in any order.
-LOCK_BRANDS = text("""
-    SELECT count(*) FROM (
-        SELECT FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
-    ) AS locked
-""")
-
 # As LESSEN_OF_ONE, of the locked brands.
 LESSEN = text(f"""
     UPDATE brands
-    SET headroom_micros = CASE WHEN headroom_micros >= spent_micros THEN headroom_micros - spent_micros END,
-        spend_received_at = greatest(spend_received_at, CAST(:at AS timestamptz))
+    SET {LESSENED.format(spent="spent_micros")}
     FROM unnest(CAST(:brand_ids AS bigint[]), CAST(:spent AS bigint[])) AS sent(brand_id, spent_micros)
     WHERE brands.id = sent.brand_id AND brands.id = ANY(CAST(:brand_ids AS bigint[]))
     RETURNING {LOCKED}
@@ -149,4 +148,4 @@ def lessening(spent: Mapping[int, int], at: datetime) -> list[Query]:
         return [(LESSEN_OF_ONE, {"brand_id": brand_id, "spent": micros, "at": at})]
     brand_ids = sorted(spent)
     values = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[one] for one in brand_ids), "at": at}
-    return [(LOCK_BRANDS, values), (LESSEN, values)]
+    return [(brand_locks.LOCK_BRANDS, values), (LESSEN, values)]
