@@ -24,17 +24,24 @@ ENDPOINTS = text(f"""
     ORDER BY id LIMIT :limit
 """)  # noqa: S608 - a constant, put together once
 
-# Free endpoints that may get a request and have a delivery to send, or status changes or notices still to read. The
-# endpoint of a quiet brand has an old position: CASE lets an index find that brand's changes alone.
-DUE = text("""
+# Citus first reads the newest status change of each brand with an endpoint, and of all. Its time counts as long ago.
+_NEWEST_CHANGES: Final = """
     /*citus WITH of_brands AS MATERIALIZED (
         SELECT brands.id AS brand_id, newest.id FROM brands CROSS JOIN LATERAL (
             SELECT id FROM status_changes WHERE status_changes.brand_id = brands.id ORDER BY id DESC LIMIT 1
         ) AS newest
         WHERE brands.id IN (SELECT brand_id FROM webhook_endpoints WHERE enabled)
     ), status_changes AS MATERIALIZED (
-        SELECT brand_id, id FROM of_brands UNION ALL SELECT NULL, max(id) FROM status_changes
+        SELECT brand_id, id, CAST('-infinity' AS timestamptz) AS changed_at FROM of_brands
+        UNION ALL
+        SELECT NULL, max(id), CAST('-infinity' AS timestamptz) FROM status_changes
     ) */
+"""
+
+# Free endpoints that may get a request and have a delivery to send, or status changes or notices still to read. The
+# endpoint of a quiet brand has an old position: CASE lets an index find that brand's changes alone.
+DUE = text(f"""
+    {_NEWEST_CHANGES}
     SELECT endpoint.id FROM webhook_endpoints AS endpoint
     WHERE enabled AND COALESCE(claimed_until, '-infinity') <= :at AND COALESCE(wait_until, '-infinity') <= :at
         AND (CAST(:id AS bigint) IS NULL OR endpoint.id = :id) AND (
@@ -59,21 +66,12 @@ DUE = text("""
             )
         )
     ORDER BY failures, endpoint.id
-""")
+""")  # noqa: S608 - a constant, put together once
 
 # Endpoints that no worker has claimed, and that get no request before a later moment or whose next status change is
 # older than :unread_since, because workers are busy. Over several servers, any change that is not read counts.
-WAITING = text("""
-    /*citus WITH of_brands AS MATERIALIZED (
-        SELECT brands.id AS brand_id, newest.id FROM brands CROSS JOIN LATERAL (
-            SELECT id FROM status_changes WHERE status_changes.brand_id = brands.id ORDER BY id DESC LIMIT 1
-        ) AS newest
-        WHERE brands.id IN (SELECT brand_id FROM webhook_endpoints WHERE enabled)
-    ), status_changes AS MATERIALIZED (
-        SELECT brand_id, id, CAST('-infinity' AS timestamptz) AS changed_at FROM of_brands
-        UNION ALL
-        SELECT NULL, max(id), CAST('-infinity' AS timestamptz) FROM status_changes
-    ) */
+WAITING = text(f"""
+    {_NEWEST_CHANGES}
     SELECT endpoint.id FROM webhook_endpoints AS endpoint
     WHERE enabled AND COALESCE(claimed_until, '-infinity') <= :at AND (
         wait_until > :at
@@ -88,7 +86,7 @@ WAITING = text("""
         END <= :unread_since
     )
     ORDER BY endpoint.id
-""")
+""")  # noqa: S608 - a constant, put together once
 
 BRANDS_TOLD = text("""
     SELECT DISTINCT brand_id FROM webhook_endpoints WHERE enabled AND types && CAST(:of_changes AS text[])
