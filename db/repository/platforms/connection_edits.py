@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.platforms import kept_credentials
-from db.repository.platforms.connections import StoredConnection, connection_of, required_connection
+from db.repository.platforms.connections import NO_FAILURES, StoredConnection, connection_of, required_connection
 
 ACCOUNT_BY_NAME = text("SELECT id FROM platform_accounts WHERE platform = :platform AND account_id = :account_id")
 
@@ -23,11 +23,7 @@ CONNECT = text("""
 """)
 
 # Failures with the login or the options before say nothing about the new ones; the account is tried again at once.
-FORGET_FAILURES = text("""
-    UPDATE platform_connections SET last_error = NULL, failed_at = NULL, failures = 0, failing_since = NULL,
-        problem_since = NULL, retry_at = NULL
-    WHERE platform_account_id = :id
-""")
+FORGET_FAILURES = text(f"UPDATE platform_connections SET {NO_FAILURES} WHERE platform_account_id = :id")  # noqa: S608
 
 # Locks the rows in the order of their accounts, so that two transactions cannot deadlock.
 READ_AGAIN = text("""

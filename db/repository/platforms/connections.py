@@ -19,6 +19,11 @@ FIELDS: Final = """
     pauses_wait_until, last_error, failed_at, failures, limit_at
 """
 
+NO_FAILURES: Final = (
+    "last_error = NULL, failed_at = NULL, failures = 0, failing_since = NULL, problem_since = NULL, retry_at = NULL"
+)
+"""The columns of a connection whose failures are forgotten."""
+
 CONNECTION = text(f"""
     SELECT {FIELDS} FROM platform_connections JOIN platform_accounts ON id = platform_account_id
     WHERE platform_account_id = :id

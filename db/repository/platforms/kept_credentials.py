@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, text
 
 from db.repository.access.audit import Edit, Subject, note
-from db.repository.platforms.connections import required_connection
+from db.repository.platforms.connections import NO_FAILURES, required_connection
 
 SECRETS = text("SELECT secrets FROM platform_credentials WHERE platform_account_id = :id")
 
@@ -12,11 +12,10 @@ KEEP = text("""
     ON CONFLICT (platform_account_id) DO UPDATE SET secrets = excluded.secrets, changed_at = excluded.changed_at
 """)
 
-REFER = text("""
-    UPDATE platform_connections SET credentials = 'kept', next_read_at = NULL, described_at = NULL, last_error = NULL,
-        failed_at = NULL, failures = 0, failing_since = NULL, problem_since = NULL, retry_at = NULL
+REFER = text(f"""
+    UPDATE platform_connections SET credentials = 'kept', next_read_at = NULL, described_at = NULL, {NO_FAILURES}
     WHERE platform_account_id = :id
-""")
+""")  # noqa: S608 - a constant, put together once
 
 # Secrets that the connection no longer refers to.
 FORGET = text("DELETE FROM platform_credentials WHERE platform_account_id = :id")
