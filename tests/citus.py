@@ -31,7 +31,7 @@ HERE_ONLY: Final = "SET citus.enable_create_database_propagation = off"
 
 
 class Limit(StrEnum):
-    """What a cluster does otherwise than one server, in the words of ADR 47."""
+    """The ways in which a cluster differs from one server, in the words of ADR 47."""
 
     SQL_BY_HAND = "SQL by hand for budgets, brands and campaigns does not write histories"
     OLDER_VERSIONS = "Versions before 0.4.0 cannot count beside this one"

@@ -130,7 +130,7 @@ END $$
 """
 
 # Drops the partitions, of months or days, that end by a day, returns their first days, and raises the floor to the end
-# of the last. Whoever may drop the table anyway is not held to the retention, nor to this server's clock.
+# of the last. A role that may drop the table anyway may drop within the retention, by any clock.
 DROP_LEDGER_MONTHS = """
 CREATE OR REPLACE FUNCTION drop_ledger_months(earliest date) RETURNS SETOF date LANGUAGE plpgsql {definer} AS $$
 DECLARE

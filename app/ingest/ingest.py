@@ -219,8 +219,8 @@ def _counted_now(kind: InputKind[Any], payloads: Sequence[object], only_brand_id
 def _waited_for(committer: Committer[Any], uncounted: Sequence[UncountedInput]) -> list[BatchResult]:
     """The results of `wait_for`, called again for inputs that it leaves uncounted.
 
-    On several servers that are inputs of campaigns whose brand was not known: one transaction is about one shard. What
-    no call counts has BrandsTimedOut as its error.
+    On several servers it leaves inputs of campaigns whose brand was not known, because one transaction is about one
+    shard. Inputs that no call counts have BrandsTimedOut as their error.
     """
     results = list[BatchResult]()
     while uncounted:

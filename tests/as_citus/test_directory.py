@@ -119,6 +119,6 @@ def test_verify_finds_a_wrong_directory_and_repair_corrects_it(
 
 
 def corrections(connection: Connection, brand: int) -> list[Any]:
-    """What repairing the brand's rows of the directory corrects."""
+    """The corrections of the brand's rows in the directory."""
     lock_brands(connection, [brand])
     return list(directory_checks.repair_brand(connection, brand))

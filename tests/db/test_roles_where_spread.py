@@ -1,4 +1,4 @@
-"""What roles may do besides where brands are spread over servers; tried on tables that are ready to be spread."""
+"""Further rights of roles where brands are spread over servers; tried on tables that are ready to be spread."""
 
 import psycopg
 import pytest

@@ -238,7 +238,7 @@ Days = Mapping[str, int | None]
 
 
 class LedgerSettings(NamedTuple):
-    """What the database stores of the ledger's settings: the kind of new partitions, "month" or "day"; the retention.
+    """The ledger's settings as the database stores them: the kind of new partitions, "month" or "day"; the retention.
 
     At most one of `retention_months` and `retention_days` is not None.
     """

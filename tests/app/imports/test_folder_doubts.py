@@ -32,7 +32,7 @@ def problem(world: World) -> str:
 
 
 def import_ready(folder: Folder) -> list[Any]:
-    """What is logged until the file is imported or listed."""
+    """The lines logged until the file is imported or listed."""
     return [*folder.look(300), *folder.look(300)]
 
 
