@@ -122,9 +122,12 @@ def raise_budget(page: Page, limit: str) -> None:
 
 
 def choose_brand(page: Page) -> None:
+    """Chooses once the list shows the answer for the typed name, which replaces the options of the first answer."""
     page.locator("#brand + .select2").click()
-    page.locator(".select2-search__field").fill("Hudson")
+    with page.expect_response(lambda response: "Hudson" in response.url):
+        page.locator(".select2-search__field").fill("Hudson")
     page.get_by_role("option", name="Hudson Shoes").click()
+    expect(page.locator("#brand + .select2")).to_contain_text("Hudson Shoes")
 
 
 def save(page: Page) -> None:
