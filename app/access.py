@@ -219,7 +219,7 @@ def create_key(
     """
     name = checked_name(name)
     if not scopes:
-        raise InvalidValue("scopes", f"say at least one of {', '.join(KeyScope)}")
+        raise InvalidValue("scopes", f"give at least one of {', '.join(KeyScope)}")
     edit = Edit(by, clock.now())
     if expires_at is not None and expires_at <= edit.at:
         raise InvalidValue("expires_at", "is past")

@@ -32,7 +32,7 @@ def check(connection: Connection) -> timedelta | None:
 
 
 def measured_offset(connection: Connection) -> timedelta:
-    """How far this machine's clock is behind Postgres's at least; negative if it is ahead."""
+    """The least by which this machine's clock is behind Postgres's; negative if it is ahead."""
     before = clock.read()
     server = servers.now(connection)
     return offset_between(before, server, clock.read())

@@ -42,9 +42,10 @@ def total() -> int:
 
 
 def re_encrypt(*, dry_run: bool = False, on_done: Callable[[int], object] = lambda _secrets: None) -> Rotation:
-    """Re-encrypts every secret that an older key encrypted. Safe while the service runs, and to run again.
+    """Re-encrypts each secret that an older key encrypted; leaves those that no key decrypts.
 
-    `on_done` is called with the number of secrets after each transaction. Raises SettingsError without a key.
+    Safe while the service runs, and to run again. `dry_run`: only counts. Calls `on_done` after each page with the
+    number of secrets read in it. Raises SettingsError without a key.
     """
     settings().required_encryption_keys()
     rotation = Rotation()

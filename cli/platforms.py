@@ -101,7 +101,7 @@ def _row(row: dict[str, Any], at: datetime) -> dict[str, Any]:
 
 @platforms.command("status")
 def show_status(as_json: AsJson = False) -> None:
-    """Show the oldest pause that no platform confirmed, the accounts by state, and the quotas left."""
+    """Show the oldest pause that its platform has not confirmed, the accounts by state, and the quotas left."""
     with snapshot() as connection:
         found = summarized(connection, clock.now())
     if as_json:
@@ -146,7 +146,7 @@ def set_credentials(
 ) -> None:
     """Set an account's credentials: kept encrypted from --stdin, or by --reference. They are never shown again."""
     if stdin == (reference is not None):
-        raise InvalidValue("--stdin", "say either --stdin or --reference")
+        raise InvalidValue("--stdin", "give either --stdin or --reference")
     changes: dict[str, Any] = {"credentials": reference}
     if stdin:
         content = sys.stdin.read(MAX_BYTES + 1)
@@ -158,7 +158,7 @@ def set_credentials(
 
 @platforms.command("check")
 def check_connection(account: AccountArgument, as_json: AsJson = False) -> None:
-    """Log in, read the account and say what is missing. Exit code 1 if the account cannot be read as it is."""
+    """Log in, read the account and say what is missing. Exit code 1 if something is missing."""
     found = connecting.check(account)
     if as_json:
         print_json(found.fields())
@@ -188,7 +188,7 @@ def reconcile(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the account's campaigns to their desired statuses now, as far as its mode allows, and print the rest."""
+    """Bring campaigns to their desired statuses now, as the account's mode allows; list those that still differ."""
     try:
         if not dry_run:
             statuses.reconcile_account(account)

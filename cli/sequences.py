@@ -24,7 +24,7 @@ def sequences(
     source: Annotated[str | None, typer.Option(help="List only this source.")] = None,
     brand: Annotated[
         int | None,
-        typer.Option(help="List only sources whose senders belong to this brand; 0 for senders of all brands."),
+        typer.Option(help="List only sources whose sender's key is of this brand; 0: of all brands."),
     ] = None,
     forget: Annotated[
         bool, typer.Option("--forget", help="Forget the gaps of --source: treat their numbers as arrived.")
@@ -58,7 +58,7 @@ def sequences(
 
 def _forget(source: str | None, brand: int | None, *, as_json: bool) -> None:
     if source is None:
-        raise InvalidValue("--forget", "name the source whose gaps to forget with --source")
+        raise InvalidValue("--forget", "needs --source: the source whose gaps are forgotten")
     with snapshot() as connection:
         senders = [numbering.brand_id for numbering in numberings(connection, clock.now(), source, brand)]
     if len(senders) > 1:

@@ -38,7 +38,8 @@ class Daypart:
             raise InvalidValue("weekday", f"{self.weekday} is not between 1 (Monday) and 7 (Sunday)")
         if not 0 <= self.starts_minute < self.ends_minute <= MINUTES_PER_DAY:
             raise InvalidValue(
-                "daypart", f"minutes {self.starts_minute} to {self.ends_minute} must rise, within 0 to 1440"
+                "daypart",
+                f"must end after it starts, in minutes from 0 to 1440: {self.starts_minute} to {self.ends_minute}",
             )
 
 

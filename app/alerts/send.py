@@ -41,7 +41,7 @@ def enqueue_due() -> None:
 def send_to_channel(channel_id: int) -> None:
     """Sends the channel's due texts, one after the other, until one fails. One worker at a time does so.
 
-    A worker that dies between sending and storing that sends the text again: at least once.
+    If a worker dies after a send and before it is stored, the text is sent again.
     """
     for _ in range(TEXTS_A_VISIT):
         at = clock.now()

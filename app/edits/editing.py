@@ -139,7 +139,7 @@ def set_budget(
     check_limit(limit_micros)
     catalog.brand(connection, brand_id)
     if campaign_id is not None and catalog.brand_of(connection, campaign_id) != brand_id:
-        raise InvalidValue("campaign", f"campaign {campaign_id} is not brand {brand_id}'s")
+        raise InvalidValue("campaign", f"campaign {campaign_id} does not belong to brand {brand_id}")
     key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
     old = catalog.limit_of(connection, key)
     if old is not None and old.limit_micros == limit_micros:

@@ -24,9 +24,10 @@ from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, local_day, time_zone
 
 
 class Move(NamedTuple):
-    """A requested move. `from_day`: the first day whose spend counts in the new brand; None: the earliest possible day.
+    """A requested move.
 
-    `copies`: whether the new campaign gets copies of the old one's budgets and schedule.
+    `from_day`: the first day whose spend counts in the new brand; None: today, or the day after its last counted spend
+    if that is later. `copies`: whether the new campaign gets copies of the old one's budgets and schedule.
     """
 
     campaign_id: int
@@ -167,7 +168,7 @@ def _facts(campaign: dict[str, Any], from_day: date, today: date) -> tuple[dict[
         raise InvalidValue(
             "from_day",
             f"the flight of campaign {campaign['id']} ends on {ends_on}, so it would not serve from {from_day} on: "
-            "move its end first, or move the campaign after its flight",
+            "extend its flight first, or move the campaign once its flight has ended",
         )
     if not serves_until_then or (ends_on is not None and ends_on < from_day):
         return {"configured_status": ConfiguredStatus.ARCHIVED.value}, {}

@@ -61,7 +61,7 @@ def attempt(layout: Layout, options: ReadOptions, file: FileFacts) -> Reading:
     reading = assemble(table, AddedUp(sums, scale, checked, identical), warned)
     if table.decided.known.name is None:
         choices = [filled(choice, reading) for choice in table.decided.known.choices()]
-        raise Question(ABOUT_PLATFORM, choices, "nothing in the file says which platform it is of")
+        raise Question(ABOUT_PLATFORM, choices, "the file does not show its ad platform")
     return reading
 
 

@@ -72,7 +72,9 @@ def decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadOp
     known = resolve(layout, options, file.name, evidence, around)
     _check_has_rows(evidence, columns)
     if said.aggregation.lower().startswith(("week", "month", "year", "summ")):
-        raise Refused(f"the report says that it is {said.aggregation}, and a total needs one day", day_fix(known.name))
+        raise Refused(
+            f"the report says that it is {said.aggregation}, and each row must be of one day", day_fix(known.name)
+        )
     currency = currency_of(evidence, columns, said, options)
     mark = decimal_mark(evidence, options, layout.table.form, currency.code or OWN_CURRENCY.get(known.name or ""))
     if mark.value is None:
@@ -114,6 +116,4 @@ def _check_has_rows(evidence: Evidence, columns: Columns) -> None:
     for row in evidence.undated:
         cell = row.cells[columns.day.place].strip() if len(row.cells) > columns.day.place else ""
         if len([one for one in row.cells if one.strip()]) > 2 and any(one.isdigit() for one in cell):
-            raise Refused(
-                f"line {row.line} has {cell[:40]!r} for a day, which is none", "write days such as 2026-11-30"
-            )
+            raise Refused(f"line {row.line}: {cell[:40]!r} is not a date", "write days such as 2026-11-30")

@@ -156,7 +156,7 @@ def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
 
 
 def resend(endpoint_id: int, chosen: Range, only_brand_id: int | None = None) -> int:
-    """Sends messages again and returns how many. Of each campaign goes its present status, never an older one.
+    """Sends messages again and returns how many. Sends each campaign's present status.
 
     Raises InvalidValue for an unknown endpoint, and if `chosen` names neither or both of its kinds. `only_brand_id`: an
     endpoint of another brand counts as unknown; None: any brand.

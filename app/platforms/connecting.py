@@ -126,7 +126,9 @@ def check(account: int) -> Checked:
         owners = rows.campaigns_of_account(connection, stored.platform, account)
     found = Checked(account, campaigns_here=len({one.campaign_id for one in owners}))
     if not quota.reserve(stored.platform, 2):
-        found.missing.append("the operations of 24 hours are used up but for pauses: check again later")
+        found.missing.append(
+            "the operations of 24 hours are used up, except the part kept for pauses: check again later"
+        )
         return found
     try:
         opened = account_of(stored)

@@ -79,7 +79,10 @@ class ModeEffect:
         return hashlib.sha256(seen.encode()).hexdigest()[:24]
 
     def sentence(self, *, is_done: bool = False) -> str:
-        """The change and its effect: `Mode shadow → full: Spendgate will pause 12 campaigns on Google Ads`."""
+        """The change and its effect: `Mode shadow → full: Spendgate will pause 12 campaigns on Google Ads`.
+
+        `is_done`: the change was made; alters only the sentence of a change without effect.
+        """
         if self.old is self.new:
             return f"Mode {self.new}: nothing changes" if not is_done else f"Mode {self.new}: nothing was changed"
         return f"Mode {self.old} → {self.new}: {self._effect()}"

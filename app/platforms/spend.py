@@ -115,7 +115,7 @@ def _reserved(stored: StoredConnection) -> bool:
     """Books one read; if the quota is used up, stores and logs that and returns False."""
     if quota.reserve(stored.platform, 1):
         return True
-    error = "the quota of 24 hours is used up but for pauses"
+    error = "the quota of 24 hours is used up, except the part kept for pauses"
     visits.store_failure(stored, error, clock.now(), stops_changes=False, is_of_spend=True)
     log.warning("platform.quota_used_up", platform=stored.platform, platform_account_id=stored.id)
     return False
@@ -273,5 +273,5 @@ def _totals(stored: StoredConnection, reading: Reading, as_of: datetime) -> Iter
 
 
 def added_source(stored: StoredConnection) -> str:
-    """The source of the account's figures for days on which another account of the platform tells a campaign's too."""
+    """The source of the account's figures on days for which another account of the platform also reports spend."""
     return f"{stored.platform}:{stored.account_id}"

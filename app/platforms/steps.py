@@ -134,8 +134,8 @@ def cleared_up(
 ) -> StoredStatus:
     """The row after the platform reported that the campaign was paused there at `paused_at`; None: it did not.
 
-    After a release without an answer the pause is Spendgate's earlier one, unless the platform's answer has one since.
-    `is_answered`: the platform answered the question.
+    After a request to enable whose outcome is unknown, the pause is Spendgate's earlier one, unless the platform
+    reports a pause since that request. `is_answered`: the platform answered the question.
 
     A pause of a paused campaign leaves no trace there. So the pause is Spendgate's if it happened while Spendgate's
     request was on its way, `answered_within` from its start at most.

@@ -22,7 +22,7 @@ alerts = typer.Typer(invoke_without_command=True, help="List what needs a person
 alerts.add_typer(channels, name="channel")
 alerts.add_typer(routes, name="route")
 
-NOTHING: Final = "Nothing needs you."
+NOTHING: Final = "No open alerts."
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 _UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
@@ -79,7 +79,7 @@ def mute(
 ) -> None:
     """Mute alerts for a time: they are not sent, and leave the list if they are muted for everybody."""
     if all(one is None for one in (alert, brand, kind, channel)):
-        raise InvalidValue("mute", "say which alerts or which channel: --alert, --brand, --kind or --channel")
+        raise InvalidValue("mute", "give alerts or a channel: --alert, --brand, --kind or --channel")
     author = edit()
     made = work.mute(Muted(brand, kind, alert, channel), author.at + _parsed(duration), author)
     console.print(f"mute {made} is set; end it earlier: spendgate alerts unmute {made}")

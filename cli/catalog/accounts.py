@@ -88,7 +88,8 @@ def move_campaign(
         datetime | None,
         typer.Option(
             formats=["%Y-%m-%d"],
-            help="First day counted by the new campaign. Default: the first day without spend here.",
+            help="The first day that counts for the new campaign. "
+            "Default: today, or the day after the campaign's last spend if later.",
         ),
     ] = None,
     copy: Annotated[

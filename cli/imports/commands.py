@@ -66,7 +66,7 @@ def import_file(
     rows; 2 when the file is refused.
     """
     if create_campaigns and brand is None:
-        raise InvalidValue("--brand", "say in which brand --create-campaigns makes them")
+        raise InvalidValue("--brand", "give the brand in which --create-campaigns makes them")
     columns: dict[Meaning, str | None] = {
         "campaign": campaign_column, "name": name_column, "day": day_column, "spend": spend_column,
         "currency": currency_column, "account": account_column,

@@ -15,7 +15,7 @@ File = Annotated[
 ]
 Platform = Annotated[
     str | None,
-    typer.Option(help=f"The ad platform: {', '.join(PLATFORMS)}, or any other name. Default: by the file."),
+    typer.Option(help=f"The ad platform: {', '.join(PLATFORMS)}, or any other name. Default: read from the file."),
 ]
 CampaignColumn = Annotated[str | None, typer.Option(help="The heading of the column of the platform's campaign id.")]
 NameColumn = Annotated[str | None, typer.Option(help="The heading of the column of the campaign's name.")]
@@ -31,20 +31,24 @@ DayOrder = Annotated[str | None, typer.Option(help="The order of dates: day_firs
 SumRows = Annotated[
     str | None,
     typer.Option(
-        help="Rows that may be sums of others, such as those without a device, are sums, counted once, or parts."
+        help="How to count rows that may be sums of others, such as rows without a device: "
+        "sums (counted once) or parts."
     ),
 ]
 EveningTimes = Annotated[
     str | None,
     typer.Option(
-        help="The one time after noon that each day has: of the same_day, or the midnight in UTC of the next_day."
+        help="If each day has one time after noon: same_day (a time on that day) "
+        "or next_day (the midnight, in UTC, that begins the next day)."
     ),
 ]
-Encoding = Annotated[str | None, typer.Option(help="The text's encoding, such as cp1252. Default: by the file.")]
+Encoding = Annotated[str | None, typer.Option(help="The text's encoding, such as cp1252. Default: read from the file.")]
 Sheet = Annotated[str | None, typer.Option(help="The name of the workbook's sheet.")]
 AsOf = Annotated[
     str | None,
-    typer.Option(help="When the figures were true, ISO 8601 with zone. Default: by the file, else its time of change."),
+    typer.Option(
+        help="When the figures were true, ISO 8601 with zone. Default: read from the file, else its modification time."
+    ),
 ]
 NameAsId = Annotated[bool, typer.Option("--name-as-id", help="The file has no campaign ids: use names as ids.")]
 Delta = Annotated[

@@ -38,7 +38,7 @@ def migrate(
     """
     settings().required_database_url()
     if down is not None and revision != HEAD:
-        raise InvalidValue("revision", "name one revision: forward without --down, back with it")
+        raise InvalidValue("revision", "give either a revision (forward) or --down REVISION (back)")
     stored = migrations.stored()
     way = _way(stored, revision) if down is None else _way_back(stored, down)
     if not dry_run:

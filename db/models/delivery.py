@@ -47,8 +47,8 @@ class SpendFile(Base):
     """A file in the spend folder as it was last seen; `version` has inode, size and times of modification and change.
 
     `unchanged_since`: when this version was first seen. `imported_version`: null until one was imported, and
-    `imported_sha256` the hash of its content. `problem`: why `problem_version` of it, and of its options, was not
-    imported.
+    `imported_sha256` the hash of its content. `problem`: why the file was not imported; `problem_version`: the versions
+    of the file and its options then.
     """
 
     __tablename__ = "spend_files"

@@ -60,7 +60,7 @@ def checked_url(url: str) -> str:
     if scheme not in SERVICES:
         raise InvalidValue("url", f"begins with none of {', '.join(f'{one}://' for one in SERVICES)}")
     if len(url) > MAX_URL or not _URL.fullmatch(url):
-        raise InvalidValue("url", "is not one URL in lower-case scheme without spaces and commas")
+        raise InvalidValue("url", "must be one URL with a lower-case scheme, without spaces or commas")
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

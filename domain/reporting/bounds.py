@@ -72,7 +72,10 @@ def bounded_by(observations: Sequence[int]) -> int | None:
 
 
 def settles_after(days: Sequence[DaySeen], today: date) -> int | None:
-    """The first of AGES after which days with spend are complete; None if they are too few, or never complete."""
+    """How many days after its end, one of AGES, a day with spend is complete.
+
+    None for too few days, or if days still grow at the last of AGES.
+    """
     for age in AGES:
         old = [seen for seen in days if (today - seen.day).days > age + 1 and seen.total_micros > 0]
         growth = bounded_by([max(0, seen.later_micros[age]) * 1_000 // seen.total_micros for seen in old])

@@ -27,7 +27,7 @@ def brand(world: World) -> int:
 
 
 def test_nothing_needs_you_without_alerts(world: World, spendgate: Spendgate) -> None:
-    assert spendgate("alerts").out.strip() == "Nothing needs you."
+    assert spendgate("alerts").out.strip() == "No open alerts."
     assert spendgate("alerts", "--json").data == []
 
 
@@ -38,7 +38,7 @@ def test_alerts_are_listed_acknowledged_and_taken_back(world: World, brand: int,
     (row,) = spendgate("alerts", "--json").data
     assert (row["kind"], row["threshold"], row["brand_id"]) == ("budget_threshold", 80, brand)
     spendgate("alerts", "ack", "1")
-    assert "Nothing needs you.\n1 acknowledged or muted: --all" in spendgate("alerts").out
+    assert "No open alerts.\n1 acknowledged or muted: --all" in spendgate("alerts").out
     assert "acknowledged by cli:" in " ".join(spendgate("alerts", "--all").out.split())
     spendgate("alerts", "ack", "1", "--undo")
     assert "Hudson" in spendgate("alerts").out
@@ -49,7 +49,7 @@ def test_mute_names_its_alerts_and_its_duration(world: World, brand: int, spendg
     assert spendgate("alerts", "mute", "--for", "8h").code == 2
     assert spendgate("alerts", "mute", "--for", "8 hours", "--brand", str(brand)).code == 2
     assert "mute 1 is set" in spendgate("alerts", "mute", "--for", "8h", "--brand", str(brand)).out
-    assert "Nothing needs you." in spendgate("alerts").out
+    assert "No open alerts." in spendgate("alerts").out
     assert spendgate("alerts", "mutes", "--json").data[0]["brand"] == "Hudson"
     spendgate("alerts", "unmute", "1")
     assert "Hudson" in spendgate("alerts").out

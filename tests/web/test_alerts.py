@@ -22,7 +22,7 @@ def hudson(world: World, noon: datetime) -> int:
 
 def test_dashboard_says_that_nothing_needs_you(world: World, hudson: int, open_pages: TestClient) -> None:
     for page in ("/", "/alerts"):
-        assert "Nothing needs you." in text(open_pages, page)
+        assert "No open alerts." in text(open_pages, page)
 
 
 def test_alerts_are_listed_worst_first_with_advice_and_a_link(
@@ -46,7 +46,7 @@ def test_acknowledged_and_muted_alerts_leave_the_list_and_stay_on_the_page(
     edit = Edit("user:ops@example.com", noon)
     channels.acknowledge([1], edit)
     channels.mute(Muted(kind="overspend"), noon + timedelta(hours=1), edit)
-    assert "Nothing needs you." in text(open_pages, "/")
+    assert "No open alerts." in text(open_pages, "/")
     page = text(open_pages, "/alerts")
     assert "acknowledged by user:ops@example.com" in page
     assert "muted until 2026-06-17 13:00:00 UTC" in page

@@ -82,7 +82,7 @@ class NewMove(Body):
     to_brand_id: Id
     from_day: Annotated[
         Day | None,
-        Field(description="First day that counts in the new brand; null: the first day without spend in the old one"),
+        Field(description="First day counted in the new brand; null: today, or the day after the last spend if later"),
     ] = None
     copy_budgets_and_schedule: bool = False
     dry_run: Annotated[bool, Field(description="Return the effect and change nothing")] = False

@@ -199,7 +199,7 @@ def connect_account(caller: Manager, keyed: Keyed, account_id: PathId, new: Conn
     """
     _needs_credentials(caller)
     if (new.credentials is None) == (new.secrets is None):
-        raise InvalidValue("credentials", "say either secrets or credentials")
+        raise InvalidValue("credentials", "give either secrets or credentials")
 
     def create(connection: Connection) -> int:
         account = platform_accounts.account(connection, account_id)

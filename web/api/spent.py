@@ -122,7 +122,7 @@ def _brand(connection: Connection, caller: Caller, brand_id: int | None, campaig
     if campaign_id is not None:
         owner = int(visible_campaign(connection, caller, campaign_id)["brand_id"])
         if brand_id not in {None, owner}:
-            raise InvalidValue("campaign_id", f"campaign {campaign_id} is not brand {brand_id}'s")
+            raise InvalidValue("campaign_id", f"campaign {campaign_id} does not belong to brand {brand_id}")
         return listing.brand(connection, owner)
     if brand_id is None:
         raise InvalidValue("brand_id", "name the brand or the campaign: brand_id or campaign_id")

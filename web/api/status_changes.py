@@ -78,7 +78,11 @@ def list_status_changes(
     with snapshot() as connection:
         current = feed.epoch(connection)
         if epoch not in {None, current}:
-            raise Problem(HTTPStatus.GONE, f"epoch: has ended, and ids have started again; {START_OVER}", field="epoch")
+            raise Problem(
+                HTTPStatus.GONE,
+                f"epoch: is no longer valid, because ids have started again; {START_OVER}",
+                field="epoch",
+            )
         _check_assigned(page, feed.last_id(connection))
         rows = listing.status_changes(
             connection, **page.rows, only_brand_id=caller.brand_id, brand_id=brand_id, campaign_id=campaign_id

@@ -97,7 +97,10 @@ def _proved_by(other: AmountEvidence, *, is_count: bool) -> DecimalMark | None:
 
 @dataclass(frozen=True)
 class Api:
-    """Facts about the API that a table comes from: the title above it, and whether plain spend is in micros."""
+    """The API that a table comes from. `title`: the line above the table.
+
+    `gives_micros`: a spend column without a unit is in micros; `may_give_micros`: it may be.
+    """
 
     title: str = ""
     gives_micros: bool = False

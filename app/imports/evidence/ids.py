@@ -48,11 +48,12 @@ def campaign_id(cell: str) -> str:
 def name_as_id(cell: str) -> str:
     """A campaign's name as its id. A name over MAX_TEXT characters is cut and ends with a hash of the whole name.
 
-    Raises Refused for a name with lost letters, NoId for an empty one or one with characters that cannot be seen.
+    Raises Refused for a name with the replacement character U+FFFD, NoId for an empty one or one with characters that
+    cannot be seen.
     """
     text = bare(cell)
     if "\ufffd" in text:
-        raise Refused(f"campaign {text[:40]!r} has lost letters", "export it again as UTF-8")
+        raise Refused(f"campaign {text[:40]!r} has letters that a wrong encoding destroyed", "export it again as UTF-8")
     if not text or fault_of(text):
         raise NoId("is empty or has signs that cannot be seen")
     if len(text) > MAX_TEXT:

@@ -29,7 +29,7 @@ def check_one_day_each(evidence: Evidence, columns: Columns, days: Days, platfor
     if evidence.period is not None:
         row, period = evidence.period
         cell = row.cells[columns.day.place].strip()
-        raise Refused(f"line {row.line} has {cell!r}, {period.kind}: a total needs one day", day_fix(platform))
+        raise Refused(f"line {row.line} has {cell!r}, {period.kind}: each row must be of one day", day_fix(platform))
     _check_short_years(evidence)
     if evidence.days.hours and evidence.days.hourless is not None and columns.hour is not None:
         raise Refused(
@@ -76,7 +76,7 @@ def _check_ends(evidence: Evidence, columns: Columns, days: Days, platform: str 
     if long is not None and (columns.end_counts or (len(gaps) == 1 and len(starts) > 1)):
         line, start, end = long
         raise Refused(
-            f"line {line} covers {start.strip()} to {end.strip()}, and a total needs one day", day_fix(platform)
+            f"line {line} covers {start.strip()} to {end.strip()}, and each row must be of one day", day_fix(platform)
         )
 
 
@@ -124,14 +124,14 @@ def hours_warning(evidence: Evidence, columns: Columns, options: ReadOptions) ->
     shown = ", ".join(f"{hour:02}:00" for hour in sorted(hours))
     return (
         f"the file has only the hour{'s' if len(hours) > 1 else ''} {shown} of its days, "
-        "and a total needs the whole day"
+        "and a total must be of a whole day"
     )
 
 
 def _one_a_day(evidence: Evidence, columns: Columns) -> list[int]:
-    """The hours of the days, without 0, if each has one, the same or one apart, as where clocks change.
+    """The hours other than 0 if every day has one hour and these are equal or one apart (a clock change); else none.
 
-    None of them if a column of its own has the hours.
+    Empty if a column has the hours.
     """
     times = evidence.days.hours
     if columns.hour is not None or not all(len(own) == 1 for own in times.values()):

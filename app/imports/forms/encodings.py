@@ -41,7 +41,7 @@ def encoding_of(stream: BinaryIO) -> Encoding:
     if sample is None:
         return Encoding("utf-8")
     if b"\0" in sample:
-        raise Refused("is no text: it has zero bytes", "export it as CSV or XLSX")
+        raise Refused("is not a text file: it contains NUL bytes", "export it as CSV or XLSX")
     return Encoding(_by_statistics(sample), is_guessed=True)
 
 

@@ -116,7 +116,7 @@ def _day(layout: Layout, platform: str | None) -> Heading:
         raise missing(layout)
     period = next(iter(layout.of("period")), None)
     said = f"its rows are by {period.text}" if period else "it has no column with the day"
-    raise Refused(f"{said}, and a total needs one day", day_fix(platform))
+    raise Refused(f"{said}, and each row must be of one day", day_fix(platform))
 
 
 def _spend(layout: Layout, options: ReadOptions, platform: str | None) -> Heading:

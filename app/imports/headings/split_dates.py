@@ -53,7 +53,7 @@ def split_dates(found: Sequence[Heading], below: Iterator[Sequence[str]]) -> lis
 def with_dates(found: Sequence[Heading], splits: Sequence[Split]) -> list[Heading]:
     """The headings, where the year's column has the date's meaning, and the month's and the day's have none.
 
-    These get rank 1, the rank of a heading that names the beginning of a period.
+    All three get rank 1, the rank of a heading that names the beginning of a period.
     """
     meanings = {place: None for one in splits for place in one.places} | {one.places[0]: one.meaning for one in splits}
     return [one._replace(meaning=meanings[one.place], rank=1) if one.place in meanings else one for one in found]

@@ -79,7 +79,7 @@ def undo(import_id: int, edit: Edit) -> Undoing:
     """
     wanted = undoing(import_id)
     if not wanted.restored:
-        raise InvalidValue("import", f"nothing is left to undo of {import_id}: newer totals stand")
+        raise InvalidValue("import", f"nothing of import {import_id} is left to undo: newer totals replaced its totals")
     rejected = 0
     held_up: list[BrandsTimedOut] = []
     for some in sliced(wanted.restored, TOTALS_A_TRANSACTION):

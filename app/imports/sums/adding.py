@@ -179,7 +179,7 @@ class Ids(dict[str, str]):
 
     @classmethod
     def of(cls, columns: Columns) -> "Ids":
-        """The ids in the cells of the campaign's column."""
+        """An empty cache that reads each cell of the campaign's column as an id, or as a name if names are the ids."""
         return cls(name_as_id if columns.names_are_ids else campaign_id)
 
     def __missing__(self, cell: str) -> str:

@@ -63,7 +63,7 @@ def get(account: Account, path: str, params: Mapping[str, str]) -> dict[str, Any
     """
     wait = near_limits.get(account.account_id, 0.0) - time.monotonic()
     if wait > 0:
-        raise Limited("Meta's limits are used up but for pauses", wait, for_all=False)
+        raise Limited("Meta's limits are used up, except the part kept for pauses", wait, for_all=False)
     return _read(account, path, params)
 
 

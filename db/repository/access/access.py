@@ -126,7 +126,7 @@ def edit_user(connection: Connection, user_id: int, role: Role, edit: Edit, *, d
     was_owner = old["role"] == Role.OWNER and not old["disabled"]
     will_be_owner = role is Role.OWNER and not disabled
     if was_owner and not will_be_owner and not connection.execute(OTHER_OWNERS, {"id": user_id}).all():
-        raise InvalidValue("role", "is the last owner's; make another owner first")
+        raise InvalidValue("role", "this is the last owner; make another user an owner first")
     connection.execute(END_SESSIONS, {"user_id": user_id})
     if will_be_owner and not was_owner:
         _make_owner(connection, user_id, edit, "edit")

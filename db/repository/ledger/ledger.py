@@ -101,8 +101,8 @@ def ensure_partitions(connection: Connection, days: Iterable[date]) -> set[Parti
 
     Raises StaleRead if a day was dropped; the next attempt rejects its events by `stored_floor`. Raises StaleRead too
     if more than PARTITIONS_A_TRANSACTION days are missing, so that `committed` first creates their partitions in
-    transactions of their own. On several servers, one missing day is enough: Citus lets no transaction write to a table
-    that its owner made in it.
+    transactions of their own. On Citus one missing day is enough, because a transaction cannot write to a
+    partition that was created in it.
     """
     wanted = set(days)
     found = {day: known for day in wanted if (known := _known.get(day)) is not None}

@@ -45,7 +45,7 @@ def test_imports_each_real_file_exactly_or_not_at_all_and_again_changes_nothing(
         elif file.name in DOUBTFUL:
             assert told.code == 2, (file.name, told)
             assert "--yes: required" in told.err
-            assert "and a total needs the whole day" in told.err
+            assert "and a total must be of a whole day" in told.err
         else:
             assert told.code == 2 or told.data["warnings"], (file.name, told)
         before = state(world)

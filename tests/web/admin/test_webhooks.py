@@ -45,7 +45,7 @@ def test_owner_adds_tests_rotates_and_removes_an_endpoint(world: World, browser:
     owner.ask(PAGE, {"action": "disable", **endpoint})
     assert "a person disabled it" in owner.get(PAGE).text
     owner.ask(PAGE, {"action": "remove", **endpoint})
-    assert "confirm that the endpoint and its messages go" in owner.get(PAGE).text
+    assert "tick the box to remove the endpoint and its messages" in owner.get(PAGE).text
     owner.ask(PAGE, {"action": "remove", "agreed": "yes", **endpoint})
     assert "No endpoint yet" in owner.get(PAGE).text
     made_by = world.rows("SELECT action, changed_by FROM audit_entries WHERE subject = 'webhook' ORDER BY id")

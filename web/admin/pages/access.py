@@ -31,7 +31,7 @@ MAX_DAYS: Final = 3_650
 ROLES: Final = [
     (Role.VIEWER.value, "viewer: reads everything but users and API keys"),
     (Role.OPERATOR.value, "operator: edits brands, campaigns, budgets, schedules"),
-    (Role.OWNER.value, "owner: users, API keys and logins of ad platforms too"),
+    (Role.OWNER.value, "owner: also manages users, API keys and logins of ad platforms"),
 ]
 SCOPES: Final = [
     (KeyScope.SPEND_WRITE.value, "spend-write: sends spend"),

@@ -137,7 +137,11 @@ def _thresholds(sent: Sent, edit: Edit) -> str:
     if None in percents:
         raise InvalidValue("percent", "is not a whole number above 0")
     kept = channels.set_thresholds(brand_id, [percent for percent in percents if percent], edit)
-    return f"Brand {brand_id} has alerts at {', '.join(f'{percent} %' for percent in kept) or 'no percent'}."
+    return (
+        f"Brand {brand_id} has alerts at {', '.join(f'{percent} %' for percent in kept)}."
+        if kept
+        else f"Brand {brand_id} has no budget alerts."
+    )
 
 
 def _add_channel(sent: Sent, edit: Edit) -> str:

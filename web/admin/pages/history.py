@@ -109,7 +109,7 @@ async def _replay(request: Request, ids: list[int]) -> None:
     done = await run_sync(partial(replay_chosen, Chosen(ids=ids)))
     if not done.total and not done.held_up:
         raise InvalidValue("rejected event", "was already replayed")
-    outcome = f"{done.total} read again: {done.taken + done.known} taken, {done.rejected} refused."
+    outcome = f"{done.total} replayed: {done.taken + done.known} valid, {done.rejected} rejected again."
     if done.held_up:
         outcome += f" {done.held_up} still wait, because their brand is locked."
     flash(request, outcome, "success" if done.taken + done.known else "warning")

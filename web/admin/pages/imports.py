@@ -105,7 +105,11 @@ class Imports(CustomView):
             outcome = await write(request, lambda edit: commit(wanted, edit))
         except BrandsTimedOut as error:
             held = ", ".join(f"brand {brand_id}" for brand_id in error.brand_ids)
-            flash(request, f"All was imported but for {held}, which is locked: import the file again later.", "warning")
+            flash(
+                request,
+                f"Everything was imported except spend of {held}, which is locked: import the file again later.",
+                "warning",
+            )
             return RedirectResponse(str(request.url), HTTPStatus.SEE_OTHER)
         await run_sync(partial(_discard, upload))
         made = f"{counted(outcome.campaigns_made, 'campaign')} created, " if outcome.campaigns_made else ""

@@ -99,7 +99,7 @@ class PlatformView(View):
         StringField(
             "login_customer_id",
             label="Manager account",
-            help_text="Of Google Ads, through which the login has access. Usually empty.",
+            help_text="The Google Ads manager account through which the login has access. Usually empty.",
             getter=lambda _, row: row.options.get("login_customer_id"),
         ),
         MomentField("created_at", label="Connected"),

@@ -65,7 +65,7 @@ def _action(noun: str, rows: Sequence[Any], status: ConfiguredStatus, *, include
     wanted = [row for row in rows if row.configured_status not in {status, ConfiguredStatus.ARCHIVED}]
     notes = [f"{counted(len(same), noun)} {'is' if len(same) == 1 else 'are'} {status} already."] if same else []
     if kept:
-        notes.append(f"{_named(kept)} {'stays' if len(kept) == 1 else 'stay'} archived; edit one to take it back.")
+        notes.append(f"{_named(kept)} {'stays' if len(kept) == 1 else 'stay'} archived; restore one in its form.")
     option = ""
     if status == ConfiguredStatus.ENABLED:
         paused_together, others = _last_paused(noun, wanted, is_mixed=bool(same))

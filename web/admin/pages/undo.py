@@ -81,8 +81,13 @@ def _action(request: Request) -> Action:
     for change in kept:
         ids[change.brand_id].append(change.subject_id)
     left = len(changed) - len(kept)
-    notes = [f"{counted(left, noun)} changed since, and stay as they are now."] if left else []
+    notes = [_left_as_it_is(left, noun)] if left else []
     return Action(Verbs("Restore the status of", "Restored the status of"), noun, restore, ids, notes)
+
+
+def _left_as_it_is(count: int, noun: str) -> str:
+    stays = "stays as it is" if count == 1 else "stay as they are"
+    return f"{counted(count, noun)} changed since and {stays}."
 
 
 def _is_as_left(connection: Connection, noun: str, change: StatusEdit, edit: Edit) -> bool:

@@ -138,7 +138,7 @@ def _resend(sent: Sent, _edit: Edit) -> str:
 
 def _remove(sent: Sent, edit: Edit) -> str:
     if not sent.get("agreed"):
-        raise InvalidValue("remove", "confirm that the endpoint and its messages go")
+        raise InvalidValue("remove", "tick the box to remove the endpoint and its messages")
     webhooks.remove(_id(sent), edit)
     return "The endpoint is removed."
 
