@@ -281,6 +281,36 @@ def test_pages_can_be_used_by_keyboard_alone(world: World, browse: Browse, chrom
         expect(page.get_by_role("heading", level=1)).to_have_text("Hudson Shoes")
 
 
+REFRESHED = (
+    "/?sort=name",
+    "/?q=Brand&number=2",
+    "/?archived=true",
+    "/brands/1?status=active&sort=name",
+    "/campaigns/1?days=7",
+    "/alerts",
+    "/platforms?number=1",
+)
+
+
+def test_page_with_filters_refreshes_by_one_request_that_is_empty_without_a_change(
+    world: World, browse: Browse, chrome: Browser
+) -> None:
+    world.campaign(world.brand())
+    world.execute("INSERT INTO brands (name) SELECT 'Brand ' || number FROM generate_series(2, 120) AS number")
+    with browse() as client, page_of(chrome, str(client.base_url)) as page:
+        for path in REFRESHED:
+            page.goto(path)
+            assert page.locator("[hx-trigger^='refresh']").count() == 1
+            # A minute may begin between two refreshes, and it is on the page.
+            assert 304 in {status_of_refresh(page) for _ in range(3)}, path
+
+
+def status_of_refresh(page: Page) -> int:
+    with page.expect_response(lambda response: "hx-request" in response.request.headers) as answer:
+        page.evaluate("htmx.trigger(document.body, 'refresh')")
+    return answer.value.status
+
+
 def test_typed_text_and_open_details_survive_a_refresh(world: World, browse: Browse, chrome: Browser) -> None:
     brand = world.brand(name="Hudson Shoes", daily=50 * UNIT)
     campaign = world.campaign(brand, name="Brand search")
