@@ -19,8 +19,9 @@ from domain.errors import InvalidValue
 from runtime import clock
 from web import problems
 from web.api.request.fields import Body, Id, PathId, QueryId
+from web.api.request.following import Epoch, Followed, checked_epoch
 from web.api.request.keys import Manager, Reader, edit_by, needs_all_brands
-from web.api.request.paging import FollowedPages, Listed
+from web.api.request.paging import FollowedPages
 from web.api.request.reading import JsonRoute
 
 router = APIRouter(prefix="/api/alerts", tags=["alerts"], route_class=JsonRoute)
@@ -82,17 +83,25 @@ class Mutes(BaseModel):
     items: list[Mute]
 
 
-@router.get("/", response_model=Listed[Alert], summary="List alerts")
+@router.get(
+    "/", response_model=Followed[Alert], summary="List alerts", responses=problems.responses(HTTPStatus.GONE)
+)
 def list_alerts(
     caller: Reader,
     page: FollowedPages,
+    epoch: Epoch = None,
     state: Literal["open", "resolved"] | None = None,
     kind: AlertKind | None = None,
     brand_id: QueryId = None,
     campaign_id: QueryId = None,
 ) -> dict[str, Any]:
-    """Lists alerts in the order in which they were raised. A key of one brand lists only that brand's."""
+    """Lists alerts in the order in which they were raised. A key of one brand lists only that brand's.
+
+    To follow them, repeat the request with the last id as `after` and the page's `epoch`: after a restored backup the
+    answer is 410. An alert that is opened again keeps its id, so read those with `state=open` too.
+    """
     with snapshot() as connection:
+        current = checked_epoch(connection, epoch)
         rows = reading.page(
             connection,
             clock.now(),
@@ -104,7 +113,7 @@ def list_alerts(
             kind=kind,
             state=state,
         )
-    return page.of([shown(row).fields() for row in rows])
+    return {**page.of([shown(row).fields() for row in rows], epoch=current), "epoch": current}
 
 
 @router.get("/mutes/", response_model=Mutes, summary="List mutes")

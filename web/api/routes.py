@@ -33,9 +33,9 @@ brand-local, instants are ISO 8601.
 - **Rates.** `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) are on every answer to a key.
 - **Lists** are in id order, but reports, deliveries and attempts have the newest first. `after` is the last id of a
   page; `next_after`, and a `Link` header, lead to the next one.
-- **Status changes** can be followed: their ids are in commit order, so a request with the last `after` and `epoch`
-  misses nothing. Alerts can too, without an epoch. Other lists cannot, because a later commit may add a lower id: read
-  such lists again from the start.
+- **Status changes and alerts** can be followed: their ids are in commit order, so a request with the last `after` and
+  `epoch` misses nothing, and 410 means that a backup was restored. Other lists cannot, because a later commit may add
+  a lower id: read such lists again from the start.
 - **Edits** are enforced and audited in their own commit. Send an `ETag` that you read as `If-Match`: 412 means that the
   row was edited meanwhile. Changes of spend and effective status never cause a 412, but they change the ETag for
   `If-None-Match`.

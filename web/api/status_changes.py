@@ -4,7 +4,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from db.engine import snapshot
@@ -13,11 +13,12 @@ from domain.campaigns import EffectiveStatus
 from domain.causes import Cause
 from web import problems
 from web.api.request.fields import QueryId
+from web.api.request.following import FROM_THE_START, Epoch, Followed, checked_epoch
 from web.api.request.keys import Reader
-from web.api.request.paging import FollowedPages, Listed, Paging
+from web.api.request.paging import FollowedPages, Paging
 from web.problems import Problem
 
-START_OVER = "start again from `after=0`, or from the current statuses in /api/campaigns/"
+START_OVER = f"{FROM_THE_START}, or from the current statuses in /api/campaigns/"
 
 router = APIRouter(prefix="/api/status-changes", tags=["status changes"])
 
@@ -45,24 +46,9 @@ class StatusChange(BaseModel):
     )
 
 
-class StatusChanges(Listed[StatusChange]):
-    """One page of status changes."""
-
-    epoch: str = Field(
-        description="Store it with the last id and send both: if it differs, ids have started again",
-        examples=["9c1f0a7be2d45638"],
-    )
-
-
-Epoch = Annotated[
-    str | None,
-    Query(max_length=64, description="The epoch of the page that has the id `after`: 410 if it has ended"),
-]
-
-
 @router.get(
     "/",
-    response_model=StatusChanges,
+    response_model=Followed[StatusChange],
     summary="List status changes",
     responses=problems.responses(HTTPStatus.GONE),
 )
@@ -76,13 +62,7 @@ def list_status_changes(
     410, and also if `after` was never assigned.
     """
     with snapshot() as connection:
-        current = feed.epoch(connection)
-        if epoch not in {None, current}:
-            raise Problem(
-                HTTPStatus.GONE,
-                f"epoch: is no longer valid, because ids have started again; {START_OVER}",
-                field="epoch",
-            )
+        current = checked_epoch(connection, epoch, START_OVER)
         _check_assigned(page, feed.last_id(connection))
         rows = listing.status_changes(
             connection, **page.rows, only_brand_id=caller.brand_id, brand_id=brand_id, campaign_id=campaign_id

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from app.alerts.evaluate import evaluate
 from domain.access import KeyScope
 from runtime import clock
+from tests.cli.shell import shell
 from tests.world import World
 
 Program = Callable[..., TestClient]
@@ -33,7 +34,8 @@ def test_alerts_are_listed_by_filters_and_paged_by_cursor(brands: tuple[int, int
     assert items[0]["sentence"] == "Hudson has spent 80 % of today's budget: $80.00 of $100.00."
     assert items[0]["figures"] == {"period": "daily", "spent_micros": 80 * UNIT, "limit_micros": 100 * UNIT}
     page = client.get("/api/alerts/", params={"limit": 1})
-    assert client.get(page.links["next"]["url"]).json() == {"items": items[1:], "next_after": None}
+    second = client.get(page.links["next"]["url"]).json()
+    assert second == {"items": items[1:], "next_after": None, "epoch": page.json()["epoch"]}
     for name, value, found in (
         ("brand_id", brands[1], items[1:]),
         ("kind", "budget_threshold", items),
@@ -42,6 +44,17 @@ def test_alerts_are_listed_by_filters_and_paged_by_cursor(brands: tuple[int, int
     ):
         assert client.get("/api/alerts/", params={name: value}).json()["items"] == found
     assert client.get(f"/api/alerts/{items[1]['id']}/").json() == items[1]
+
+
+def test_follower_of_alerts_with_an_old_epoch_gets_410(
+    world: World, brands: tuple[int, int], client: TestClient
+) -> None:
+    page = client.get("/api/alerts/", params={"limit": 1}).json()
+    followed = {"after": page["next_after"], "epoch": page["epoch"]}
+    assert client.get("/api/alerts/", params=followed).status_code == 200
+    assert shell("new-epoch", env={"DATABASE_URL": world.url}).code == 0
+    gone = client.get("/api/alerts/", params=followed)
+    assert (gone.status_code, gone.json()["errors"][0]["field"]) == (410, "epoch")
 
 
 def test_acknowledgement_is_stored_once_audited_and_taken_back(

@@ -1,0 +1,39 @@
+"""Lists whose ids are in commit order: a reader follows one by its last id and the epoch of the page that had it."""
+
+from http import HTTPStatus
+from typing import Annotated, Final, TypeVar
+
+from fastapi import Query
+from pydantic import Field
+from sqlalchemy import Connection
+
+from db.repository.reading import feed
+from web.api.request.paging import Listed
+from web.problems import Problem
+
+Item = TypeVar("Item")
+
+Epoch = Annotated[
+    str | None,
+    Query(max_length=64, description="The epoch of the page that has the id `after`: 410 if it has ended"),
+]
+
+FROM_THE_START: Final = "start again from `after=0`"
+
+
+class Followed(Listed[Item]):
+    """One page of a list that can be followed."""
+
+    epoch: str = Field(
+        description="Store it with the last id and send both: if it differs, ids have started again",
+        examples=["9c1f0a7be2d45638"],
+    )
+
+
+def checked_epoch(connection: Connection, sent: str | None, start_over: str = FROM_THE_START) -> str:
+    """The current epoch. Raises Problem (410) with the advice `start_over` if the sent epoch is another one."""
+    current = feed.epoch(connection)
+    if sent not in {None, current}:
+        detail = f"epoch: is no longer valid, because ids have started again; {start_over}"
+        raise Problem(HTTPStatus.GONE, detail, field="epoch")
+    return current
