@@ -102,6 +102,8 @@ MEASURES: Final = {
     "memory": Measure("a worker process after 5,000,000 events; after 100,000", MEGABYTES, rounds.resident, 1.1),
     "idle-tick": Measure("tick with nothing to do; an empty transaction", SECONDS, rounds.idle_job("tick"), 3),
     "idle-reset": Measure("daily reset with nothing to do; an empty transaction", SECONDS, rounds.idle_job("reset"), 3),
+    "seal": Measure("status changes sealed; hashed by one statement", "rows/s", rounds.seals, None),
+    "replay": Measure("rejected events replayed; messages of 1,000 events", "events/s", rounds.replays, None),
     "file": Measure("CSV of 200,000 rows into totals; csv.reader alone", "rows/s", rounds.file_rate, 0.08),
     "workbook": Measure("XLSX of 200,000 rows into totals; its parser alone", "rows/s", rounds.workbook_rate, 0.08),
     "file-memory": Measure("a process that imports 100 MB of CSV; 200 MB", MEGABYTES, rounds.file_memory, 1),

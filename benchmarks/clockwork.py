@@ -62,7 +62,7 @@ def tick(stage: BenchStage, campaigns: int) -> float:
         for statement in MAKE_DUE:
             connection.execute(statement, [DUE] if "%s" in statement else None)
         connection.execute("VACUUM ANALYZE campaigns")
-        (seconds,) = _job(stage, "tick", 1)
+        (seconds,) = job(stage, "tick", 1)
         held = "SELECT count(*) FROM campaigns WHERE 'outside_schedule' = ANY(holds) AND id IN (SELECT id FROM due)"
         check(connection, held, DUE)
     return seconds
@@ -78,7 +78,7 @@ def reset(stage: BenchStage) -> tuple[float, float]:
                 connection.execute(statement)
             connection.execute("VACUUM ANALYZE campaigns")
             if is_ours:
-                taken += _job(stage, "reset", 1)
+                taken += job(stage, "reset", 1)
             else:
                 started = time.perf_counter()
                 connection.execute(LIFT)
@@ -87,13 +87,13 @@ def reset(stage: BenchStage) -> tuple[float, float]:
     return taken[0], taken[1]
 
 
-def nothing(stage: BenchStage, job: str) -> tuple[float, float]:
+def nothing(stage: BenchStage, name: str) -> tuple[float, float]:
     """Seconds of a job with nothing to do, and of an empty transaction; medians of many."""
     with stage.copied() as connection:
         connection.execute("UPDATE campaigns SET next_change_at = NULL")
-        _job(stage, "reset", 1)
+        job(stage, "reset", 1)
         connection.execute("VACUUM ANALYZE campaigns")
-        return median(_job(stage, job, NOTHING_TIMES)), median(_job(stage, "empty", NOTHING_TIMES))
+        return median(job(stage, name, NOTHING_TIMES)), median(job(stage, "empty", NOTHING_TIMES))
 
 
 def _grow(connection: psycopg.Connection[Any], campaigns: int) -> None:
@@ -102,8 +102,9 @@ def _grow(connection: psycopg.Connection[Any], campaigns: int) -> None:
     connection.execute("VACUUM ANALYZE campaigns")
 
 
-def _job(stage: BenchStage, job: str, times: int) -> list[float]:
-    argv = [sys.executable, "-m", "benchmarks.jobs", job, str(times)]
+def job(stage: BenchStage, name: str, times: int) -> list[float]:
+    """Seconds of each of so many runs of a job of benchmarks/jobs.py."""
+    argv = [sys.executable, "-m", "benchmarks.jobs", name, str(times)]
     env = {**stage.env(), "LOG_LEVEL": "ERROR"}
     completed = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=env)
     taken: list[float] = json.loads(completed.stdout.splitlines()[-1])
@@ -111,5 +112,6 @@ def _job(stage: BenchStage, job: str, times: int) -> list[float]:
 
 
 def check(connection: psycopg.Connection[Any], query: str, expected: int) -> None:
+    """Fails unless the query, a count, gives `expected`."""
     (found,) = connection.execute(query).fetchall()[0]
-    assert found == expected, f"{found} of {expected} campaigns were changed"
+    assert found == expected, f"{query}: {found} instead of {expected}"

@@ -6,7 +6,9 @@ import time
 
 from sqlalchemy import text
 
+from app.ingest.replay import replay_chosen
 from app.jobs import enforce_due, reset
+from app.proof.seals import seal
 from db.engine import transaction
 from domain.periods import Period
 from runtime import clock, logs
@@ -18,6 +20,8 @@ def main(job: str, times: int) -> int:
     jobs = {
         "tick": lambda: enforce_due(clock.now()),
         "reset": lambda: reset(Period.DAILY),
+        "seal": seal,
+        "replay": replay_chosen,
         "empty": empty_transaction,
     }
     for _ in range(3):

@@ -5,7 +5,7 @@ from functools import cache
 from statistics import quantiles
 from typing import Final, NamedTuple
 
-from benchmarks import clockwork, files, idle, ingest, large, latency, scrape, size, stall, traced
+from benchmarks import clockwork, files, history, idle, ingest, large, latency, scrape, size, stall, traced
 from benchmarks.stage import BenchStage
 from benchmarks.workload import Spend
 
@@ -118,6 +118,16 @@ def ticks(stage: BenchStage, _number: int) -> Pair:
 def resets(stage: BenchStage, _number: int) -> Pair:
     """Seconds of a reset that reactivates many campaigns; reference: one UPDATE of them."""
     return Pair(*clockwork.reset(stage))
+
+
+def seals(stage: BenchStage, _number: int) -> Pair:
+    """Status changes a second that are sealed; reference: hashed by one statement."""
+    return Pair(*history.sealed(stage))
+
+
+def replays(stage: BenchStage, number: int) -> Pair:
+    """Rejected events a second that a replay counts; reference: workers count them from messages."""
+    return Pair(*history.replayed(stage, number))
 
 
 def large_rate(stage: BenchStage, number: int) -> Pair:
