@@ -39,6 +39,8 @@ class Load:
         limits = [lifetime_limit] * LIMITED + [0] * (BRANDS - LIMITED)
         self.brands = [world.brand(lifetime=limit) if limit else world.brand() for limit in limits]
         self.campaigns = [world.campaign(brand) for brand in self.brands for _ in range(CAMPAIGNS_A_BRAND)]
+        self.hot_brand: int | None = None
+        """The brand of all further events; None: any brand."""
         self.micros: Counter[int] = Counter()
         self.events = 0
         self._occurred_at = (clock.now() - timedelta(hours=1)).isoformat()
@@ -48,12 +50,13 @@ class Load:
         return self.brands[self.campaigns.index(campaign) // CAMPAIGNS_A_BRAND]
 
     def batches(self, count: int) -> list[list[dict[str, Any]]]:
-        """The events of `count` messages; each has events of all brands."""
+        """The events of `count` messages; each has events of all brands, or of the hot brand alone."""
         return [[self.event() for _ in range(self.a_message)] for _ in range(count)]
 
     def event(self) -> dict[str, Any]:
         """Creates one more valid event."""
-        campaign, micros = self._draw.choice(self.campaigns), self._draw.randint(1, 999_983)
+        hot = [one for one in self.campaigns if self.brand_of(one) == self.hot_brand]
+        campaign, micros = self._draw.choice(hot or self.campaigns), self._draw.randint(1, 999_983)
         self.micros[campaign] += micros
         self.events += 1
         return {

@@ -17,7 +17,7 @@ from alembic.config import Config
 from db import migrations
 from runtime.embedded.placement import server_account
 from tests.faults.kit import FaultStage, is_ready, progress, size, terminate_backends, until
-from tests.faults.load import Load
+from tests.faults.load import CAMPAIGNS_A_BRAND, LIMITED, Load
 from tests.faults.servers import MAX_CONNECTIONS, filled, small_disk
 
 AWAY_SECONDS = size(8.0, 300.0)
@@ -27,6 +27,7 @@ IN_FLIGHT = 20
 """Messages in progress or about to be, in normal operation."""
 
 DISK_MEGABYTES = size(64, 256)
+PAUSED = "SELECT count(*) FROM campaigns WHERE effective_status = 'inactive'"
 
 
 def test_immediate_stop_of_postgres_loses_no_accepted_message(stage: FaultStage) -> None:
@@ -218,15 +219,20 @@ def test_locked_brand_delays_no_other_brand(stage: FaultStage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("locked", "busy_loops"), [(1, 0), (4, 0), (1, 2)], ids=["one brand", "most brands", "one brand, busy machine"]
+    ("locked", "busy_loops", "is_hot"),
+    [(1, 0, False), (4, 0, False), (1, 2, False), (1, 0, True)],
+    ids=["one brand", "most brands", "one brand, busy machine", "the brand of all spend"],
 )
 def test_counting_recovers_from_a_stall_while_the_producer_keeps_sending(
-    stage: FaultStage, locked: int, busy_loops: int
+    stage: FaultStage, locked: int, busy_loops: int, is_hot: bool
 ) -> None:
     load = stage.load(size(100, 1_000))
     stuck = load.brands[-locked:]
     with stage.workers() as master, busy(busy_loops), producing(stage, load) as sent:
         until(lambda: spent(stage, stuck) > 0, "the brands have spent")
+        if is_hot:
+            until(lambda: stage.world.one(PAUSED)["count"] == LIMITED * CAMPAIGNS_A_BRAND, "the limits are crossed")
+            (load.hot_brand,) = stuck
         with psycopg.connect(stage.world.url) as stranger:
             stranger.execute("SELECT FROM brands WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [stuck])
             before, since = len(sent), time.monotonic()
@@ -238,7 +244,8 @@ def test_counting_recovers_from_a_stall_while_the_producer_keeps_sending(
     with stage.workers():
         stage.wait_for_recovery()
     assert {line["brand_id"] for line in master.logged("brand.locked")} == set(stuck)
-    fault = f"{locked} of {len(load.brands)} brands locked for {STALL_SECONDS:.0f} s, {busy_loops} busy loops"
+    brands = "the brand of all spend" if is_hot else f"{locked} of {len(load.brands)} brands"
+    fault = f"{brands} locked for {STALL_SECONDS:.0f} s, {busy_loops} busy loops"
     stage.add_to_table(f"{fault}, producer going on", 1, stage.checked(load))
 
 
