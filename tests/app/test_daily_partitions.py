@@ -1,6 +1,7 @@
 """The ledger partitioned by days: what an id names, a change of the setting, retention in days."""
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ import structlog
 from cli import roles
 from db.engine import committed
 from db.repository.ledger import ledger
+from domain.periods import ONE_DAY
 from runtime.settings import SettingsError, settings
 from tests import citus
 from tests.cli.shell import shell
 from tests.kit import at_once, lines
 from tests.world import World, moment
+from workers.actors.ingest import ingest_reported_totals
 from workers.actors.schedule import maintain_ledger
 
 Partitioned = Callable[[str], None]
@@ -277,6 +280,21 @@ def test_month_is_dropped_once_all_of_it_is_past_the_retention_in_days(
     maintain_ledger()
     assert (partitions(world, "2026_06"), partitions(world, "2026_07")) == ([], ["2026_07_01"])
     assert world.spent(campaign) == 2
+    world.verify()
+
+
+def test_message_of_three_years_of_totals_makes_few_partitions(
+    world: World, campaign: int, partitioned: Partitioned
+) -> None:
+    partitioned("day")
+    before = len(partitions(world))
+    days = [(date(2026, 6, 16) - ONE_DAY * number).isoformat() for number in range(1_090)]
+    named = {"source": "export", "campaign_id": campaign, "total_micros": 1, "as_of": "2026-06-17T11:00:00Z"}
+    ingest_reported_totals(totals=[{**named, "day": day} for day in days])
+    assert (world.spent(campaign), reasons(world)) == (1_090, [])
+    assert "2026_06_16" in partitions(world)
+    assert partitions(world, "2024") == [f"2024_{month:02}" for month in range(1, 13)]
+    assert len(partitions(world)) - before <= ledger.DAYS_A_MESSAGE + 36
     world.verify()
 
 

@@ -171,6 +171,7 @@ FUNCTIONS: Final = {
     DatabaseRole.WORKER: (
         "ensure_ledger_month(date)",
         "ensure_ledger_partition(date)",
+        "make_whole_ledger_month(date)",
         "drop_ledger_months(date)",
         "forget_expired(timestamptz)",
         "forget_history(text, integer)",
@@ -180,6 +181,7 @@ FUNCTIONS: Final = {
     DatabaseRole.WEB: (
         "ensure_ledger_month(date)",
         "ensure_ledger_partition(date)",
+        "make_whole_ledger_month(date)",
         "forget_expired(timestamptz)",
         "make_owner(bigint, text, timestamptz, text)",
         "set_platform_hold(bigint, boolean, text, timestamptz)",

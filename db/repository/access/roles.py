@@ -29,7 +29,7 @@ OUR_FUNCTIONS: Final = frozenset(
     {
         *("ensure_ledger_month", "drop_ledger_months", "ledger_retention_months", "refuse_edit_of_history"),
         *("ensure_ledger_partition", "ledger_partitions", "ledger_partition_kind", "ledger_retention_days"),
-        "replace_empty_ledger_months",
+        *("make_whole_ledger_month", "replace_empty_ledger_months"),
         *("forget_expired", "make_owner", "refuse_owner_but_by_make_owner"),
         *("keep_budget_limits", "stamp_budget_change", "fix_zone_and_currency", "forget_headroom"),
         *("order_status_changes", "keep_locks"),

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
+from more_itertools import chunked
 from sqlalchemy import Connection, text
 
 from db.engine import StaleRead
@@ -20,6 +21,9 @@ from domain.periods import ONE_DAY, Period, window_of
 
 # Creates the partition of a day if it is missing. The first and end day are null if it was dropped: it stays dropped.
 ENSURE_PARTITION = text("SELECT is_created, first_day, end_day FROM ensure_ledger_partition(:day)")
+
+# Creates the partition of a day's whole month, unless the month has one or a part of it was dropped.
+MAKE_WHOLE_MONTH = text("SELECT make_whole_ledger_month(:month)")
 
 # The partitions, oldest first.
 PARTITIONS = text("SELECT first_day, end_day FROM ledger_partitions() ORDER BY first_day")
@@ -41,6 +45,9 @@ FLOOR = "ledger_floor"
 
 PARTITIONS_A_TRANSACTION: Final = 12
 """Partitions created per transaction, so that no transaction creates hundreds of tables."""
+
+DAYS_A_MESSAGE: Final = 62
+"""Missing days for which one message creates partitions; days before them get the partition of their month."""
 
 FLOOR_CACHE_SECONDS: Final = 60
 
@@ -101,8 +108,8 @@ def ensure_partitions(connection: Connection, days: Iterable[date]) -> set[Parti
 
     Raises StaleRead if a day was dropped; the next attempt rejects its events by `stored_floor`. Raises StaleRead too
     if more than PARTITIONS_A_TRANSACTION days are missing, so that `committed` first creates their partitions in
-    transactions of their own. On Citus one missing day is enough, because a transaction cannot write to a
-    partition that was created in it.
+    transactions of their own; days before the last DAYS_A_MESSAGE get the partition of their month. On Citus one
+    missing day is enough, because a transaction cannot write to a partition that was created in it.
     """
     wanted = set(days)
     found = {day: known for day in wanted if (known := _known.get(day)) is not None}
@@ -115,8 +122,9 @@ def ensure_partitions(connection: Connection, days: Iterable[date]) -> set[Parti
         found |= {day: known for day in missing if (known := _known.get(day)) is not None}
         missing = sorted(wanted - found.keys())
     if len(missing) > most:
-        starts = range(0, len(missing), PARTITIONS_A_TRANSACTION)
-        steps = [partial(_prepare, days=missing[start : start + PARTITIONS_A_TRANSACTION]) for start in starts]
+        months = sorted({day.replace(day=1) for day in missing[:-DAYS_A_MESSAGE]})
+        steps = [partial(_prepare_months, months=some) for some in chunked(months, PARTITIONS_A_TRANSACTION)]
+        steps += [partial(_prepare, days=some) for some in chunked(missing, PARTITIONS_A_TRANSACTION)]
         raise StaleRead("partitions are missing", first=steps)
     return {*found.values(), *_create(connection, missing)}
 
@@ -135,6 +143,12 @@ def _create(connection: Connection, days: Iterable[date]) -> set[Partition]:
         if not is_created:
             _known.update(days_of_it)
     return set(made.values())
+
+
+def _prepare_months(connection: Connection, months: Iterable[date]) -> None:
+    """Creates the partitions of whole months that have none, for the next try of a transaction."""
+    for month in months:
+        connection.execute(MAKE_WHOLE_MONTH, {"month": month})
 
 
 def _prepare(connection: Connection, days: Iterable[date]) -> None:
