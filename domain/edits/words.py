@@ -44,9 +44,12 @@ def _limit_line(old: Values | None, new: Values | None, money: Money) -> str:
 
 
 def _line(name: str, before: Values, after: Values, money: Money) -> str:
-    label = LABELS.get(name) or name.removesuffix("_micros").replace("_", " ").capitalize()
     shown = [_in_words(name, values[name], money) for values in (before, after) if name in values]
-    return f"{label} {' → '.join(shown)}"
+    return f"{_label(name)} {' → '.join(shown)}"
+
+
+def _label(name: str) -> str:
+    return LABELS.get(name) or name.removesuffix("_micros").replace("_", " ").capitalize()
 
 
 def _in_words(name: str, value: object, money: Money) -> str:
@@ -58,7 +61,11 @@ def _in_words(name: str, value: object, money: Money) -> str:
         return NONE
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_label(part).lower()} {_in_words(part, value[part], money)}" for part in value)
+    if isinstance(value, list):
+        return ("; " if isinstance(value[0], Mapping) else ", ").join(_in_words("", one, money) for one in value)
+    return str(value)
 
 
 def effect_words(stopped: int, released: int, *, at_least: bool = False, is_done: bool = False) -> str:

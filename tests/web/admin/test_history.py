@@ -1,6 +1,9 @@
 """The admin's home page and histories: status changes, audit entries, rejected events and their replay."""
 
+from app.edits.moves import Move, move
+from db.repository.access.audit import Edit
 from domain.access import KeyScope, Role
+from runtime import clock
 from tests.web.admin.conftest import Open
 from tests.world import UNIT, World
 
@@ -51,6 +54,16 @@ def test_audit_formats_amounts_in_the_brands_currency_and_holds_in_words(world: 
     assert "micros" not in page
 
 
+def test_audit_of_a_copied_campaign_names_its_budgets_in_money(world: World, browser: Open) -> None:
+    campaign = world.campaign(
+        world.brand(currency="KWD"), daily=5 * UNIT, monthly=90 * UNIT, platform="meta_ads", external_id="7"
+    )
+    copied = Move(campaign, world.brand(currency="KWD"), copies=True)
+    move(copied, Edit("user:someone@example.com", clock.now()))
+    page = browser(Role.VIEWER).get("/admin/audit-entries/list").text
+    assert "Budgets period daily, limit KWD5.000; period monthly, limit KWD90.000" in page
+
+
 def test_replay_counts_inputs_that_are_valid_now_and_keeps_the_rest(world: World, browser: Open) -> None:
     campaign = world.campaign(world.brand())
     later = {"campaign_id": None, "platform": "google_ads", "external_id": "7"}
@@ -60,11 +73,11 @@ def test_replay_counts_inputs_that_are_valid_now_and_keeps_the_rest(world: World
     world.execute("UPDATE campaigns SET platform = 'google_ads', external_id = '7'")
     someone = browser(Role.OPERATOR)
     assert someone.act("rejected-events", "replay", right, wrong).status_code == 200
-    assert "2 read again: 1 taken, 1 refused." in someone.banners()
+    assert "2 replayed: 1 valid, 1 rejected again." in someone.banners()
     assert world.spent(campaign) == UNIT
     assert {row["id"] for row in world.rejected()} == {wrong, left}
     assert someone.act_on_one("rejected-events", "replay", left).status_code == 200
-    assert "1 read again: 0 taken, 1 refused." in someone.banners()
+    assert "1 replayed: 0 valid, 1 rejected again." in someone.banners()
     assert someone.act_on_one("rejected-events", "replay", right).status_code == 400
     assert "Showing 1 to 2 of 2" in someone.get("/admin/rejected-events/list").text
     world.verify()
