@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from db import traced
 from db.connections import pool_size, this_process
-from db.errors import in_place_of, of_sqlalchemy, translated
+from db.errors import SHUTDOWN_STATES, in_place_of, of_sqlalchemy, translated
 from db.local_settings import has_citus, local_setting
 from db.pool import make_engine, ping_grace
 from db.pooler import unset_limits
@@ -282,6 +282,13 @@ def is_transient(error: BaseException) -> bool:
     """Whether a retry of the same work may succeed later."""
     is_read_only = isinstance(error, (DBAPIError, psycopg.Error)) and sql_state(error) == READ_ONLY
     return is_read_only or isinstance(error, TRANSIENT_ERRORS)
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether Postgres did not answer or ends its connections, so that any other transaction would fail too."""
+    if isinstance(error, (OperationalError, InterfaceError, psycopg.OperationalError)):
+        return sql_state(error) in {None, *SHUTDOWN_STATES}
+    return isinstance(error, NoConnectionFree)
 
 
 def is_timeout(error: DBAPIError | psycopg.Error) -> bool:

@@ -16,7 +16,7 @@ from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Retries
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import is_transient, sql_state
+from db.engine import is_transient, is_unreachable, sql_state
 from delivery import bundles, messages
 from delivery.in_flight import KILL_AFTER_SECONDS
 from delivery.queues import QUEUE_OF, SCHEDULE
@@ -29,8 +29,9 @@ log = structlog.get_logger()
 MAX_RETRIES: Final = 5
 IDS_LOGGED: Final = 20
 PARENT_POLL_SECONDS: Final = 1.0
-BUNDLE_BACKOFF_SECONDS: Final = 1.0
-"""Backoff of a thread after a bundle failed with a transient error, because its next bundle would fail too."""
+BACKOFF_SECONDS: Final = 1.0
+"""Backoff of a thread after a bundle failed with a transient error, or while Postgres is unreachable, because its next
+message would fail too: the others then wait in their queue, rather than delayed."""
 
 TRANSIENT_ERRORS: Final = (redis.RedisError, BrokerConnectionError, OSError)
 NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
@@ -107,7 +108,7 @@ class DeadLetters(Middleware):
 class SafeRetries(Retries):
     """Dead-letters a message whose retry cannot be enqueued; Dramatiq's middleware would acknowledge and lose it.
 
-    A failed bundle is returned to the queue: see `_return_bundle`.
+    A failed bundle is returned to the queue: see `_return_bundle`. While Postgres is unreachable, a thread backs off.
     """
 
     def after_process_message(self, broker: Broker, message: MessageProxy, **outcome: Any) -> None:
@@ -121,8 +122,11 @@ class SafeRetries(Retries):
         except Exception:
             log.exception("message.retry_not_enqueued")
             message.fail()
-        if outcome.get("exception") is not None and not message.failed:
+        error = outcome.get("exception")
+        if error is not None and not message.failed:
             MESSAGE_RETRIES.labels(_actor_label(message)).inc()
+        if error is not None and is_unreachable(error):
+            _back_off(broker)
 
 
 def _return_bundle(broker: Broker, bundle: MessageProxy, error: BaseException) -> None:
@@ -131,8 +135,13 @@ def _return_bundle(broker: Broker, bundle: MessageProxy, error: BaseException) -
     log.warning("bundle.returned" if has_transient_error else "bundle.parted", error=type(error).__name__)
     bundle.options[bundles.IS_TRANSIENT] = has_transient_error
     bundle.fail()
-    if has_transient_error and not getattr(broker, "is_ending", False):
-        time.sleep(random.uniform(0.5, 1) * BUNDLE_BACKOFF_SECONDS)  # noqa: S311 - jitter
+    if has_transient_error:
+        _back_off(broker)
+
+
+def _back_off(broker: Broker) -> None:
+    if not getattr(broker, "is_ending", False):
+        time.sleep(random.uniform(0.5, 1) * BACKOFF_SECONDS)  # noqa: S311 - jitter
 
 
 class FreePayloads(Middleware):

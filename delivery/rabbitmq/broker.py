@@ -21,6 +21,7 @@ from dramatiq.errors import BrokerConnectionError
 from delivery import messages
 from delivery.messages import NotEnqueued
 from delivery.rabbitmq.consumer import RabbitConsumer
+from delivery.rabbitmq.delays import RabbitDelays
 from delivery.rabbitmq.queues import declare
 from delivery.rabbitmq.senders import LOST, Senders
 
@@ -91,17 +92,26 @@ class SpendgateRabbitBroker(Broker):
         if not self.is_worker:
             messages.check_size(data)
         self.emit_before("enqueue", message, delay)
+        self._put(message.queue_name, data)
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def _put(self, queue_name: str, data: bytes) -> None:
+        """Returns once RabbitMQ has written a message to disk. Raises NotEnqueued."""
         try:
-            self.senders.do(lambda channel: self._publish(channel, message.queue_name, data))
+            self.senders.do(lambda channel: self._publish(channel, queue_name, data))
         except tuple(FULL) as error:
             raise NotEnqueued(f"{FULL[type(error)]}; send it again when it has drained", is_full=True) from error
         except LOST as error:
             raise NotEnqueued(f"RabbitMQ: {error!r}") from error
-        self.emit_after("enqueue", message, delay)
-        return message
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> RabbitConsumer:
-        """Returns a consumer of a queue. Raises BrokerConnectionError if RabbitMQ is unreachable."""
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
+        """Returns a consumer of a queue, or for a delay queue the object that sends its due messages to the queue.
+
+        Raises BrokerConnectionError if RabbitMQ is unreachable.
+        """
+        if queue_name.endswith(messages.DELAYED):
+            return RabbitDelays(self.parameters, self.actors, queue_name, self._put)
         return RabbitConsumer(self.parameters, self.actors, queue_name, prefetch, timeout)
 
     def ping(self) -> None:

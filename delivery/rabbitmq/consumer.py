@@ -10,12 +10,13 @@ from typing import Any, Final
 import pika
 import structlog
 from dramatiq import Actor, Consumer, Message, MessageProxy
-from dramatiq.common import q_name, xq_name
+from dramatiq.common import xq_name
 from dramatiq.errors import BrokerConnectionError
 
 from delivery import messages
 from delivery.messages import POSTPONED, POSTPONED_MS, REDELIVERED, Fault
 from delivery.rabbitmq.queues import declare
+from delivery.rabbitmq.received import keep_invalid, read
 from delivery.rabbitmq.senders import LOST
 
 log = structlog.get_logger()
@@ -39,8 +40,8 @@ class RabbitConsumer(Consumer):
     """Consumes one queue for one worker on its own connection; other threads may acknowledge.
 
     When a connection is lost, RabbitMQ redelivers its unacknowledged messages, marked as redelivered, and they become
-    suspect, except delayed ones. A message that was finished meanwhile is worked on twice and counted once; its
-    acknowledgement has no effect.
+    suspect. A message that was finished meanwhile is worked on twice and counted once; its acknowledgement has no
+    effect.
     """
 
     def __init__(
@@ -53,13 +54,12 @@ class RabbitConsumer(Consumer):
     ) -> None:
         self.actors = actors
         self.queue_name = queue_name
-        self.is_delayed = queue_name != q_name(queue_name)
         self.tidied = time.monotonic()
         self.connection: Any = None
         try:
             self.connection = pika.BlockingConnection(parameters)
             self.channel = self.connection.channel()
-            declare(self.channel, q_name(queue_name))
+            declare(self.channel, queue_name)
             self.channel.basic_qos(prefetch_count=prefetch)
             self.deliveries = self.channel.consume(queue_name, inactivity_timeout=min(timeout, POLLED_MS) / 1000)
         except LOST as error:
@@ -75,7 +75,7 @@ class RabbitConsumer(Consumer):
         Raises BrokerConnectionError.
         """
         try:
-            if not self.is_delayed and time.monotonic() - self.tidied > TIDY_SECONDS:
+            if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._keep_dead_letters()
             method, _, body = next(self.deliveries)
             return None if method is None else self._decode(method, body)
@@ -127,24 +127,13 @@ class RabbitConsumer(Consumer):
         self.connection.call_later(POSTPONED_MS / 1000, returned)
 
     def _decode(self, method: Any, body: bytes) -> MessageProxy | None:
-        read = self._read(body)
-        if isinstance(read, Fault):
-            self._keep_invalid(method.delivery_tag, body, read)
+        message = read(body, self.queue_name, self.actors)
+        if isinstance(message, Fault):
+            keep_invalid(self.channel, method.delivery_tag, body, message.reason, self.queue_name)
             return None
-        suspicion = {REDELIVERED: 0} if method.redelivered and not self.is_delayed else {}
-        message = replace(read, options={**read.options, **suspicion})
-        return RabbitMessage(message, self, method.delivery_tag)
-
-    def _read(self, body: bytes) -> Message[Any] | Fault:
-        if len(body) > messages.largest_bytes():
-            return Fault("too_large")
-        return messages.read(body, self.queue_name, self.actors)
-
-    def _keep_invalid(self, tag: int, body: bytes, fault: Fault) -> None:
-        if messages.keep_bytes(body, fault.reason, self.queue_name):
-            self.channel.basic_ack(tag)
-        else:
-            self.channel.basic_nack(tag, requeue=False)
+        suspicion = {REDELIVERED: 0} if method.redelivered else {}
+        suspected = replace(message, options={**message.options, **suspicion})
+        return RabbitMessage(suspected, self, method.delivery_tag)
 
     def _keep_dead_letters(self) -> None:
         """Moves dead letters to the rejected inputs: those Postgres could not store before, or of other programs."""

@@ -5,9 +5,11 @@ import json
 import random
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dramatiq
@@ -19,6 +21,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import InternalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+import delivery.middleware
 from db.engine import committed, engine, transaction
 from db.repository.ledger import rejected
 from delivery.broker import get_broker, middleware
@@ -313,12 +316,39 @@ def test_message_with_wrong_arguments_is_kept_and_does_not_delay_others(
     assert [row["reason"] for row in world.rejected()] == ["dead_letter"]
 
 
-def test_message_with_a_transient_error_is_retried_beyond_max_retries(world: World, campaign: int) -> None:
+def test_thread_backs_off_while_postgres_is_unreachable_and_other_messages_wait(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backs_off, goes_on = threading.Event(), threading.Event()
+
+    def sleep(_seconds: float) -> None:
+        backs_off.set()
+        goes_on.wait(30)
+
+    monkeypatch.setattr(delivery.middleware, "time", SimpleNamespace(sleep=sleep))
+    fail_with(world, "57P03")
+    for _ in range(5):
+        put_message(kwargs={"events": [world.event(campaign, 5)]}, options={"retries": 1})
+    with working(threads=1):
+        eventually(backs_off.is_set)
+        assert queues().count("spend.DQ") == 1
+        world.execute("DROP TRIGGER fail ON brand_days")
+        goes_on.set()
+        eventually(lambda: world.spent(campaign) == 25 and is_empty(), 15)
+    assert world.rejected() == []
+
+
+def fail_with(world: World, sql_state: str) -> None:
+    """Lets counting fail with this SQLSTATE until the trigger `fail` is dropped."""
     world.execute(
         "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'starting up' USING ERRCODE = '57P03'; END $$"
+        f"$$ BEGIN RAISE EXCEPTION 'starting up' USING ERRCODE = '{sql_state}'; END $$"
     )
     world.execute("CREATE TRIGGER fail BEFORE INSERT ON brand_days FOR EACH ROW EXECUTE FUNCTION fail()")
+
+
+def test_message_with_a_transient_error_is_retried_beyond_max_retries(world: World, campaign: int) -> None:
+    fail_with(world, "57P03")
     put_message(kwargs={"events": [world.event(campaign, 5)]}, options={"retries": MAX_RETRIES + 3})
     with working():
         eventually(lambda: queues().count("spend.DQ") == 1, 10)
