@@ -18,6 +18,7 @@ from delivery.messages import POSTPONED, POSTPONED_MS, REDELIVERED, Fault
 from delivery.rabbitmq.queues import declare
 from delivery.rabbitmq.received import keep_invalid, read
 from delivery.rabbitmq.senders import LOST
+from runtime import clock
 
 log = structlog.get_logger()
 
@@ -54,14 +55,15 @@ class RabbitConsumer(Consumer):
     ) -> None:
         self.actors = actors
         self.queue_name = queue_name
+        self.polled_seconds = min(timeout, POLLED_MS) / 1000
         self.tidied = time.monotonic()
+        self.deliveries: Any = None
         self.connection: Any = None
         try:
             self.connection = pika.BlockingConnection(parameters)
             self.channel = self.connection.channel()
             declare(self.channel, queue_name)
             self.channel.basic_qos(prefetch_count=prefetch)
-            self.deliveries = self.channel.consume(queue_name, inactivity_timeout=min(timeout, POLLED_MS) / 1000)
         except LOST as error:
             self.close()
             raise BrokerConnectionError(repr(error)) from None  # type: ignore[no-untyped-call]
@@ -72,17 +74,30 @@ class RabbitConsumer(Consumer):
     def __next__(self) -> MessageProxy | None:
         """Returns the next message; None if none arrives within the poll interval or it is invalid.
 
+        While this machine's clock is off it consumes nothing, so that workers whose clock is right get the messages.
         Raises BrokerConnectionError.
         """
         try:
+            if clock.guard.is_off:
+                self._rest()
+                return None
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._keep_dead_letters()
+            if self.deliveries is None:
+                self.deliveries = self.channel.consume(self.queue_name, inactivity_timeout=self.polled_seconds)
             method, _, body = next(self.deliveries)
             return None if method is None else self._decode(method, body)
         except StopIteration:
             raise BrokerConnectionError("the queue was deleted") from None  # type: ignore[no-untyped-call]
         except LOST as error:
             raise BrokerConnectionError(repr(error)) from None  # type: ignore[no-untyped-call]
+
+    def _rest(self) -> None:
+        """Stops consuming, which returns messages that were not begun, and serves the connection for a while."""
+        if self.deliveries is not None:
+            self.channel.cancel()
+            self.deliveries = None
+        self.connection.process_data_events(self.polled_seconds)
 
     def ack(self, message: MessageProxy) -> None:
         """Acknowledges a finished message."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import pika
 import pytest
 import structlog
 from starlette.testclient import TestClient
@@ -15,6 +16,7 @@ from delivery.messages import RETRY_BYTES, NotEnqueued
 from delivery.rabbitmq import senders as rabbit_senders
 from delivery.rabbitmq.broker import SpendgateRabbitBroker
 from delivery.suspects import DEATHS_ALLOWED
+from runtime import clock
 from runtime.settings import settings
 from tests import rabbitmq
 from tests.cli.shell import run, serving, shell
@@ -211,6 +213,28 @@ def test_delayed_message_survives_a_lost_connection(world: World, campaign: int,
         server.close_connections()
         eventually(lambda: world.spent(campaign) == 7 and is_empty(), PATIENCE_SECONDS)
     assert world.rejected() == []
+
+
+def test_worker_whose_clock_is_off_fetches_nothing_until_it_is_right(
+    world: World, campaign: int, server: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = world.event(campaign, 5)
+    with working():
+        eventually(lambda: consumers(server, "spend") == 1)
+        monkeypatch.setattr(clock.guard, "is_off", True)
+        eventually(lambda: consumers(server, "spend") == 0)
+        ingest_spend.send(events=[event])
+        assert len(queues().waiting("spend")) == 1
+        monkeypatch.setattr(clock.guard, "is_off", False)
+        eventually(lambda: world.spent(campaign) == 5 and is_empty())
+    assert world.rejected() == []
+
+
+def consumers(server: RabbitMQ, queue_name: str) -> int:
+    """Returns how many consumers a queue has."""
+    with pika.BlockingConnection(pika.URLParameters(server.url)) as connection:
+        declared = connection.channel().queue_declare(queue_name, passive=True)
+    return int(declared.method.consumer_count)
 
 
 def test_too_large_message_is_kept_as_rejected_and_does_not_delay_others(
