@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 DELAYED: Final = ".DQ"
 MAX_DELAY_MS: Final = 60_000
-"""Longest delay of a received message, in milliseconds: a later `eta` is cut, so that a forged one hides no message."""
+"""Longest delay of a message, in milliseconds. A longer one comes from a forged `eta` or a wrong clock, and is cut."""
 
 RETRY_BYTES: Final = 1_000_000
 """Bytes by which a retried message may exceed SPENDGATE_MAX_MESSAGE_BYTES, because a retry adds a traceback."""
@@ -123,9 +123,9 @@ def _is_flawed(message: Message[Any]) -> bool:
 
 
 def _known_options(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
-    """Returns the options of OPTION_TYPES with valid values, `eta` at most MAX_DELAY_MS ahead.
+    """Returns the options of OPTION_TYPES with valid values, so that forged options cannot stop a worker.
 
-    Forged options therefore cannot stop a worker or hide a message.
+    Only a delayed message has an `eta`, of its sender's clock; whoever delays it cuts the delay to MAX_DELAY_MS.
     """
     known: dict[str, Any] = {name: value for name, value in options.items() if type(value) is OPTION_TYPES.get(name)}
     if known.get("retries", 0) < 0:
@@ -134,8 +134,6 @@ def _known_options(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
         del known[TRACEPARENT]
     if not is_delayed:
         known.pop("eta", None)
-    elif "eta" in known:
-        known["eta"] = min(known["eta"], current_millis() + MAX_DELAY_MS)
     return known
 
 

@@ -15,6 +15,7 @@ from dramatiq import Actor, Consumer, Message, MessageProxy
 from dramatiq.common import current_millis, q_name
 from dramatiq.errors import BrokerConnectionError
 
+from delivery import messages
 from delivery.messages import Fault
 from delivery.rabbitmq.queues import declare
 from delivery.rabbitmq.received import keep_invalid, read
@@ -44,8 +45,9 @@ class Held(NamedTuple):
 class RabbitDelays(Consumer):
     """Sends the due messages of one delay queue to its queue. It never returns a message.
 
-    A due message is acknowledged after it was sent: if the connection is lost in between, it is worked on twice and
-    counted once. `send(queue, data)` returns once RabbitMQ has written the message to disk.
+    RabbitMQ shows clients no clock, so a message is due by the difference of its sender's clock and this machine's, at
+    most MAX_DELAY_MS after it was fetched. A due message is acknowledged after it was sent: if the connection is lost
+    meanwhile, it is worked on twice and counted once. `send(queue, data)` returns once RabbitMQ has it on disk.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class RabbitDelays(Consumer):
     def nack(self, message: MessageProxy) -> None:
         """Does nothing, because no message is ever returned."""
 
-    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+    def requeue(self, returned: Iterable[MessageProxy]) -> None:
         """Does nothing, because no message is ever returned."""
 
     def close(self) -> None:
@@ -129,8 +131,9 @@ class RabbitDelays(Consumer):
         if isinstance(message, Fault):
             keep_invalid(self.channel, tag, body, message.reason, self.queue_name)
             return 0
-        delay_ms = message.options.get("eta", 0) - current_millis()
-        heapq.heappush(self.held, Held(time.monotonic() + max(0, delay_ms) / 1000, tag, self._due(message, body)))
+        delay_ms = min(message.options.get("eta", 0) - current_millis(), messages.MAX_DELAY_MS)
+        due_at = time.monotonic() + max(0, delay_ms) / 1000
+        heapq.heappush(self.held, Held(due_at, tag, self._due(message, body)))
         return len(body)
 
     def _due(self, message: Message[Any], body: bytes) -> bytes:

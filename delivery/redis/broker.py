@@ -14,7 +14,7 @@ import redis
 import structlog
 from dramatiq import Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.common import current_millis, dq_name
+from dramatiq.common import dq_name
 
 from delivery import bundles, messages
 from delivery.messages import NotEnqueued
@@ -136,19 +136,19 @@ class SpendgateBroker(RedisBroker):
         # a new id for each enqueue, because a retry is in Redis at the same time as its first delivery
         message = message.copy(options={"redis_message_id": str(uuid.uuid4())})
         if delay is not None:
-            later = {"eta": current_millis() + delay}
-            message = message.copy(queue_name=dq_name(message.queue_name), options=later)
+            message = message.copy(queue_name=dq_name(message.queue_name))
         self.emit_before("enqueue", message, delay)
-        self._put(message)
+        self._put(message, delay)
         self.emit_after("enqueue", message, delay)
         return message
 
-    def _put(self, message: Message[Any]) -> None:
-        data, eta = message.encode(), message.options.get("eta")
+    def _put(self, message: Message[Any], delay: int | None) -> None:
+        data = message.encode()
         if not self.is_worker:
             messages.check_size(data)
-        name = "ENQUEUE" if eta is None else "ENQUEUE_LATER"
-        arguments = (message.queue_name, message.options["redis_message_id"], data, *([] if eta is None else [eta]))
+        name = "ENQUEUE" if delay is None else "ENQUEUE_LATER"
+        later = () if delay is None else (delay,)
+        arguments = (message.queue_name, message.options["redis_message_id"], data, *later)
         try:
             self.steps.run(f"{name}_ALWAYS" if self.is_worker else name, *arguments)
         except redis.RedisError as error:

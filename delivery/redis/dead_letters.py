@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-from dramatiq.common import current_millis
-
 from delivery.messages import Fault
 from delivery.redis.steps import RedisSteps
 
@@ -20,6 +18,7 @@ def keep_some(steps: RedisSteps, queue_name: str, bounds: tuple[int, ...]) -> No
     for redis_id in waiting:
         if not steps.kept(f"{queue_name}.XQ", redis_id, None, Fault("dead_letter")):
             # moved to the end, because Postgres is unreachable or refuses this message
-            steps.client.zadd(key, {redis_id: current_millis()})
+            seconds, _ = steps.client.time()
+            steps.client.zadd(key, {redis_id: seconds * 1000})
             return
         steps.run("REMOVE_DEAD", queue_name, redis_id, *bounds)

@@ -1,7 +1,8 @@
 """The broker's Lua scripts for delayed messages. Each is atomic, and uses the server's time.
 
 The delay queue is Dramatiq's, `NS:QUEUE.DQ` with the hash `NS:QUEUE.DQ.msgs`, plus a sorted set of due times in
-milliseconds, `NS:QUEUE.DQ.etas`. Dramatiq's producers enqueue delayed messages without a due time in that set.
+milliseconds of the server's clock, `NS:QUEUE.DQ.etas`. Dramatiq's producers enqueue delayed messages without a due time
+in that set, and with one of their own clock in the option `eta`, as earlier versions of ours did.
 """
 
 from typing import Final
@@ -9,15 +10,17 @@ from typing import Final
 from delivery.redis.scripts import ALWAYS, WITH_ROOM
 
 _PUT_LATER: Final = """
-redis.call('zadd', KEYS[1] .. ':' .. ARGV[1] .. '.etas', ARGV[4], ARGV[2])
+local now = redis.call('time')
+local due_ms = now[1] * 1000 + math.floor(now[2] / 1000) + tonumber(ARGV[4])
+redis.call('zadd', KEYS[1] .. ':' .. ARGV[1] .. '.etas', due_ms, ARGV[2])
 redis.call('hset', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[2], ARGV[3])
 """
 
 ENQUEUE_LATER: Final = WITH_ROOM + _PUT_LATER
-"""(delay queue, id, data, due time in ms): enqueues a delayed message. A full Redis refuses it."""
+"""(delay queue, id, data, delay in ms): enqueues a delayed message. A full Redis refuses it."""
 
 ENQUEUE_LATER_ALWAYS: Final = ALWAYS + _PUT_LATER
-"""(delay queue, id, data, due time in ms): enqueues a worker's delayed message, also in a full Redis."""
+"""(delay queue, id, data, delay in ms): enqueues a worker's delayed message, also in a full Redis."""
 
 _MOVE_UNDECODED: Final = """
 local delayed, queue = KEYS[1] .. ':' .. ARGV[1], KEYS[1] .. ':' .. ARGV[2]
@@ -42,7 +45,7 @@ DUE: Final = (
     + _MOVE_UNDECODED
     + """
 local count, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
-local max_bytes, room_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
+local max_bytes, room_bytes, longest_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local now = redis.call('time')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local found, bytes = {}, 0
@@ -83,6 +86,11 @@ while #found + moved < count and bytes < room_bytes and left > 0 do
     end
     take(id)
 end
+-- a due time beyond twice the longest delay was set by a wrong clock, or before the server's was set back
+local beyond = '(' .. string.format('%.0f', now_ms + 2 * longest_ms)
+for _, id in ipairs(redis.call('zrangebyscore', delayed .. '.etas', beyond, '+inf', 'limit', 0, 1000)) do
+    redis.call('zadd', delayed .. '.etas', now_ms + longest_ms, id)
+end
 for _, id in ipairs(redis.call('zrangebyscore', delayed .. '.etas', '-inf', now_ms, 'limit', 0, count)) do
     if #found + moved >= count or bytes >= room_bytes then
         break
@@ -92,13 +100,13 @@ end
 return {now_ms, moved, found}
 """
 )
-"""(delay queue, queue, largest count, lease in ms, largest bytes of a message, bytes after which it stops): moves due
-messages to the queue.
+"""(delay queue, queue, largest count, lease in ms, largest bytes of a message, bytes after which it stops, longest
+delay in ms): moves due messages to the queue.
 
 Reads the messages whose due time has passed or, if another program enqueued them, is unknown. A message that begins
 with its queue name, as our and Dramatiq's encoders write it, and has no later `eta` moves without decoding; its
 consumer ignores `eta`. Returns the time in ms, the number moved, and (id, data or nil if too large) of each other
-message, which no other worker gets during the lease."""
+message, which no other worker gets during the lease. Cuts due times that are too far ahead."""
 
 SET_ETA: Final = (
     ALWAYS
@@ -106,13 +114,11 @@ SET_ETA: Final = (
 local queue = KEYS[1] .. ':' .. ARGV[1]
 if redis.call('hexists', queue .. '.msgs', ARGV[2]) == 1 then
     redis.call('zadd', queue .. '.etas', ARGV[3], ARGV[2])
-    if ARGV[4] then
-        redis.call('hset', queue .. '.msgs', ARGV[2], ARGV[4])
-    end
+    redis.call('hset', queue .. '.msgs', ARGV[2], ARGV[4])
 end
 """
 )
-"""(delay queue, id, due time in ms, data): sets the due time of a delayed message, and its data if they are given."""
+"""(delay queue, id, due time in ms, data): sets the due time and the data of a delayed message."""
 
 HASTEN: Final = (
     ALWAYS

@@ -13,7 +13,8 @@ from typing import Any, Final
 from dramatiq import Message, MessageProxy
 from dramatiq.common import q_name
 
-from delivery.messages import Fault, largest_bytes
+from delivery import messages
+from delivery.messages import Fault
 from delivery.redis.connection import DedicatedConnection
 from delivery.redis.consumer import HEARTBEAT_SECONDS
 from delivery.redis.steps import RedisSteps
@@ -82,31 +83,32 @@ class DelayedMessages:
 
     def _move_due(self) -> tuple[int, int]:
         """Moves due messages; returns Redis's time in milliseconds and the number of messages moved or rescheduled."""
-        bounds = (MOVED_AT_ONCE, LEASE_MS, largest_bytes(), MOVED_BYTES)
+        bounds = (MOVED_AT_ONCE, LEASE_MS, messages.largest_bytes(), MOVED_BYTES, messages.MAX_DELAY_MS)
         now_ms, moved, undecided = self.connection.run("DUE", self.queue_name, q_name(self.queue_name), *bounds)
         for redis_id, data in undecided:
             self._move(redis_id.decode(), data, now_ms)
         return now_ms, moved + len(undecided)
 
     def _move(self, redis_id: str, data: bytes | None, now_ms: int) -> None:
-        """Moves a message to its queue if it is due, else records when it is.
+        """Moves a message to its queue if it is due, else records when it is, and removes its `eta`.
 
-        A later `eta` that was cut is cut in Redis too; otherwise it would be cut anew at each reading, and never come.
+        Its `eta` is of its sender's clock, which may be wrong: it is at most MAX_DELAY_MS after the server's time.
         """
         read = self.steps.read(data, self.queue_name)
         if isinstance(read, Fault):
             if self.steps.kept(self.queue_name, redis_id, data, read):
                 self.steps.run("MOVE", self.queue_name, redis_id, "")
             return
-        eta = read.options.get("eta", 0)
-        if eta > now_ms:
-            is_cut = Message.decode(data or b"").options["eta"] != eta
-            self.steps.run("SET_ETA", self.queue_name, redis_id, eta, *([read.encode()] if is_cut else []))
+        due_ms = min(read.options.get("eta", 0), now_ms + messages.MAX_DELAY_MS)
+        if due_ms > now_ms:
+            self.steps.run("SET_ETA", self.queue_name, redis_id, due_ms, _without_eta(read, redis_id, self.queue_name))
         else:
-            self.steps.run("MOVE", self.queue_name, redis_id, q_name(self.queue_name), self._due(read, redis_id))
+            queue_name = q_name(self.queue_name)
+            self.steps.run("MOVE", self.queue_name, redis_id, queue_name, _without_eta(read, redis_id, queue_name))
 
-    def _due(self, message: Message[Any], redis_id: str) -> bytes:
-        """Encodes a due message for its queue: without `eta` and with its Redis id."""
-        options = {name: value for name, value in message.options.items() if name != "eta"}
-        options["redis_message_id"] = redis_id
-        return replace(message, queue_name=q_name(self.queue_name), options=options).encode()
+
+def _without_eta(message: Message[Any], redis_id: str, queue_name: str) -> bytes:
+    """Encodes a message for a queue, without `eta` and with its Redis id."""
+    options = {name: value for name, value in message.options.items() if name != "eta"}
+    options["redis_message_id"] = redis_id
+    return replace(message, queue_name=queue_name, options=options).encode()

@@ -15,6 +15,7 @@ from delivery.queues import QUEUE_OF, QUEUES
 from delivery.redis.broker import SpendgateBroker
 from delivery.redis.consumer import HELD_BYTES
 from delivery.redis.delays import LEASE_MS
+from runtime import clock
 from tests.kit import is_empty, message_of, put, put_message, put_text, queue, working
 from tests.queues import is_rabbitmq
 from tests.world import World, eventually
@@ -118,7 +119,7 @@ def test_message_of_a_process_that_died_while_moving_it_is_moved_by_another(worl
 def due(lease_ms: int) -> tuple[list[bytes], list[bytes]]:
     """Runs DUE once; returns the ids then waiting on the queue and the messages that it did not move."""
     assert isinstance(broker, SpendgateBroker)
-    _, moved, undecided = broker.steps.run("DUE", "spend.DQ", "spend", 10, lease_ms, 10**6, 10**6)
+    _, moved, undecided = broker.steps.run("DUE", "spend.DQ", "spend", 10, lease_ms, 10**6, 10**6, 60_000)
     waiting: Any = queue().lrange("dramatiq:spend", 0, -1)
     assert len(waiting) == moved
     return waiting, [data for _, data in undecided]
@@ -161,6 +162,61 @@ def test_message_with_a_far_eta_comes_after_the_longest_delay(
     with working():
         eventually(lambda: is_empty(queue_name), SOON_SECONDS)
     assert world.rejected() == []
+
+
+TWENTY_MINUTES_MS = 20 * 60_000
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets the clock of this process's brokers twenty minutes ahead of Redis's."""
+    monkeypatch.setattr("dramatiq.common.time", lambda: clock.read().timestamp() + TWENTY_MINUTES_MS / 1000)
+
+
+@pytest.mark.usefixtures("ahead")
+def test_delay_is_by_the_clock_of_redis(world: World, campaign: int) -> None:
+    later(world, campaign, 1_500)
+    with working():
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
+    assert delay_of_the_event(world) >= timedelta(milliseconds=1_499)
+
+
+@pytest.mark.usefixtures("ahead")
+def test_delay_by_another_program_whose_clock_is_ahead_is_cut(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "MAX_DELAY_MS", 300)
+    put_message(
+        queue="spend.DQ",
+        kwargs={"events": [world.event(campaign, 5)]},
+        options={"eta": now_ms() + TWENTY_MINUTES_MS + 500},
+    )
+    with working():
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
+
+
+def test_message_of_an_earlier_version_comes_when_it_is_due(world: World, campaign: int) -> None:
+    put_with_due_time(world, campaign, now_ms() + 1_500)
+    with working():
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
+    assert delay_of_the_event(world) >= timedelta(milliseconds=1_499)
+
+
+def test_due_time_from_before_the_clock_of_redis_was_set_back_is_cut(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "MAX_DELAY_MS", 300)
+    put_with_due_time(world, campaign, now_ms() + TWENTY_MINUTES_MS)
+    with working():
+        eventually(lambda: world.spent(campaign) == 5 and is_empty(), SOON_SECONDS)
+
+
+def put_with_due_time(world: World, campaign: int, due_ms: int) -> None:
+    """Puts a delayed message as an earlier version enqueued it: its due time in the message and in the sorted set."""
+    kwargs, options = {"events": [world.event(campaign, 5)]}, {"eta": due_ms}
+    sent = message_of("ingest_spend", "spend.DQ", "name", kwargs=kwargs, options=options)
+    queue().hset("dramatiq:spend.DQ.msgs", "name", json.dumps(sent, separators=(",", ":")))
+    queue().zadd("dramatiq:spend.DQ.etas", {"name": due_ms})
 
 
 def test_hastened_messages_come_at_once_and_are_counted_once(world: World, campaign: int) -> None:
