@@ -160,12 +160,13 @@ def _commit(connection: Connection) -> None:
         query_pipelined(connection, (COMMIT, {}))
 
 
-def deferred(connection: Connection, *queries: Query) -> None:
+def deferred(connection: Connection, *queries: Query, come_first: bool = False) -> None:
     """Queues queries whose rows are not needed; sends them with the transaction's next round trip, or with COMMIT.
 
-    Errors of these queries are raised then.
+    Errors of these queries are raised then. `come_first`: they go before those that are queued already.
     """
-    connection.get_execution_options()[DEFERRED].extend(queries)
+    queued = connection.get_execution_options()[DEFERRED]
+    queued[:] = (*queries, *queued) if come_first else (*queued, *queries)
 
 
 def before_next(connection: Connection, *queries: Query) -> None:

@@ -129,8 +129,6 @@ def count_batches(
     events = EventColumns.joined([one.events for one in judged])
     classified = new_events.find_new_events(connection, events, checks_ledger=checks_ledger)
     counted = _counted_by_batch(judged, classified)
-    invalid = [rejection for one in counted for rejection in one.rejections]
-    rejected.keep(connection, rejected.SPEND_EVENT, invalid, at, only_brand_id)
     changes = count_and_enforce(
         connection,
         classified,
@@ -140,6 +138,8 @@ def count_batches(
         only_brand_id=only_brand_id,
         lock_timeouts=attempt.timeouts(connection),
     )
+    invalid = [rejection for one in counted for rejection in one.rejections]
+    rejected.keep(connection, rejected.SPEND_EVENT, invalid, at, only_brand_id)
     return [counted[0]._replace(changes=tuple(changes)), *counted[1:]]
 
 
@@ -246,11 +246,11 @@ def count_totals(
     events = EventColumns.of(restated.differences)
     classified = new_events.find_new_events(connection, events, restated.first_days, checks_ledger=checks_ledger)
     bad = (*rejections, *restated.conflicts, *_conflicts(events, classified.conflicts))
-    rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
     timeouts, cause = attempt.timeouts(connection), Cause.REPORTED_TOTAL
     changes = count_and_enforce(
         connection, classified, known, at, cause, only_brand_id=only_brand_id, lock_timeouts=timeouts
     )
+    rejected.keep(connection, rejected.REPORTED_TOTAL, bad, at, only_brand_id)
     taken = len(reported) - restated.nothing_new - len(restated.conflicts)
     brand_of = classified.added.brand_of
     ids = frozenset(brand_of.values()), frozenset(brand_of)

@@ -56,9 +56,9 @@ def _keep_invalid(
         known, within = find_campaigns(connection, keys, brand_id), bounds(connection, oldest, at)
         judged = [draft if isinstance(draft, Rejection) else judge(draft, known, at, within) for draft in read]
         rejections = _rejections_by_place(judged)
-        rejected.keep(connection, kind, rejections.values(), at, brand_id)
         if kind == rejected.SPEND_EVENT:
             sequences.append(connection, runs_in(rejection.payload for rejection in rejections.values()), at, brand_id)
+        rejected.keep(connection, kind, rejections.values(), at, brand_id)
         return rejections
 
     return committed(keep)

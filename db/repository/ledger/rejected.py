@@ -7,11 +7,12 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from db.engine import deferred
 from domain.inputs.json_text import is_nested_too_deeply
 from domain.inputs.reasons import Rejection
 from domain.inputs.values import MAX_TEXT
 
-# Stores inputs. For an input that waits already with the same reason, only `times` rises.
+# Stores inputs. For an input that waits already with the same reason, only `times` rises, to the largest integer.
 KEEP = text("""
     INSERT INTO rejected_events AS waiting
         (received_at, kind, only_brand_id, receipt, source, reason, detail, payload, times)
@@ -21,7 +22,7 @@ KEEP = text("""
         CAST(:payloads AS json[]), CAST(:times AS integer[])
     ) AS sent
     ON CONFLICT (kind, reason, fingerprint, only_brand_id) WHERE replayed_at IS NULL
-    DO UPDATE SET times = waiting.times + excluded.times
+    DO UPDATE SET times = least(CAST(waiting.times AS bigint) + excluded.times, 2147483647)
 """)
 
 # One page of waiting inputs, oldest first.
@@ -123,6 +124,9 @@ def keep(
 ) -> None:
     """Stores rejected inputs, received at `at`. For one that waits already with the same reason, only `times` rises.
 
+    Call it last in a transaction: it locks the rows of inputs that repeat, for which every other transaction with such
+    an input waits. Its statement is deferred, but comes before status changes, which lock a row that all of them need.
+
     `kind`: the kind of input, such as SPEND_EVENT, which decides how a replay parses it. `only_brand_id`: the only
     brand that the sender may see; None: all brands.
     """
@@ -166,7 +170,7 @@ def _write(
         "details": [printable(detail) for _, (_, detail, _) in rows],
         "times": [times for _, (_, _, times) in rows],
     }
-    connection.execute(KEEP, parameters)
+    deferred(connection, (KEEP, parameters), come_first=True)
 
 
 def waiting(

@@ -1,4 +1,4 @@
-"""The order in which a transaction of spend locks rows: counters by key, then brands by id (ADR 31)."""
+"""The order in which a transaction of spend locks rows: counters by key, brands by id (ADR 31), rejected inputs."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,19 +18,24 @@ ROWS: Final = (
     ("brand_days", "brand_id = %s", "brand", 1),
     ("brands", "id = %s", "brand", 0),
     ("brands", "id = %s", "brand", 1),
+    ("rejected_events", "id = %s", "rejected", 0),
+    ("rejected_events", "id = %s", "rejected", 1),
 )
-"""Every row that counting one event of each of two brands updates, in the order of ADR 31."""
+"""Every row that counting one event of each of two brands and two known rejected inputs updates, in order."""
+
+BAD: Final = ("a bad input", "b, another one")
 
 Ids = dict[str, list[int]]
 
 
 @pytest.fixture
 def ids(world: World) -> Ids:
-    """Two brands with a campaign each, and counters of today."""
+    """Two brands with a campaign each, counters of today, and two rejected inputs."""
     brands = [world.brand(), world.brand()]
     campaigns = [world.campaign(brand) for brand in brands]
-    count_events([world.event(campaign, 1) for campaign in campaigns])
-    return {"brand": brands, "campaign": campaigns}
+    count_events([*(world.event(campaign, 1) for campaign in campaigns), *BAD])
+    rejected = [row["id"] for row in world.rows("SELECT id FROM rejected_events ORDER BY payload::text")]
+    return {"brand": brands, "campaign": campaigns, "rejected": rejected}
 
 
 def lock(connection: psycopg.Connection[Any], place: int, ids: Ids, *, nowait: bool = False) -> None:
@@ -58,7 +63,7 @@ def locked_places(connection: psycopg.Connection[Any], ids: Ids, but: int) -> li
 def test_transaction_that_waits_for_a_row_holds_the_rows_before_it_and_none_after(
     world: World, ids: Ids, held: int, sent: Sequence[int]
 ) -> None:
-    events = [world.event(ids["campaign"][place], 1) for place in sent]
+    events = [one for place in sent for one in (BAD[place], world.event(ids["campaign"][place], 1))]
     seen: list[list[int]] = []
     with (
         psycopg.connect(world.url) as stranger,
@@ -86,4 +91,14 @@ def test_transaction_that_waits_for_a_row_holds_the_rows_before_it_and_none_afte
         stranger.rollback()
         assert counting.result().taken == 2
     assert seen[0] == list(range(held))
+    assert [row["times"] for row in world.rejected()] == [2, 2]
     world.verify()
+
+
+def test_input_rejected_more_often_than_an_integer_holds_stays_at_the_largest(world: World) -> None:
+    good = world.campaign(world.brand())
+    count_events([None])
+    world.execute("UPDATE rejected_events SET times = 2147483647")
+    assert count_events([None, world.event(good, 1)]).taken == 1
+    ((reason, times),) = [(row["reason"], row["times"]) for row in world.rejected()]
+    assert (reason, times) == ("malformed", 2_147_483_647)
