@@ -1,7 +1,7 @@
 """Checks of messages read from a queue, where another program may have written anything, and dead letters."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -11,7 +11,7 @@ from dramatiq.common import current_millis, dq_name, q_name
 from dramatiq.errors import BrokerConnectionError, DecodeError
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import TRANSIENT_ERRORS, transaction
+from db.engine import TRANSIENT_ERRORS, is_transient, sql_state, transaction
 from db.repository.ledger import rejected
 from domain.inputs.json_text import FlawedObject, flaws_of, read_json
 from runtime import clock, tracing
@@ -31,6 +31,9 @@ KEPT_BYTES: Final = 128_000_000
 
 HEAD_BYTES: Final = 1_000_000
 """Bytes kept of a message larger than KEPT_BYTES, which would take too much memory to keep whole."""
+
+OUT_OF_MEMORY: Final = "53200"
+"""The SQLSTATE of a server without memory, also for one huge value."""
 
 INPUTS: Final = frozenset({"events", "totals"})
 """The arguments with a list of inputs; values there that Postgres cannot store are rejected input by input."""
@@ -155,8 +158,19 @@ def age_seconds(data: bytes | None) -> float:
 def keep_bytes(data: bytes, reason: str, queue_name: str, size: int = 0) -> bool:
     """Keeps bytes that are not a valid message as a rejected input; returns False if Postgres did not store them.
 
-    `size`: the number of bytes of the whole message if `data` is only its head.
+    Keeps only the head of bytes that are larger than KEPT_BYTES, or that Postgres refuses. `size`: the number of bytes
+    of the whole message if `data` is only its head.
     """
+    size = max(size, len(data))
+    head = data[:HEAD_BYTES]
+    kept = data if len(data) <= KEPT_BYTES else head
+    error = _failure(reason, lambda: _store_bytes(kept, reason, queue_name, size))
+    if error is not None and len(kept) > len(head) and _is_refusal(error):
+        error = _failure(reason, lambda: _store_bytes(head, reason, queue_name, size))
+    return error is None
+
+
+def _store_bytes(data: bytes, reason: str, queue_name: str, size: int) -> None:
     text = data.decode("utf-8", "backslashreplace")
     try:
         payload = read_json(data)
@@ -165,18 +179,33 @@ def keep_bytes(data: bytes, reason: str, queue_name: str, size: int = 0) -> bool
     log.warning("message.set_aside", reason=reason, queue=queue_name, characters=len(text))
     flaws = "".join(f"; {flaw}" for flaw in flaws_of(payload))
     cut = f", cut to {HEAD_BYTES} of {size} bytes" if size > len(data) else ""
-    return keep(reason, f"{len(text)} characters on queue {queue_name}{cut}{flaws}", payload)
+    _store(reason, f"{len(text)} characters on queue {queue_name}{cut}{flaws}", payload)
 
 
 def keep(reason: str, detail: str, payload: object) -> bool:
     """Stores a message as a rejected input, which can be listed and replayed; returns False if Postgres failed."""
+    return _failure(reason, lambda: _store(reason, detail, payload)) is None
+
+
+def _store(reason: str, detail: str, payload: object) -> None:
+    with transaction() as connection:
+        rejected.keep_message(connection, reason, detail, payload, clock.read(), _receipt_in(payload))
+
+
+def _failure(reason: str, store: Callable[[], None]) -> Exception | None:
+    """Calls `store`; returns and logs the error if Postgres or this process's memory failed."""
     try:
-        with transaction() as connection:
-            rejected.keep_message(connection, reason, detail, payload, clock.read(), _receipt_in(payload))
-    except (DBAPIError, OSError, *TRANSIENT_ERRORS):
+        store()
+    except (DBAPIError, OSError, MemoryError, *TRANSIENT_ERRORS) as error:
         log.exception("message.not_kept", reason=reason)
-        return False
-    return True
+        return error
+    return None
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the error is due to the size or content of the message, so that the next try would fail too."""
+    is_full = isinstance(error, DBAPIError) and sql_state(error) == OUT_OF_MEMORY
+    return is_full or not (isinstance(error, OSError) or is_transient(error))
 
 
 def receipt_name(value: object) -> str | None:

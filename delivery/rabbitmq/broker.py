@@ -96,10 +96,10 @@ class SpendgateRabbitBroker(Broker):
         self.emit_after("enqueue", message, delay)
         return message
 
-    def _put(self, queue_name: str, data: bytes) -> None:
+    def _put(self, queue_name: str, data: bytes, properties: pika.BasicProperties = PERSISTENT) -> None:
         """Returns once RabbitMQ has written a message to disk. Raises NotEnqueued."""
         try:
-            self.senders.do(lambda channel: self._publish(channel, queue_name, data))
+            self.senders.do(lambda channel: self._publish(channel, queue_name, data, properties))
         except tuple(FULL) as error:
             raise NotEnqueued(f"{FULL[type(error)]}; send it again when it has drained", is_full=True) from error
         except LOST as error:
@@ -112,7 +112,7 @@ class SpendgateRabbitBroker(Broker):
         """
         if queue_name.endswith(messages.DELAYED):
             return RabbitDelays(self.parameters, self.actors, queue_name, self._put)
-        return RabbitConsumer(self.parameters, self.actors, queue_name, prefetch, timeout)
+        return RabbitConsumer(self.parameters, self.actors, queue_name, prefetch, timeout, self._put)
 
     def ping(self) -> None:
         """Raises BrokerConnectionError if RabbitMQ does not answer."""
@@ -162,8 +162,8 @@ class SpendgateRabbitBroker(Broker):
         """Closes the connections of senders; each consumer closes its own connection."""
         self.senders.close()
 
-    def _publish(self, channel: Any, queue_name: str, data: bytes) -> None:
-        send = partial(channel.basic_publish, "", queue_name, data, PERSISTENT, mandatory=True)
+    def _publish(self, channel: Any, queue_name: str, data: bytes, properties: pika.BasicProperties) -> None:
+        send = partial(channel.basic_publish, "", queue_name, data, properties, mandatory=True)
         if q_name(queue_name) in self._declared:
             with suppress(pika.exceptions.UnroutableError):
                 send()

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -26,6 +26,13 @@ TIDY_SECONDS: Final = 5.0
 DEAD_LETTERS_A_TIDYING: Final = 20
 POLLED_MS: Final = 100
 """Poll interval of a consumer, and so the longest delay of another thread's acknowledgement or of a stop."""
+
+
+PERSISTENT: Final = 2
+"""The delivery mode of messages that RabbitMQ writes to disk."""
+
+Send = Callable[[str, bytes, pika.BasicProperties], None]
+"""Sends bytes to a queue, and returns once RabbitMQ has written them to disk."""
 
 
 class RabbitMessage(MessageProxy):
@@ -52,8 +59,10 @@ class RabbitConsumer(Consumer):
         queue_name: str,
         prefetch: int,
         timeout: int,
+        send: Send,
     ) -> None:
         self.actors = actors
+        self.send = send
         self.queue_name = queue_name
         self.polled_seconds = min(timeout, POLLED_MS) / 1000
         self.tidied = time.monotonic()
@@ -151,13 +160,21 @@ class RabbitConsumer(Consumer):
         return RabbitMessage(suspected, self, method.delivery_tag)
 
     def _keep_dead_letters(self) -> None:
-        """Moves dead letters to the rejected inputs: those Postgres could not store before, or of other programs."""
+        """Moves dead letters to the rejected inputs: those Postgres could not store before, or of other programs.
+
+        One that Postgres does not store now goes to the end of their queue, so that it blocks no other, and RabbitMQ,
+        which deletes a dead letter after a week, keeps it.
+        """
         self.tidied = time.monotonic()
+        dead_letters = xq_name(self.queue_name)
         for _ in range(DEAD_LETTERS_A_TIDYING):
-            method, _, body = self.channel.basic_get(xq_name(self.queue_name))
+            method, properties, body = self.channel.basic_get(dead_letters)
             if method is None:
                 return
-            if not messages.keep_bytes(body, "dead_letter", self.queue_name):
-                self.channel.basic_nack(method.delivery_tag, requeue=True)
-                return
+            is_kept = messages.keep_bytes(body, "dead_letter", self.queue_name)
+            if not is_kept:
+                properties.delivery_mode = PERSISTENT
+                self.send(dead_letters, body, properties)
             self.channel.basic_ack(method.delivery_tag)
+            if not is_kept:
+                return

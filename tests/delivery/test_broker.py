@@ -24,8 +24,11 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 import delivery.middleware
 from db.engine import committed, engine, transaction
 from db.repository.ledger import rejected
+from delivery import messages
 from delivery.broker import get_broker, middleware
 from delivery.middleware import MAX_RETRIES, is_retried
+from delivery.rabbitmq import consumer as rabbit_consumer
+from delivery.redis import consumer as redis_consumer
 from delivery.redis.broker import SpendgateBroker
 from runtime import clock
 from runtime.settings import Settings, SettingsError, settings
@@ -382,6 +385,60 @@ def test_invalid_message_stays_a_dead_letter_until_postgres_stores_it(world: Wor
     with working():
         eventually(lambda: dead_letters() == set(), 20)
     assert kept(world) == [("dead_letter", "rubbish")]
+
+
+@pytest.mark.parametrize("behind_seconds", [0, 1_200])
+def test_dead_letter_that_postgres_refuses_blocks_no_other_and_stays(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch, behind_seconds: int
+) -> None:
+    monkeypatch.setattr("dramatiq.common.time", lambda: clock.read().timestamp() - behind_seconds)
+    for module in (redis_consumer, rabbit_consumer):
+        monkeypatch.setattr(module, "TIDY_SECONDS", 0.2)
+    refused, other = put_dead_letters(world, campaign, b"refused", b"rubbish")
+    refuse_to_keep(world, "strpos(NEW.payload::text, 'refused') > 0")
+    assert dead_letters() == {refused, other}
+    with working():
+        eventually(lambda: dead_letters() == {refused}, 20)
+    assert kept(world) == [("dead_letter", "rubbish")]
+
+
+def put_dead_letters(world: World, campaign: int, *several: bytes) -> list[str]:
+    """Lets a worker dead-letter invalid messages while Postgres cannot store them; returns their names."""
+    world.execute("ALTER TABLE rejected_events RENAME TO away")
+    names = [put(data) for data in several]
+    with working():
+        send(world, campaign)
+        eventually(lambda: world.spent(campaign) == 1 and is_empty(), 10)
+    world.execute("ALTER TABLE away RENAME TO rejected_events")
+    return names
+
+
+def refuse_to_keep(world: World, condition: str) -> None:
+    """Lets Postgres refuse rejected inputs that meet the condition."""
+    world.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$"
+    )
+    world.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON rejected_events "
+        f"FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
+    )
+
+
+@pytest.mark.parametrize("is_refused", [False, True], ids=["too large", "refused"])
+def test_only_the_head_of_a_huge_message_is_kept(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch, is_refused: bool
+) -> None:
+    monkeypatch.setattr(messages, "HEAD_BYTES", 100)
+    monkeypatch.setattr(messages, "KEPT_BYTES", 10_000 if is_refused else 1_000)
+    if is_refused:
+        refuse_to_keep(world, "length(NEW.payload::text) > 1000")
+    put(b"x" * 2_000)
+    send(world, campaign)
+    with working():
+        eventually(lambda: world.spent(campaign) == 1 and is_empty(), 20)
+    assert kept(world) == [("undecodable", "x" * 100)]
+    assert "cut to 100 of 2000 bytes" in world.rejected()[0]["detail"]
+    assert dead_letters() == set()
 
 
 def test_message_whose_retry_cannot_be_enqueued_is_dead_lettered(world: World) -> None:
