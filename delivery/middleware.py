@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 import time
+from functools import partial
 from typing import Any, Final
 
 import redis
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from db.engine import is_transient, is_unreachable, sql_state
 from delivery import bundles, messages
 from delivery.in_flight import KILL_AFTER_SECONDS
-from delivery.queues import QUEUE_OF, SCHEDULE
+from delivery.queues import QUEUE_OF
 from runtime import clock
 from runtime.metrics import ENQUEUED, ENQUEUED_TO_COMMITTED_SECONDS, JOB_DONE, MESSAGE_RETRIES, MESSAGES, OTHER
 from runtime.settings import settings
@@ -70,12 +71,17 @@ class Metrics(Middleware):
     Also notes when each scheduled job was last done.
     """
 
+    def after_process_boot(self, broker: Broker) -> None:
+        """Adds a sample of 0 for each scheduled job, so that an alert sees a job that was never done."""
+        for name in filter(partial(_is_scheduled, broker), broker.actors):
+            JOB_DONE.labels(name)
+
     def after_enqueue(self, _broker: Broker, message: Any, _delay: int | None) -> None:
         ENQUEUED.labels(_actor_label(message)).inc()
 
     def after_process_message(
         self,
-        _broker: Broker,
+        broker: Broker,
         message: MessageProxy,
         *,
         result: object = None,  # noqa: ARG002 - Dramatiq passes it by name
@@ -83,12 +89,16 @@ class Metrics(Middleware):
     ) -> None:
         outcome = "done" if exception is None else "failed"
         actor = _actor_label(message)
-        if exception is None and message.queue_name == SCHEDULE:
+        if exception is None and _is_scheduled(broker, actor):
             JOB_DONE.labels(actor).set(clock.read().timestamp())
         MESSAGES.labels(actor, outcome).inc(len(message.options.get("message_ids", "1")))
         if exception is None and message.queue_name == bundles.QUEUE:
             seconds = (current_millis() - message.message_timestamp) / 1000
             ENQUEUED_TO_COMMITTED_SECONDS.observe(max(0.0, seconds))
+
+
+def _is_scheduled(broker: Broker, actor_name: str) -> bool:
+    return actor_name in broker.actors and "periodic" in broker.actors[actor_name].options
 
 
 def _actor_label(message: Any) -> str:

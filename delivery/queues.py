@@ -29,7 +29,4 @@ QUEUE_OF: Final[Mapping[str, str]] = {
 }
 """The queue of each actor, by actor name."""
 
-SCHEDULE: Final = "schedule"
-"""The queue of scheduled jobs."""
-
 QUEUES: Final = frozenset(QUEUE_OF.values())

@@ -13,10 +13,11 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from delivery.outgoing import send_events
+from delivery.outgoing import send, send_events
 from tests.cli.shell import Env, Service, serving
 from tests.ports import free_port
 from tests.world import UNIT, World, eventually
+from workers.scheduler import EVERY_BEAT, EVERY_FEW_BEATS, REAL_TIME
 
 DOWN = -1.0
 
@@ -90,6 +91,24 @@ def test_counters_continue_and_the_number_of_files_stays_constant_when_processes
         service.send(signal.SIGTERM)
         assert service.code() == 0
     assert not any((tmp_path / "folder").iterdir())
+
+
+def test_each_scheduled_job_has_a_sample_before_it_was_done_and_the_time_after(
+    world: World, worker: Service, port: int
+) -> None:
+    name = "spendgate_job_done_at_seconds"
+    jobs = {*EVERY_BEAT, *EVERY_FEW_BEATS, *REAL_TIME}
+
+    def done() -> dict[str, float]:
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
+        samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+        return {one.labels["actor"]: one.value for one in samples if one.name == name}
+
+    eventually(lambda: done() == dict.fromkeys(jobs, 0.0))
+    for job in ("send_alerts", "deliver_webhooks", "apply_dayparting"):
+        send(job)
+        eventually(lambda: done()[job] > 0)  # noqa: B023 - called in this round
+    assert done()["refresh_spend"] == 0
 
 
 def healthy(port: int) -> bool:
