@@ -9,7 +9,8 @@ from runtime.settings import settings
 def spread() -> list[str]:
     """Spreads the tables that are not spread yet over the servers; returns their names. Does nothing without Citus.
 
-    One transaction: either all are spread, or none. Raises InvalidValue if a table is spread otherwise than it must be.
+    One transaction: either all are spread, or none. Then frees the local rows of spread tables, also of those that an
+    earlier run spread before it was killed. Raises InvalidValue if a table is spread otherwise than it must be.
     """
     with unpooled_engine().begin() as connection:
         if not citus.has_citus(connection):
@@ -18,7 +19,8 @@ def spread() -> list[str]:
         if unlike:
             raise InvalidValue("citus", "; ".join(unlike))
         done = citus.spread_missing(connection, settings().citus_shards)
-    for name in done:
+        with_local_rows = citus.with_local_rows(connection)
+    for name in with_local_rows:
         with unpooled_engine().begin() as connection:
             citus.free_local_rows(connection, name)
     return done

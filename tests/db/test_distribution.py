@@ -1,8 +1,12 @@
 """The migration on a Citus cluster spreads tables once, and refuses those that are spread otherwise."""
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from db import distribution
+from db.pool import unpooled_engine
+from db.repository.spread import citus as spread_tables
 from db.repository.spread.places import SPREAD
 from domain.errors import InvalidValue
 from tests import citus
@@ -29,6 +33,24 @@ def test_spreading_again_changes_nothing(cluster: World) -> None:
     assert distribution.spread() == []
     places = cluster.rows("SELECT table_name::text, citus_table_type FROM citus_tables")
     assert {row["table_name"] for row in places if row["citus_table_type"] == "distributed"} >= set(SPREAD)
+
+
+def test_rows_that_a_killed_run_left_on_the_coordinator_are_freed(
+    cluster: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = cluster.campaign(cluster.brand())
+    cluster.ingest([cluster.event(campaign, 4)])
+    cluster.execute("SELECT undistribute_table('spend_events')")
+    with monkeypatch.context() as patch:
+        patch.setattr("db.repository.spread.citus.FREE_LOCAL_ROWS", text("SELECT 1 / 0"))
+        with pytest.raises(DBAPIError):
+            distribution.spread()
+    with unpooled_engine().connect() as connection:
+        assert "spend_events" in spread_tables.with_local_rows(connection)
+    assert distribution.spread() == []
+    with unpooled_engine().connect() as connection:
+        assert spread_tables.with_local_rows(connection) == []
+    assert cluster.spent(campaign) == 4
 
 
 def test_table_that_was_spread_by_hand_is_refused(cluster: World) -> None:

@@ -64,6 +64,14 @@ SPREAD_WITH_BRANDS = text("SELECT create_distributed_table(:name, :column_name, 
 
 PUT_ON_EVERY_SERVER = text("SELECT create_reference_table(:name)")
 
+# Spread tables that have storage on the coordinator itself, with that of their partitions.
+WITH_LOCAL_ROWS = text("""
+    SELECT table_name::text FROM citus_tables
+    WHERE citus_table_type IN ('distributed', 'reference') AND pg_relation_size(table_name)
+        + COALESCE((SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree(table_name)), 0) > 0
+    ORDER BY table_name
+""")
+
 FREE_LOCAL_ROWS = text("SELECT truncate_local_data_after_distributing_table(:name)")
 
 # Brands and bytes of spread tables on each server.
@@ -208,6 +216,11 @@ def _spread(connection: Connection, name: str, shards: int) -> None:
         connection.execute(SPREAD_FIRST, values | {"shards": shards})
     else:
         connection.execute(SPREAD_WITH_BRANDS, values)
+
+
+def with_local_rows(connection: Connection) -> list[str]:
+    """The names of spread tables that still have rows on the coordinator from before."""
+    return list(connection.scalars(WITH_LOCAL_ROWS))
 
 
 def free_local_rows(connection: Connection, name: str) -> None:
