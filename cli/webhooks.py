@@ -10,7 +10,7 @@ from app.notices.webhooks import Range
 from cli.catalog.options import edit
 from cli.output import FOUND_EXIT, AsJson, console, list_rows, print_result
 from db.engine import transaction
-from db.repository.notices import deliveries, endpoints
+from db.repository.notices import attempts, endpoints
 from domain.notices.message_types import MessageType
 
 webhook = typer.Typer(no_args_is_help=True, help="Manage webhook endpoints, which get status changes and notices.")
@@ -81,7 +81,7 @@ def list_attempts(
     """List the attempts, newest first, with status, duration and the beginning of the answer."""
     with transaction() as connection:
         endpoints.required_endpoint(connection, endpoint)
-        rows = deliveries.attempts(connection, endpoint, delivery_id=delivery, limit=limit)
+        rows = attempts.attempts(connection, endpoint, delivery_id=delivery, limit=limit)
     list_rows("Attempts", rows, _attempt_row, empty=NO_ATTEMPTS.format(endpoint), as_json=as_json)
 
 

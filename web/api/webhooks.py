@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from app.notices import webhooks
 from app.notices.webhooks import Range
 from db.engine import snapshot
-from db.repository.notices import deliveries, endpoints
+from db.repository.notices import attempts, deliveries, endpoints
 from domain.inputs.values import MAX_ID
 from domain.notices.addresses import MAX_URL
 from domain.notices.message_types import MessageType
@@ -216,4 +216,4 @@ def list_attempts(
     """Lists the requests to an endpoint, newest first, with status, duration and the beginning of the answer."""
     with snapshot() as connection:
         endpoints.required_endpoint(connection, endpoint_id, caller.brand_id)
-        return deliveries.attempts(connection, endpoint_id, delivery_id=delivery_id, before=before, limit=limit)
+        return attempts.attempts(connection, endpoint_id, delivery_id=delivery_id, before=before, limit=limit)

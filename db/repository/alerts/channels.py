@@ -1,6 +1,7 @@
 """Channels and their routes: listed for people, and claimed by the worker that sends; the log of its attempts."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +49,16 @@ NOTE_ATTEMPT = text("""
 ATTEMPTS = text("""
     SELECT id, channel_id, purpose, attempted_at, duration_ms, alerts, is_delivered, detail FROM alert_attempts
     WHERE channel_id = :channel_id ORDER BY id DESC LIMIT :limit
+""")
+
+# The last :each attempts of each channel.
+LAST_ATTEMPTS = text("""
+    SELECT tried.* FROM unnest(CAST(:channel_ids AS bigint[])) AS asked (channel_id)
+    CROSS JOIN LATERAL (
+        SELECT id, channel_id, purpose, attempted_at, duration_ms, alerts, is_delivered, detail FROM alert_attempts
+        WHERE alert_attempts.channel_id = asked.channel_id ORDER BY id DESC LIMIT :each
+    ) AS tried
+    ORDER BY channel_id, id DESC
 """)
 
 FORGET_ATTEMPTS = text("""
@@ -114,6 +125,14 @@ def note_attempt(
 def attempts(connection: Connection, channel_id: int, limit: int) -> list[dict[str, Any]]:
     """The channel's last attempts, newest first."""
     return plain(connection.execute(ATTEMPTS, {"channel_id": channel_id, "limit": limit}))
+
+
+def last_attempts(connection: Connection, channel_ids: Iterable[int], each: int) -> dict[int, list[dict[str, Any]]]:
+    """At most `each` last attempts of each channel, newest first, by the channel's id. Leaves out those without."""
+    found: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in plain(connection.execute(LAST_ATTEMPTS, {"channel_ids": list(channel_ids), "each": each})):
+        found[row["channel_id"]].append(row)
+    return found
 
 
 def forget_attempts(connection: Connection, before: datetime) -> int:

@@ -88,15 +88,6 @@ DELIVERIES = text("""
 """)
 
 # Attempts of an endpoint's deliveries, newest first.
-ATTEMPTS = text("""
-    SELECT webhook_attempts.id, delivery_id, type, campaign_id, state, attempted_at, status, duration_ms, answer, error
-    FROM webhook_attempts JOIN webhook_deliveries ON webhook_deliveries.id = delivery_id
-    WHERE endpoint_id = :endpoint_id
-        AND (CAST(:delivery_id AS bigint) IS NULL OR delivery_id = :delivery_id)
-        AND (CAST(:before AS bigint) IS NULL OR webhook_attempts.id < :before)
-    ORDER BY webhook_attempts.id DESC LIMIT :limit
-""")
-
 PRUNE = text("""
     DELETE FROM webhook_deliveries
     WHERE id IN (SELECT id FROM webhook_deliveries WHERE settled_at < :before LIMIT :limit)
@@ -252,19 +243,6 @@ def deliveries(
     """The endpoint's deliveries with an id below `before` (None: all), newest first, each with its last attempt."""
     values = {"endpoint_id": endpoint_id, "state": state, "before": before, "limit": limit}
     return [dict(row) for row in connection.execute(DELIVERIES, values).mappings()]
-
-
-def attempts(
-    connection: Connection,
-    endpoint_id: int,
-    *,
-    delivery_id: int | None = None,
-    before: int | None = None,
-    limit: int = 50,
-) -> list[dict[str, Any]]:
-    """The attempts with an id below `before` (None: all), of all deliveries or of one, newest first."""
-    values = {"endpoint_id": endpoint_id, "delivery_id": delivery_id, "before": before, "limit": limit}
-    return [dict(row) for row in connection.execute(ATTEMPTS, values).mappings()]
 
 
 def prune(connection: Connection, before: datetime) -> int:

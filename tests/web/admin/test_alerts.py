@@ -1,5 +1,6 @@
 """The admin's page of alerts: channels, routes, mutes, thresholds, and who may change them."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from app.alerts.evaluate import evaluate
 from domain.access import Role
 from tests.fake_channels.mail import MailServer, mail_server
+from tests.kit import statements
 from tests.web.admin.conftest import Browser, Open
 from tests.world import UNIT, World
 
@@ -78,3 +80,21 @@ def test_viewer_changes_nothing_and_operator_no_channels(world: World, browser: 
     for action in ("add_channel", "test_channel", "remove_channel", "set_route", "remove_route"):
         assert operator.ask(PATH, {"action": action}).status_code == 403
     assert operator.ask(PATH, {"action": "nonsense"}).status_code == 404
+
+
+def test_channels_routes_and_mutes_are_listed_in_pages_and_attempts_by_one_statement(
+    world: World, browser: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.admin.pages.alerts.ROWS_A_PAGE", 2)
+    owner = browser(Role.OWNER)
+    for number in range(3):
+        page = done(owner, "add_channel", name=f"team {number}", url="mailtos://user:word@example.com")
+    with statements() as sent:
+        page = owner.get(PATH).text
+    assert re.findall(r'id="channel-(\d+)"', page) == ["1", "2"]
+    assert "Page 1 of 2" in page
+    assert len([sql for sql, _ in sent if "FROM alert_attempts" in sql and "purpose" in sql]) == 1
+    for chosen in ("2", "9"):
+        assert re.findall(r'id="channel-(\d+)"', owner.get(PATH, channels=chosen).text) == ["3"]
+    assert "<b>team 2</b>: all brands" in owner.get(PATH, routes="2").text
+    assert '<option value="3">team 2</option>' in page

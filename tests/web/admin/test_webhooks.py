@@ -5,7 +5,11 @@ import re
 
 import pytest
 
+from app.notices import webhooks
+from db.repository.access.audit import Edit
 from domain.access import Role
+from runtime import clock
+from tests.kit import statements
 from tests.receivers.fixtures import local_webhooks, receiver
 from tests.receivers.server import Answer, Receiver
 from tests.web.admin.conftest import Open
@@ -67,3 +71,22 @@ def test_wrong_address_is_refused_with_a_sentence(world: World, browser: Open) -
     owner = browser(Role.OWNER)
     owner.ask(PAGE, {"action": "add", "url": "http://example.com/"})
     assert "expected https://host/path" in html.unescape(owner.get(PAGE).text)
+
+
+def test_endpoints_are_listed_in_pages_by_two_statements(
+    world: World, browser: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.admin.pages.webhooks.ENDPOINTS_A_PAGE", 2)
+    edit = Edit("user:test", clock.now())
+    made = [webhooks.add(f"https://example.com/{number}", [], "", None, edit)[0] for number in range(3)]
+    owner = browser(Role.OWNER)
+    with statements() as sent:
+        page = owner.get(PAGE).text
+    assert re.findall(r'id="endpoint-(\d+)"', page) == [str(number) for number in made[:2]]
+    assert len([sql for sql, _ in sent if "FROM webhook_" in sql]) == 2
+    assert f'href="?after={made[1]}"' in page
+    last = owner.get(PAGE, after=made[1]).text
+    assert re.findall(r'id="endpoint-(\d+)"', last) == [str(made[2])]
+    assert 'rel="next"' not in last
+    posted = owner.ask(PAGE, {"action": "disable", "endpoint": str(made[2])}, after=made[1])
+    assert posted.headers["location"] == f"{PAGE}?after={made[1]}"

@@ -1,13 +1,12 @@
 """Alerts in the admin: acknowledge and mute them, set thresholds, and manage channels and routes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from anyio.to_thread import run_sync
-from sqlalchemy import Connection
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -29,6 +28,9 @@ from web.admin.fields import as_id
 from web.admin.views import may_edit, may_manage_access, write
 
 ALERTS_SHOWN: Final = 100
+ROWS_A_PAGE: Final = 50
+"""Channels, routes or mutes of one page of their list."""
+
 ATTEMPTS_SHOWN: Final = 5
 MUTE_HOURS: Final = (1, 8, 24, 168)
 WHEN: Final = {
@@ -52,29 +54,46 @@ class Alerts(CustomView):
         """Shows the page; after a post does the action, shows its outcome and redirects to the page."""
         if request.method == "POST":
             await _act(request, await request.form())
-            return RedirectResponse(request.url.path, HTTPStatus.SEE_OTHER)
+            return RedirectResponse(str(request.url.replace(scheme="", netloc="")), HTTPStatus.SEE_OTHER)
         assert self._admin is not None  # noqa: S101 - set when the view is added
         context = {
             "title": "Alerts",
             "may_edit": may_edit(request),
             "may_manage": may_manage_access(request),
-            **await run_sync(_figures),
+            **await run_sync(partial(_figures, request.query_params)),
         }
         return self._admin._template_response(request, "alerts.html", context)
 
 
-def _figures() -> dict[str, Any]:
+class Listed(NamedTuple):
+    """One page of a list: its rows, its number from 1, and the number of pages."""
+
+    rows: Sequence[dict[str, Any]]
+    number: int
+    pages: int
+
+
+def _listed(rows: Sequence[dict[str, Any]], number: str | None) -> Listed:
+    """The page of that number; the first or the last one instead of a page that does not exist."""
+    pages = max(1, -(-len(rows) // ROWS_A_PAGE))
+    shown = min(as_id(number) or 1, pages)
+    return Listed(rows[(shown - 1) * ROWS_A_PAGE : shown * ROWS_A_PAGE], shown, pages)
+
+
+def _figures(query: Mapping[str, str]) -> dict[str, Any]:
     at = clock.now()
+    found, routes, mutes = channels.listed()
+    shown = _listed(found, query.get("channels"))
     with snapshot() as connection:
         needs = reading.needs_people(connection, at, ALERTS_SHOWN, everything=True)
-        attempts = _attempts(connection)
-    found, routes, mutes = channels.listed()
+        attempts = stored.last_attempts(connection, [row["id"] for row in shown.rows], ATTEMPTS_SHOWN)
     return {
         "needs": needs,
-        "channels": found,
+        "all_channels": found,
+        "channels": shown,
         "attempts": attempts,
-        "routes": routes,
-        "mutes": mutes,
+        "routes": _listed(routes, query.get("routes")),
+        "mutes": _listed(mutes, query.get("mutes")),
         "kinds": list(AlertKind),
         "when": WHEN,
         "services": SERVICES,
@@ -82,10 +101,6 @@ def _figures() -> dict[str, Any]:
         "thresholds": OFFERED_THRESHOLDS,
         "default_thresholds": DEFAULT_THRESHOLDS,
     }
-
-
-def _attempts(connection: Connection) -> dict[int, list[dict[str, Any]]]:
-    return {row["id"]: stored.attempts(connection, row["id"], ATTEMPTS_SHOWN) for row in stored.channels(connection)}
 
 
 async def _act(request: Request, form: FormData) -> None:

@@ -17,13 +17,14 @@ from app.notices import webhooks
 from app.notices.webhooks import Range
 from db.engine import snapshot
 from db.repository.access.audit import Edit
-from db.repository.notices import deliveries, endpoints
+from db.repository.notices import attempts, endpoints
 from domain.errors import InvalidValue
 from domain.notices.message_types import MessageType
 from web.admin.fields import as_id
 from web.admin.pages.access import Shown
 from web.admin.views import may_manage_access, write
 
+ENDPOINTS_A_PAGE: Final = 50
 ATTEMPTS_SHOWN: Final = 10
 ADVICE: Final = "Copy it now: it is kept encrypted and cannot be shown again. Your program checks signatures with it."
 
@@ -54,18 +55,22 @@ class Webhooks(CustomView):
             if shown is not None:
                 context: dict[str, Any] = {"title": shown.title, "shown": shown}
                 return self._admin._template_response(request, "shown_once.html", context)
-            return RedirectResponse(request.url.path, HTTPStatus.SEE_OTHER)
-        context = {"title": "Webhooks", "types": list(MessageType), "endpoints": await run_sync(_endpoints)}
+            return RedirectResponse(str(request.url.replace(scheme="", netloc="")), HTTPStatus.SEE_OTHER)
+        after = as_id(request.query_params.get("after")) or 0
+        context = {"title": "Webhooks", "types": list(MessageType), **await run_sync(partial(_page, after))}
         return self._admin._template_response(request, "webhooks.html", context)
 
 
-def _endpoints() -> list[dict[str, Any]]:
-    """Each endpoint as fields, with its last attempts."""
+def _page(after: int) -> dict[str, Any]:
+    """The endpoints with ids above `after` as fields, each with its last attempts, and the last id if more follow."""
     with snapshot() as connection:
-        return [
-            webhooks.listed(one) | {"tried": deliveries.attempts(connection, one.id, limit=ATTEMPTS_SHOWN)}
-            for one in endpoints.endpoints(connection)
-        ]
+        found = endpoints.endpoints(connection, after=after, limit=ENDPOINTS_A_PAGE + 1)
+        shown = found[:ENDPOINTS_A_PAGE]
+        tried = attempts.last_attempts(connection, [one.id for one in shown], ATTEMPTS_SHOWN)
+    return {
+        "endpoints": [webhooks.listed(one) | {"tried": tried.get(one.id, [])} for one in shown],
+        "next_after": shown[-1].id if len(found) > len(shown) else None,
+    }
 
 
 Sent = Mapping[str, str]
