@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from app.proof.verification import CHECKS
 from docs.reference.source import PACKAGES
 from tests.cli.shell import REPOSITORY
 from tests.docs.markdown import anchors, blocks, code_spans, links, pages, slug
@@ -46,6 +47,12 @@ def test_every_page_is_reached_from_the_readme() -> None:
         targets = [(page.parent / urlsplit(address).path).resolve() for address in links(page.read_text())]
         waiting += [target for target in targets if target.suffix == ".md" and target.exists()]
     assert [str(page.relative_to(REPOSITORY)) for page in pages() if page not in reached] == []
+
+
+def test_page_of_verify_describes_each_check_in_order() -> None:
+    section = (REPOSITORY / "docs/operations/verify-and-repair.md").read_text().split("\n## ")[1]
+    described = re.findall(r"^\| ([^|]+?) \|", section, re.MULTILINE)
+    assert described[1:] == [name for name, _, _ in CHECKS]
 
 
 def test_readme_has_at_most_8_kb() -> None:
