@@ -7,7 +7,9 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ GC_THRESHOLDS = (50_000, 20, 100)
 """Thresholds of Python's garbage collector, raised because a batch makes thousands of objects without cycles."""
 
 THREAD_DIED_EXIT = 70
+STUCK_SECONDS = 120.0
+"""Seconds without a heartbeat of the master or of a worker process after which /healthz answers 503."""
+
+BETWEEN_HEARTBEATS_SECONDS = 1.0
 THREAD_SWITCH_SECONDS = 0.05
 """Python's thread switch interval, raised so that a thread in a group commit is rarely interrupted."""
 
@@ -67,6 +73,7 @@ def _run_master(folder: "Path | None") -> int:
     from delivery.broker import get_broker  # noqa: PLC0415
     from delivery.queue_health import log_concerns  # noqa: PLC0415
     from runtime import metric_files  # noqa: PLC0415
+    from runtime.heartbeats import Heartbeats  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
     from workers import metrics_server  # noqa: PLC0415
     from workers.master import Master  # noqa: PLC0415
@@ -76,7 +83,12 @@ def _run_master(folder: "Path | None") -> int:
     read = settings()
     if folder is None:
         structlog.get_logger().error("metrics.no_room", folder=tempfile.gettempdir())
-    metrics_server.serve_in_fork(metrics_server.listeners(read.worker_metrics_port), metric_files.registry_of(folder))
+    heartbeats = Heartbeats(1 + read.worker_processes)
+    metrics_server.serve_in_fork(
+        metrics_server.listeners(read.worker_metrics_port),
+        metric_files.registry_of(folder),
+        partial(heartbeats.are_recent, STUCK_SECONDS),
+    )
     log_concerns()
     log_at_start()
     master = Master(
@@ -85,6 +97,7 @@ def _run_master(folder: "Path | None") -> int:
         processes=read.worker_processes,
         threads=read.worker_threads,
         shutdown_seconds=read.shutdown_seconds,
+        heartbeats=heartbeats,
     )
     return master.run()
 
@@ -109,6 +122,7 @@ def work(child: "Child") -> None:
     stop = Stop()
     signal.signal(signal.SIGTERM, stop.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+    threading.Thread(target=_beat, args=(child,), name="heartbeat", daemon=True).start()
     _tune_process()
     ping_grace.seconds = PING_GRACE_SECONDS
     this_process.kind = ProcessKind.WORKER
@@ -123,6 +137,12 @@ def work(child: "Child") -> None:
     structlog.get_logger().info("worker.ready", pid=os.getpid(), threads=settings().worker_threads)
     stop.wait()
     _end(worker, queue)
+
+
+def _beat(child: "Child") -> None:
+    while True:
+        child.beat()
+        time.sleep(BETWEEN_HEARTBEATS_SECONDS)
 
 
 def _started(broker: "Broker") -> "tuple[Worker, WorkQueue]":

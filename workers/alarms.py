@@ -5,6 +5,7 @@ lock of either, the scheduler deadlocks.
 """
 
 import os
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
@@ -16,14 +17,16 @@ class Alarms:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
+        self.before_wait: Callable[[], None] = lambda: None
 
     def put_nowait(self, _alarm: object) -> None:
         """Writes an alarm to the pipe."""
         os.write(self._writer, b".")
 
     def get(self, *, block: bool) -> bool:
-        """Waits for the next alarm and returns True."""
+        """Calls `before_wait`, waits for the next alarm and returns True."""
         del block
+        self.before_wait()
         return bool(os.read(self._reader, 1))
 
     def handle_signal(self, _number: int, _frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ import redis
 import structlog
 
 from delivery.in_flight import KILL_AFTER_SECONDS, InFlightBoard
+from runtime.heartbeats import Heartbeats
 from runtime.metrics import WORKER_DEATHS, WORKER_PROCESSES
 from runtime.signals import ChildExits, Stop, wait_for
 
@@ -34,7 +36,7 @@ class Child:
     """A worker process of the master.
 
     `place`: its number, which a replacement keeps. `worker_id`: the id under which it fetches messages. `board`: the
-    messages it works on.
+    messages it works on. `beat`: records that it runs.
     """
 
     threads: int
@@ -42,6 +44,7 @@ class Child:
     worker_id: str = field(default_factory=lambda: str(uuid4()))
     started: float = field(default_factory=time.monotonic)
     pid: int = 0
+    beat: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.board = InFlightBoard(self.threads)
@@ -52,6 +55,7 @@ class Master:
 
     Each child runs `work(child)` until it gets SIGTERM. For a child that dies before that, or fails while it stops, the
     master calls `on_death(worker_id, working_on)` with the ids of the messages that it was working on.
+    `heartbeats`: has a place for the master, 0, and one for each process.
     """
 
     def __init__(
@@ -62,11 +66,13 @@ class Master:
         processes: int,
         threads: int,
         shutdown_seconds: float,
+        heartbeats: Heartbeats | None = None,
     ) -> None:
         self._work = work
         self._on_death = on_death
         self._threads = threads
         self._shutdown_seconds = shutdown_seconds
+        self._heartbeats = heartbeats or Heartbeats(1 + processes)
         self._children: list[Child | None] = [None] * processes
         self._not_before = [0.0] * processes
         self._pauses = [PAUSE_SECONDS] * processes
@@ -79,6 +85,7 @@ class Master:
         with self._stop.on(signal.SIGTERM, signal.SIGINT):
             while self._stopping_since is None or any(self._children):
                 child_exits.clear()
+                self._heartbeats.beat(0)
                 if self._stop.is_set() and self._stopping_since is None:
                     self._end_children()
                 for place, child in enumerate(self._children):
@@ -102,7 +109,8 @@ class Master:
             wait_for(STOPPING_POLL_SECONDS, child_exits)
 
     def _start(self, place: int) -> Child:
-        child = Child(self._threads, place)
+        child = Child(self._threads, place, beat=partial(self._heartbeats.beat, 1 + place))
+        child.beat()
         # blocked, so that no signal arrives between the fork and the child's own handlers
         handled = {signal.SIGTERM, signal.SIGINT}
         signal.pthread_sigmask(signal.SIG_BLOCK, handled)
@@ -134,6 +142,7 @@ class Master:
         ended, status = os.waitpid(child.pid, os.WNOHANG)
         if ended:
             self._children[place] = None
+            self._heartbeats.end(1 + place)
             if self._stopping_since is None or status != 0:
                 self._handle_death(place, child, os.waitstatus_to_exitcode(status))
             child.board.close()

@@ -1,6 +1,7 @@
 """Serves the metrics of a worker's processes, or of the scheduler, in Prometheus' text format, and /healthz.
 
-/healthz answers as long as the process lives, so that a slow Postgres is no reason to restart it.
+/healthz reads no server, so that a slow Postgres is no reason to restart a process. It answers 503 once a process had
+no heartbeat for minutes.
 """
 
 import os
@@ -29,14 +30,19 @@ PARENT_POLL_SECONDS: Final = 1.0
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-def _with_health(metrics: Application) -> Application:
-    """Answers /healthz without a read of any server, and each other path by `metrics`, which may read all of them."""
+Health = Callable[[], bool]
+"""Whether all processes run; quick, and without a read of any server."""
+
+
+def _with_health(metrics: Application, is_healthy: Health) -> Application:
+    """Answers /healthz by `is_healthy`, and each other path by `metrics`, which may read all servers."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/healthz":
             return metrics(environ, start_response)
-        start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
-        return [b"ok\n"]
+        status, body = ("200 OK", b"ok\n") if is_healthy() else ("503 Service Unavailable", b"a process is stuck\n")
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [body]
 
     return answer
 
@@ -53,14 +59,14 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
 
-    def __init__(self, listener: socket.socket, registry: CollectorRegistry) -> None:
+    def __init__(self, listener: socket.socket, registry: CollectorRegistry, is_healthy: Health) -> None:
         host, port = listener.getsockname()[:2]
         super().__init__((host, port), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         self.server_name, self.server_port = host, port
         self.setup_environ()
-        self.set_app(_with_health(make_wsgi_app(registry)))
+        self.set_app(_with_health(make_wsgi_app(registry), is_healthy))
         self.timeout = PARENT_POLL_SECONDS
 
     def handle_error(self, *_: Any) -> None:
@@ -78,13 +84,14 @@ def listeners(port: int) -> list[socket.socket]:
         return []
 
 
-def serve_in_thread(sockets: Sequence[socket.socket], registry: CollectorRegistry) -> None:
+def serve_in_thread(sockets: Sequence[socket.socket], registry: CollectorRegistry, is_healthy: Health) -> None:
     """Serves from threads of this process until it ends."""
     for listener in sockets:
-        threading.Thread(target=_Server(listener, registry).serve_forever, name="metrics", daemon=True).start()
+        server = _Server(listener, registry, is_healthy)
+        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
 
 
-def serve_in_fork(sockets: Sequence[socket.socket], registry: CollectorRegistry) -> None:
+def serve_in_fork(sockets: Sequence[socket.socket], registry: CollectorRegistry, is_healthy: Health) -> None:
     """Serves from a process of its own, which ends with this one: a process that forks workers must have no threads."""
     if not sockets:
         return
@@ -93,8 +100,8 @@ def serve_in_fork(sockets: Sequence[socket.socket], registry: CollectorRegistry)
         with suppress(BaseException):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)
-            serve_in_thread(sockets[1:], registry)
-            server = _Server(sockets[0], registry)
+            serve_in_thread(sockets[1:], registry, is_healthy)
+            server = _Server(sockets[0], registry, is_healthy)
             while os.getppid() == parent:
                 server.handle_request()
         os._exit(0)

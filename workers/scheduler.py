@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 import structlog
@@ -23,6 +25,8 @@ REAL_TIME = frozenset({"check_queue", "import_exports", "maintain_ledger"})
 """Scheduled actors that a driven clock does not speed up: they check Redis, files and storage."""
 
 QUEUE_AWAY_SECONDS = 2.0
+STUCK_SECONDS = 300.0
+"""Seconds without a round of the scheduler, which has one each minute, after which /healthz answers 503."""
 
 
 def main() -> int:
@@ -36,6 +40,7 @@ def main() -> int:
     from db.connections import ProcessKind, this_process  # noqa: PLC0415
     from delivery.queue_health import log_concerns  # noqa: PLC0415
     from runtime import metrics  # noqa: PLC0415
+    from runtime.heartbeats import Heartbeats  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
     from workers import metrics_server  # noqa: PLC0415
     from workers.state_metrics import StateOfService  # noqa: PLC0415
@@ -44,12 +49,16 @@ def main() -> int:
     log_concerns()
     metrics.tell_build()
     metrics.registry.register(StateOfService())
-    metrics_server.serve_in_thread(metrics_server.listeners(settings().scheduler_metrics_port), metrics.registry)
+    heartbeats = Heartbeats(1)
+    beat = partial(heartbeats.beat, 0)
+    beat()
+    listeners = metrics_server.listeners(settings().scheduler_metrics_port)
+    metrics_server.serve_in_thread(listeners, metrics.registry, partial(heartbeats.are_recent, STUCK_SECONDS))
     gc.freeze()
     gc.enable()
     if settings().clock_speed > 1:
-        _beat(60 / settings().clock_speed)
-    return _periodiq()
+        _send_by_driven_clock(60 / settings().clock_speed, beat)
+    return _periodiq(beat)
 
 
 def _stop(*_: object) -> NoReturn:
@@ -57,8 +66,8 @@ def _stop(*_: object) -> NoReturn:
     os._exit(0)
 
 
-def _periodiq() -> int:
-    """Runs periodiq and returns its exit code; restarts it when the broker is unreachable.
+def _periodiq(beat: Callable[[], None]) -> int:
+    """Runs periodiq and returns its exit code; restarts it when the broker is unreachable. Calls `beat` in each round.
 
     Missed ticks only delay jobs.
     """
@@ -68,9 +77,11 @@ def _periodiq() -> int:
     from workers.alarms import Scheduler  # noqa: PLC0415 - imports periodiq
 
     periodiq.Scheduler = Scheduler
+    Scheduler.alarms.before_wait = beat
 
     arguments = periodiq.make_argument_parser().parse_args(["workers.main"])
     while True:
+        beat()
         try:
             return int(periodiq.main(arguments) or 0)
         except BrokerConnectionError as error:
@@ -80,18 +91,19 @@ def _periodiq() -> int:
             return 0
 
 
-def _beat(minute_seconds: float) -> NoReturn:
+def _send_by_driven_clock(minute_seconds: float, beat: Callable[[], None]) -> NoReturn:
     """Sends the jobs of EVERY_BEAT once a minute of the driven clock, and EVERY_FEW_BEATS each BEATS_A_ROUND beats.
 
-    Two beats are at least FASTEST_BEAT_SECONDS of real time apart.
+    Calls `beat` in each. Two beats are at least FASTEST_BEAT_SECONDS of real time apart.
     """
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
     from delivery.outgoing import send  # noqa: PLC0415
 
-    for beat in itertools.count():
+    for number in itertools.count():
+        beat()
         try:
-            for actor_name in EVERY_BEAT if beat % BEATS_A_ROUND else (*EVERY_BEAT, *EVERY_FEW_BEATS):
+            for actor_name in EVERY_BEAT if number % BEATS_A_ROUND else (*EVERY_BEAT, *EVERY_FEW_BEATS):
                 send(actor_name)
         except BrokerConnectionError as error:
             log.warning("scheduler.queue_away", error=str(error))

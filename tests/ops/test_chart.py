@@ -119,7 +119,7 @@ def test_no_probe_and_no_health_check_of_a_process_reads_the_servers() -> None:
     services = yaml.safe_load((REPOSITORY / "compose.yaml").read_text())["services"]
     for process in ("worker", "scheduler"):
         assert set(re.findall(r"path: (/\w+)", TEMPLATES[f"{process}.yaml"])) == {"/healthz"}
-        assert "/healthz" in services[process]["healthcheck"]["test"][-1]
+        assert services[process]["healthcheck"]["test"] == ["CMD", "python", "-m", "runtime.healthcheck"]
 
 
 def test_metric_of_the_autoscaling_exists() -> None:

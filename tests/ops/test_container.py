@@ -1,5 +1,6 @@
 """The image has every package of ours and needs no root, and compose runs the processes of the Procfile."""
 
+import json
 import re
 import subprocess
 import sys
@@ -58,6 +59,14 @@ def test_image_runs_as_a_numbered_user_from_a_pinned_base_and_stops_on_sigterm()
     assert all(re.search(r":\d", base) for base in bases)
     order = [name for name, _ in instructions()]
     assert "COPY" not in order[order.index("USER") :]
+
+
+def test_image_checks_the_health_of_each_mode_as_compose_does() -> None:
+    check = dict(instructions())["HEALTHCHECK"]
+    command = check.partition(" CMD ")[2]
+    for process in ("worker", "scheduler"):
+        assert COMPOSE["services"][process]["healthcheck"]["test"] == ["CMD", *json.loads(command)]
+    assert all("healthcheck" in OURS[name] for name in OURS if name != "migrate")
 
 
 def test_image_holds_no_secret() -> None:

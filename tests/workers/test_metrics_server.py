@@ -6,17 +6,21 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx2 as httpx
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from delivery.outgoing import send, send_events
+from runtime.heartbeats import Heartbeats
 from tests.cli.shell import Env, Service, serving
 from tests.ports import free_port
 from tests.world import UNIT, World, eventually
+from workers.metrics_server import serve_in_thread
 from workers.scheduler import EVERY_BEAT, EVERY_FEW_BEATS, REAL_TIME
 
 DOWN = -1.0
@@ -120,6 +124,41 @@ def healthy(port: int) -> bool:
 
 def test_worker_answers_that_it_is_healthy(worker: Service, port: int) -> None:
     assert healthy(port)
+
+
+STUCK_SOON = """
+import sys
+from workers import __main__ as workers
+workers.STUCK_SECONDS = 5
+sys.exit(workers.main())
+"""
+
+
+@pytest.mark.parametrize("stopped", ["master", "process"])
+def test_worker_is_unhealthy_while_a_process_of_it_is_stopped(
+    world: World, port: int, tmp_path: Path, stopped: str
+) -> None:
+    with serving("-c", STUCK_SOON, output=tmp_path / "log", env=env(port), by_exec=True) as service:
+        eventually(lambda: len(service.logged("worker.ready")) == 2)
+        eventually(lambda: healthy(port))
+        pid = service.process.pid if stopped == "master" else service.logged("worker.ready")[-1]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=60).status_code == 503)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        eventually(lambda: healthy(port))
+
+
+def test_health_follows_the_heartbeats() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    heartbeats = Heartbeats(1)
+    serve_in_thread([listener], CollectorRegistry(), partial(heartbeats.are_recent, -1))
+    port = listener.getsockname()[1]
+    assert healthy(port)
+    heartbeats.beat(0)
+    answer = httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=60)
+    assert (answer.status_code, answer.text) == (503, "a process is stuck\n")
 
 
 def test_scheduler_is_healthy_while_a_scrape_waits_for_postgres(world: World, port: int, tmp_path: Path) -> None:
