@@ -23,7 +23,7 @@ from dramatiq import Message
 from dramatiq.errors import BrokerConnectionError
 
 from db.engine import engine
-from delivery.bundles import MAX_EVENTS
+from delivery.bundles import MAX_EVENTS, MAX_MESSAGES
 from delivery.redis.broker import SpendgateBroker
 from tests.cli.shell import UNCHANGED, Env, Service, serving
 from tests.faults.load import Figures, Load
@@ -48,9 +48,16 @@ def size(short: Size, long: Size) -> Size:
     return long if LONG else short
 
 
+A_MESSAGE: Final = size(50, 1_000)
+"""Events of a message."""
+
+PAUSE_SECONDS: Final = size(0.01, 0.0)
+"""Pause between two messages that are sent during a fault: the short form need not fill the machine."""
+
+
 def several_bundles(load: Load) -> int:
     """Enough messages that workers start a part of them only, so that a fault can occur between two steps."""
-    return 4 * MAX_EVENTS // load.a_message
+    return 4 * min(MAX_MESSAGES, MAX_EVENTS // load.a_message)
 
 
 def progress(text: str) -> None:
@@ -134,6 +141,7 @@ class FaultStage:
             """Sends a message for each batch, and repeats each until the queue has accepted it."""
             while not stopping.is_set():
                 self.send(load.batches(1))
+                stopping.wait(PAUSE_SECONDS)
                 while not stopping.is_set() and self._waits_more_than(messages_at_once):
                     time.sleep(POLL_SECONDS)
 

@@ -16,7 +16,7 @@ from alembic.config import Config
 
 from db import migrations
 from runtime.embedded.placement import server_account
-from tests.faults.kit import FaultStage, is_ready, progress, size, terminate_backends, until
+from tests.faults.kit import A_MESSAGE, FaultStage, is_ready, progress, size, terminate_backends, until
 from tests.faults.load import CAMPAIGNS_A_BRAND, LIMITED, Load
 from tests.faults.servers import MAX_CONNECTIONS, filled, small_disk
 
@@ -32,7 +32,7 @@ PAUSED = "SELECT count(*) FROM campaigns WHERE effective_status = 'inactive'"
 
 def test_immediate_stop_of_postgres_loses_no_accepted_message(stage: FaultStage) -> None:
     times = size(2, 20)
-    load = stage.load(size(200, 1_000))
+    load = stage.load(A_MESSAGE)
     with stage.workers() as master:
         until(lambda: is_ready(master), "the workers are ready")
 
@@ -48,7 +48,7 @@ def test_immediate_stop_of_postgres_loses_no_accepted_message(stage: FaultStage)
 
 
 def test_messages_wait_while_postgres_is_away_for_long(stage: FaultStage) -> None:
-    load = stage.load(size(200, 1_000))
+    load = stage.load(A_MESSAGE)
     with stage.workers() as master:
         until(lambda: is_ready(master), "the workers are ready")
         stage.send(load.batches(20))
@@ -66,7 +66,7 @@ def test_messages_wait_while_postgres_is_away_for_long(stage: FaultStage) -> Non
 
 def test_connections_ended_at_random_lose_nothing(stage: FaultStage) -> None:
     times = size(8, 300)
-    load = stage.load(size(200, 1_000))
+    load = stage.load(A_MESSAGE)
     ended = 0
     with stage.workers() as master:
         until(lambda: is_ready(master), "the workers are ready")
@@ -102,7 +102,7 @@ def disk(stage: FaultStage) -> Iterator[Path]:
 
 def test_full_disk_of_postgres_delays_spend_and_loses_none(stage: FaultStage, disk: Path) -> None:
     times = size(1, 5)
-    load = stage.load(size(200, 1_000))
+    load = stage.load(A_MESSAGE)
     with stage.workers() as master:
         until(lambda: is_ready(master), "the workers are ready")
         for _ in range(times):
@@ -122,7 +122,7 @@ def disk_refusals(stage: FaultStage) -> int:
 
 def test_workers_without_a_connection_wait_for_one(stage: FaultStage) -> None:
     times = size(1, 10)
-    load = stage.load(size(200, 1_000))
+    load = stage.load(A_MESSAGE)
     for _ in range(times):
         stage.send(load.batches(20))
         stage.close_connections()
@@ -197,7 +197,7 @@ def lock_the_wrong_way_round(stranger: psycopg.Connection[tuple[object, ...]], l
 
 
 def test_locked_brand_delays_no_other_brand(stage: FaultStage) -> None:
-    load = stage.load(size(200, 1_000))
+    load = stage.load(A_MESSAGE)
     stuck = load.brands[-1]
     with stage.workers() as master:
         stage.send(load.batches(2))
@@ -331,7 +331,7 @@ def scripts(tmp_path: Path) -> Config:
 
 def test_workers_count_during_migrations_up_and_down_without_a_deadlock(stage: FaultStage, scripts: Config) -> None:
     times = size(2, 20)
-    load = stage.load(size(200, 1_000))
+    load = stage.load(A_MESSAGE)
     with stage.workers() as master:
         until(lambda: is_ready(master), "the workers are ready")
         with stage.sending(load):

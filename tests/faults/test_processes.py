@@ -7,7 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from tests.faults.kit import LONG, FaultStage, children, is_ready, kill, progress, several_bundles, size, until
+from tests.faults.kit import (
+    A_MESSAGE,
+    LONG,
+    FaultStage,
+    children,
+    is_ready,
+    kill,
+    progress,
+    several_bundles,
+    size,
+    until,
+)
 from tests.faults.load import Load
 
 SHUTDOWN_SECONDS = 30
@@ -19,8 +30,8 @@ SILENT_MS = size(2_000, 20_000)
 
 
 def test_killed_worker_processes_lose_and_double_nothing(stage: FaultStage) -> None:
-    kills = size(10, 200)
-    load = stage.load(1_000)
+    kills = size(6, 200)
+    load = stage.load(A_MESSAGE)
     with stage.workers() as master:
         until(lambda: is_ready(master), "the workers are ready")
 
@@ -35,7 +46,7 @@ def test_killed_worker_processes_lose_and_double_nothing(stage: FaultStage) -> N
         until(lambda: len(master.logged("worker.died")) >= kills, "the master has seen every death")
         died = master.logged("worker.died")
         assert len([line for line in died if line["exit_code"] == -signal.SIGKILL]) >= kills
-        assert sum(line["messages_in_work"] > 0 for line in died) >= kills // 10
+        assert sum(line["messages_in_work"] > 0 for line in died) >= max(1, kills // 10)
         assert master.process.poll() is None
     stage.add_to_table("worker process: kill -9", kills, stage.checked(load))
 
@@ -73,7 +84,7 @@ def supervised(stage: FaultStage) -> Iterator[Supervisor]:
 
 def test_killed_master_leaves_no_orphan_and_loses_nothing(stage: FaultStage) -> None:
     kills = size(2, 20)
-    load = stage.load(size(200, 1_000))
+    load = stage.load(A_MESSAGE)
     with supervised(stage) as supervisor:
 
         def kill_the_master() -> bool:
@@ -101,7 +112,7 @@ def is_running(pid: int) -> bool:
 
 def test_sigterm_during_work_ends_in_time_with_0_and_the_next_start_does_the_rest(stage: FaultStage) -> None:
     times = size(2, 50)
-    load = stage.load(size(200, 1_000))
+    load = stage.load(A_MESSAGE)
     ends: list[float] = []
     for number in range(times):
         stage.send(load.batches(several_bundles(load) - stage.waiting()))

@@ -11,8 +11,9 @@ import redis
 from dramatiq import Message
 
 from delivery.messages import NotEnqueued
+from delivery.redis.consumer import RETURNS_BUNDLED
 from tests.cli.shell import shell
-from tests.faults.kit import FaultStage, is_ready, size, until
+from tests.faults.kit import A_MESSAGE, FaultStage, is_ready, size, until
 from tests.faults.load import Load
 from tests.faults.servers import Proxy, filled, small_disk
 
@@ -20,6 +21,12 @@ AWAY_SECONDS = size(2.0, 60.0)
 SWALLOWED_SECONDS = size(1.0, 10.0)
 ROOM_BYTES = size(1_500_000, 8_000_000)
 DISK_MEGABYTES = 64
+SINGLE = {
+    "SPENDGATE_WORKER_PROCESSES": "1",
+    "SPENDGATE_WORKER_THREADS": "4",
+    "SPENDGATE_FAULTS_RETURNS": str(size(2, RETURNS_BUNDLED)),
+}
+"""In the short form, messages of a bundle that fails are tried one by one much sooner than in the service."""
 
 
 def test_killed_redis_restarts_with_every_accepted_message(stage: FaultStage) -> None:
@@ -40,9 +47,9 @@ def test_killed_redis_restarts_with_every_accepted_message(stage: FaultStage) ->
 
 
 def test_actors_that_fail_while_redis_is_away_lose_no_message(stage: FaultStage) -> None:
-    load = stage.load(size(50, 1_000))
+    load = stage.load(A_MESSAGE)
     failing(stage)
-    with stage.workers(processes=1) as master:
+    with stage.started("-m", "tests.faults.worker", env=SINGLE) as master:
         stage.send(load.batches(20))
         until(lambda: stage.queue.hlen("dramatiq:spend.DQ.msgs") > 0, "actors fail, and a message will be tried again")
         stage.servers.valkey.end(signal.SIGKILL)
@@ -83,7 +90,7 @@ def proxy(stage: FaultStage) -> Iterator[Proxy]:
 @pytest.mark.parametrize("then", ["closes", "goes on"])
 def test_dropped_replies_strand_no_message(stage: FaultStage, proxy: Proxy, then: str) -> None:
     times = size(1, 10)
-    load = stage.load(size(200, 1_000))
+    load = stage.load(A_MESSAGE)
     with stage.workers(env={"REDIS_URL": stage.servers.redis_url_at(proxy.port)}) as master:
         until(lambda: is_ready(master), "the workers are ready")
 

@@ -1,7 +1,7 @@
 """`python -m tests.faults.worker`: the worker processes as deployed, with an actor that kills its process.
 
 SPENDGATE_FAULTS_SILENT_MS sets the milliseconds of silence after which a worker counts as dead, SPENDGATE_FAULTS_PART
-the campaigns of a large brand in one transaction.
+the campaigns of a large brand in one transaction, SPENDGATE_FAULTS_RETURNS how often a message is bundled again.
 """
 
 import os
@@ -31,5 +31,7 @@ def kill_the_process(how: str) -> None:
 if __name__ == "__main__":
     silent_ms = int(os.environ.get("SPENDGATE_FAULTS_SILENT_MS", redis_consumer.SILENT_MS))
     vars(redis_consumer)["SILENT_MS"] = silent_ms
+    returns = int(os.environ.get("SPENDGATE_FAULTS_RETURNS", redis_consumer.RETURNS_BUNDLED))
+    vars(redis_consumer)["RETURNS_BUNDLED"] = returns
     vars(passes)["CAMPAIGNS_A_PART"] = int(os.environ.get("SPENDGATE_FAULTS_PART", passes.CAMPAIGNS_A_PART))
     sys.exit(__main__.main())
