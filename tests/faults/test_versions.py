@@ -4,8 +4,9 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from db import migrations
 from tests.cli.shell import Service, environment, kill_group, shell
-from tests.faults.kit import FaultStage, is_ready, size, until
+from tests.faults.kit import A_MESSAGE, FaultStage, is_ready, until
 from tests.faults.load import Load
 from tests.releases import git, last_release_with_other_tables, unpack
 from tests.world import World, noon_zone
@@ -33,36 +34,45 @@ try:
     from workers.actors.ingest import ingest_spend
 except ImportError:
     from workers.ingest import ingest_spend
-ingest_spend(events=json.load(sys.stdin))
+for line in sys.stdin:
+    ingest_spend(events=json.loads(line))
+    print("counted", flush=True)
 """
 
+Unpacked = Callable[[str], Path]
 
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.fixture(scope="session")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+    """Returns a function that returns the folder of a commit's files, where Python compiles each module once."""
+    return lru_cache(lambda commit: unpack(commit, tmp_path_factory.mktemp("older") / "version"))
+
+
 @pytest.fixture(params=[BEFORE_HEADROOM, BEFORE_DECLARED_HEADROOM], ids=["no headroom", "undeclared headroom"])
-def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def older(request: pytest.FixtureRequest, unpacked: Unpacked) -> Path:
     """The folder of the older version. Skips the test where the history is not known."""
     if request.param == LAST_RELEASE:
-        return _released(tmp_path)
+        return _released(unpacked)
     added = git("log", "--diff-filter=A", "--format=%H", "--", request.param).split()
     if not added:
         pytest.skip(NO_HISTORY)
-    return unpack(f"{added[-1]}^", tmp_path / "older")
+    return unpacked(f"{added[-1]}^")
 
 
 @pytest.fixture
-def released(tmp_path: Path) -> Path:
+def released(unpacked: Unpacked) -> Path:
     """The folder of the last release that has other tables. Skips the test where the history is not known."""
-    return _released(tmp_path)
+    return _released(unpacked)
 
 
-def _released(folder: Path) -> Path:
+def _released(unpacked: Unpacked) -> Path:
     release = last_release_with_other_tables()
     if release is None:
         pytest.skip(NO_HISTORY)
     print(f"the last release with other tables is {release.version}, at {release.commit}")
-    return unpack(release.commit, folder / "older")
+    return unpacked(release.commit)
 
 
 class RowsWorld(World):
@@ -90,23 +100,34 @@ def newest_revision(older: Path) -> str:
     return max(path.name[:4] for path in (older / "alembic/versions").glob("[0-9]*.py"))
 
 
-def run_by(older: Path, *argv: str, stdin: str = "") -> None:
+def run_by(older: Path, *argv: str) -> None:
     """Runs `python ARGV` of the older version to its end. Fails if it does."""
-    done = subprocess.run(
-        [sys.executable, *argv],
-        cwd=older,
-        env=environment({"PYTHONPATH": str(older)}),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = environment({"PYTHONPATH": str(older)})
+    done = subprocess.run([sys.executable, *argv], cwd=older, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def ingest_by(older: Path, events: Sequence[dict[str, Any]]) -> None:
-    """Counts the events as a worker of the older version does."""
-    run_by(older, "-c", INGEST, stdin=json.dumps(events))
+@contextmanager
+def counting_by(older: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Runs a process of the older version; yields a function that lets it count an event as its workers do."""
+    with subprocess.Popen(
+        [sys.executable, "-c", INGEST],
+        cwd=older,
+        env=environment({"PYTHONPATH": str(older)}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        lines = process.stdout
+
+        def count(event: dict[str, Any]) -> None:
+            print(json.dumps([event]), file=process.stdin, flush=True)
+            assert "counted\n" in iter(lines.readline, ""), "it ended"  # type: ignore[union-attr]  # a pipe
+
+        yield count
+        process.stdin.close()
+        assert process.wait() == 0
 
 
 @contextmanager
@@ -140,7 +161,7 @@ def keeps_counting(stage: FaultStage, load: Load) -> None:
 
 
 def test_older_workers_count_through_an_upgrade_and_back(stage: FaultStage, older: Path, tmp_path: Path) -> None:
-    load = stage.load(size(200, 1_000))
+    load = stage.load(A_MESSAGE)
     newest = newest_revision(older)
     migrations.downgrade(newest)
     with older_workers(older, tmp_path / "older-output") as old, stage.sending(load):
@@ -173,7 +194,7 @@ def test_last_release_is_upgraded_and_rolled_back_while_its_workers_count(
     run_by(released, "-m", "cli.main", "migrate")
     assert migrations.stored() == revision
     with pytest.MonkeyPatch.context() as patch:
-        load = Load(RowsWorld(stage.world.url, patch), stage.draw, size(200, 1_000), 5_000_000)
+        load = Load(RowsWorld(stage.world.url, patch), stage.draw, A_MESSAGE, 5_000_000)
     with older_workers(released, tmp_path / "older-output") as old:
         with stage.sending(load):
             keeps_counting(stage, load)
@@ -213,20 +234,21 @@ def migrate(*options: str) -> None:
 )
 def test_older_and_present_version_together_pause_at_the_limit(world: World, older: Path) -> None:
     campaign = world.campaign(world.brand(daily=100))
-    world.spend(campaign, 10)
-    ingest_by(older, [world.event(campaign, 60)])
-    world.spend(campaign, 29)
-    assert world.is_active(campaign)
-    world.spend(campaign, 1)
-    assert not world.is_active(campaign)
-    ingest_by(older, [world.event(campaign, -50)])
-    assert world.is_active(campaign)
-    world.spend(campaign, 50)
-    assert not world.is_active(campaign)
-    world.spend(campaign, -50)
-    ingest_by(older, [world.event(campaign, 49)])
-    assert world.is_active(campaign)
-    ingest_by(older, [world.event(campaign, 1)])
-    assert not world.is_active(campaign)
+    with counting_by(older) as count:
+        world.spend(campaign, 10)
+        count(world.event(campaign, 60))
+        world.spend(campaign, 29)
+        assert world.is_active(campaign)
+        world.spend(campaign, 1)
+        assert not world.is_active(campaign)
+        count(world.event(campaign, -50))
+        assert world.is_active(campaign)
+        world.spend(campaign, 50)
+        assert not world.is_active(campaign)
+        world.spend(campaign, -50)
+        count(world.event(campaign, 49))
+        assert world.is_active(campaign)
+        count(world.event(campaign, 1))
+        assert not world.is_active(campaign)
     assert world.rejected() == []
     world.verify()
