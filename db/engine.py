@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 import psycopg.pq
 import structlog
-from sqlalchemy import Connection, Dialect, Engine, TextClause, event, text
+from sqlalchemy import Connection, Engine, TextClause, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -19,8 +19,8 @@ from db.connections import pool_size, this_process
 from db.errors import SHUTDOWN_STATES, in_place_of, of_sqlalchemy, translated
 from db.local_settings import has_citus, local_setting
 from db.pool import make_engine, ping_grace
-from db.pooler import unset_limits
-from db.statements import for_citus, for_driver, is_prepared
+from db.pooler import limits_of_shards, unset_limits
+from db.statements import for_citus, for_driver
 from runtime.clock import ClockIsOff
 from runtime.metrics import CONNECTIONS_ALLOWED, CONNECTIONS_IN_USE, TRANSACTION_RETRIES
 from runtime.once import Once
@@ -37,6 +37,9 @@ MAX_TRIES = 6
 BEGINNING: Final = "beginning"
 """The connection option with the queries that begin its transaction, until its first round trip sends them."""
 
+SHARD_LIMITS: Final = "shard_limits"
+"""The connection option with the settings that shards of Citus need, until the first round trip that may reach them."""
+
 DEFERRED: Final = "deferred"
 """The connection option with the queries that its next round trip, or its COMMIT, sends along."""
 
@@ -47,10 +50,6 @@ SNAPSHOT_OPTIONS: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ",
 
 RETRIED_STATES: Final = {"40P01": "deadlock", "40001": "serialization_failure"}
 """SQLSTATEs after which Postgres rolled back and the transaction can be retried, with their names in metrics."""
-
-SMALL_SHARE: Final = 3
-"""Divisor of the lock timeout of a small transaction on Citus, where it is the only one: each change costs a statement
-on the shard."""
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 TIMEOUT_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
@@ -86,7 +85,7 @@ READ_ONLY = "25006"
 
 def _send_unsent(connection: Connection) -> None:
     options = connection.get_execution_options()
-    if options.get(BEGINNING) or options.get(DEFERRED):
+    if any(options.get(unsent) for unsent in (BEGINNING, SHARD_LIMITS, DEFERRED)):
         query_pipelined(connection)
 
 
@@ -123,11 +122,19 @@ def transaction() -> Iterator[Connection]:
     BEGIN goes to Postgres with the first query, COMMIT with the deferred ones: neither costs a round trip of its own.
     """
     with engine().connect() as connection, _in_autocommit(connection), connection.begin():
-        connection.execution_options(**{BEGINNING: [(BEGIN, {}), *unset_limits(connection)], DEFERRED: []})
+        connection.execution_options(**{BEGINNING: [], SHARD_LIMITS: [], DEFERRED: []})
+        _begin_with(connection)
         yield connection
         _commit(connection)
     for call in connection.get_execution_options().get(AFTER_COMMIT, ()):
         call()
+
+
+def _begin_with(connection: Connection, lock_timeout_ms: int | None = None) -> None:
+    """Queues BEGIN and the transaction's limits. `lock_timeout_ms`: in place of the setting's."""
+    options = connection.get_execution_options()
+    options[BEGINNING][:] = [(BEGIN, {}), *unset_limits(connection, lock_timeout_ms)]
+    options[SHARD_LIMITS][:] = limits_of_shards(connection, lock_timeout_ms)
 
 
 @contextmanager
@@ -157,6 +164,7 @@ def _commit(connection: Connection) -> None:
     if options[DEFERRED] or has_begun:
         if not options[DEFERRED]:
             options[BEGINNING].clear()
+            options[SHARD_LIMITS].clear()
         query_pipelined(connection, (COMMIT, {}))
 
 
@@ -199,33 +207,29 @@ def _driver_of(connection: Connection) -> Any:
     return driver
 
 
-def query_pipelined(connection: Connection, *queries: Query) -> list[list[tuple[Any, ...]]]:
+def query_pipelined(
+    connection: Connection, *queries: Query, sets_limits_of_shards: bool = True
+) -> list[list[tuple[Any, ...]]]:
     """Sends all queries to Postgres in one round trip and returns a list of rows for each.
 
-    Raises the first error as SQLAlchemy would. Uses psycopg directly, because SQLAlchemy waits for each result.
+    Raises the first error as SQLAlchemy would. Uses psycopg directly, because SQLAlchemy waits for each result. Without
+    `sets_limits_of_shards` the queries get by without these settings, which wait for the next round trip.
     """
     driver, options = _driver_of(connection), connection.get_execution_options()
     first: list[Query] = []
-    for unsent in (options.get(BEGINNING), options.get(DEFERRED)):
+    for name in (BEGINNING, SHARD_LIMITS, DEFERRED) if sets_limits_of_shards else (BEGINNING, DEFERRED):
+        unsent = options.get(name)
         if unsent:
             first += unsent
             unsent.clear()
     sent = (*first, *queries)
-    server = (connection.dialect, has_citus(connection))
+    dialect, is_citus = connection.dialect, has_citus(connection)
     try:
         with traced.round_trip(sql for sql, _ in sent), driver.pipeline() if len(sent) > 1 else nullcontext():
-            cursors = [_execute(driver, sql, parameters, server) for sql, parameters in sent]
+            cursors = [driver.execute(for_driver(sql, dialect, is_citus), parameters) for sql, parameters in sent]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors[len(first) :]]
     except psycopg.Error as error:
         raise of_sqlalchemy(translated(error), connection.dialect) from error
-
-
-def _execute(driver: Any, sql: TextClause, parameters: Mapping[str, object], server: tuple[Dialect, bool]) -> Any:
-    """Executes a query for a server with Citus (true) or without; returns the cursor."""
-    query = for_driver(sql, *server)
-    if server[1] and is_prepared(sql):
-        return psycopg.Cursor(driver).execute(query, parameters, prepare=True)
-    return driver.execute(query, parameters)
 
 
 def committed(
@@ -265,8 +269,7 @@ def _set_lock_timeout(connection: Connection, milliseconds: int, is_small: bool)
     """Queues the lock timeout. Citus finds the shard of a statement by its values: no generic plans there."""
     beginning = connection.get_execution_options()[BEGINNING]
     if has_citus(connection):
-        shortened = milliseconds // SMALL_SHARE if is_small else milliseconds
-        beginning[:] = [(BEGIN, {}), *unset_limits(connection, shortened)]
+        _begin_with(connection, milliseconds)
     elif is_small:
         beginning.append((SET_FOR_SMALL, {"milliseconds": str(milliseconds)}))
     else:

@@ -38,11 +38,14 @@ def local_setting(connection: Connection, name: str, value: str) -> Setting:
     return (_set_local(name, value), {}) if has_citus(connection) else (SET, {"name": name, "value": value})
 
 
-def local_settings(connection: Connection, settings: Mapping[str, str]) -> list[Setting]:
-    """The queries that set all of `settings` until the transaction ends."""
-    if has_citus(connection):
-        return [(_set_local(name, value), {}) for name, value in settings.items()]
-    return [(SET_ALL, {"names": list(settings), "values": list(settings.values())})]
+def set_on_shards(settings: Mapping[str, str]) -> list[Setting]:
+    """The queries that set all of `settings` until the transaction ends, on a server with Citus and its shards."""
+    return [(_set_local(name, value), {}) for name, value in settings.items()]
+
+
+def set_here(settings: Mapping[str, str]) -> Setting:
+    """The query that sets all of `settings` until the transaction ends, on the connection's own server alone."""
+    return SET_ALL, {"names": list(settings), "values": list(settings.values())}
 
 
 def has_citus(connection: Connection) -> bool:

@@ -11,7 +11,7 @@ from psycopg import ClientCursor
 from sqlalchemy import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from db.local_settings import HAS_CITUS, PROPAGATE, PROPAGATE_ALWAYS, Setting, has_citus, local_settings
+from db.local_settings import HAS_CITUS, PROPAGATE, PROPAGATE_ALWAYS, Setting, has_citus, set_here, set_on_shards
 from runtime.settings import settings
 
 KEEPS_HEADROOM: Final = "spendgate.keeps_headroom"
@@ -75,22 +75,34 @@ def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
 
 
 def unset_limits(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
-    """The queries that bound a transaction of this connection; none if the connection itself has the limits.
+    """The queries that bound a transaction on the server of this connection; none if the connection has the limits.
 
     `lock_timeout_ms`: in place of the setting's.
     """
-    bounds = limits() if lock_timeout_ms is None else {**limits(), "lock_timeout": f"{lock_timeout_ms}ms"}
-    is_behind_pooler = bool(connection.info.get(BEHIND_POOLER))
-    if has_citus(connection) and not is_behind_pooler:
-        return local_settings(connection, {name: bounds[name] for name in OF_SHARDS})
-    if has_citus(connection):
-        return [(PROPAGATE, {}), *local_settings(connection, bounds)]
-    return local_settings(connection, bounds) if is_behind_pooler else []
+    if connection.info.get(BEHIND_POOLER):
+        return [set_here(_bounds(lock_timeout_ms))]
+    return [] if lock_timeout_ms is None else [set_here({"lock_timeout": f"{lock_timeout_ms}ms"})]
+
+
+def limits_of_shards(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
+    """The queries that bound a transaction on shards of Citus; none for another server.
+
+    `lock_timeout_ms`: in place of the setting's.
+    """
+    if not has_citus(connection):
+        return []
+    bounds = _bounds(lock_timeout_ms)
+    set_there = set_on_shards({name: bounds[name] for name in OF_SHARDS})
+    return [(PROPAGATE, {}), *set_there] if connection.info.get(BEHIND_POOLER) else set_there
+
+
+def _bounds(lock_timeout_ms: int | None) -> dict[str, str]:
+    return limits() if lock_timeout_ms is None else {**limits(), "lock_timeout": f"{lock_timeout_ms}ms"}
 
 
 def set_limits(connection: Connection) -> None:
     """Bounds a transaction that SQLAlchemy begins. `db.engine.transaction` begins its own, in autocommit mode."""
     driver = connection.connection.driver_connection
     if driver is not None and not driver.autocommit:
-        for query, parameters in unset_limits(connection):
+        for query, parameters in (*unset_limits(connection), *limits_of_shards(connection)):
             connection.execute(query, parameters)

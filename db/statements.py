@@ -15,12 +15,6 @@ from sqlalchemy import Dialect, TextClause
 COMMENT: Final = re.compile(r"/\*citus (.*?)\*/", re.DOTALL)
 PLAIN: Final = re.compile(r"/\*plain\*/.*?/\*end\*/", re.DOTALL)
 
-PREPARED: Final = "prepared"
-"""The option of a statement that is prepared on connections to Citus, which else get its values within its text.
-
-Only for statements of one shard, which Citus finds by its parameters.
-"""
-
 STATEMENTS_KEPT: Final = 2_000
 """Statements whose text a process keeps; more than the code has."""
 
@@ -28,11 +22,6 @@ STATEMENTS_KEPT: Final = 2_000
 def for_citus(statement: str) -> str:
     """The statement with the conditions that stand in comments, and without the words for Postgres alone."""
     return COMMENT.sub(r"\1", PLAIN.sub("", statement))
-
-
-def is_prepared(statement: TextClause) -> bool:
-    """Whether the statement has the option PREPARED."""
-    return bool(statement.get_execution_options().get(PREPARED))
 
 
 @lru_cache(STATEMENTS_KEPT)

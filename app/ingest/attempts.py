@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection
 
 from db.local_settings import has_citus
-from db.repository.ledger.spend import LockTimeouts
+from db.repository.ledger.counting import LockTimeouts
 from db.repository.spread.shards import shards_of
 from domain.inputs.columns import EventColumns
 
@@ -32,7 +32,7 @@ class Attempt:
 
     `other_shards`: the brands that it leaves out because they lie on other shards of Citus than those it writes, a
     group for each shard. `servers_away`: servers that did not answer before; it leaves out their brands, `brands_away`.
-    `server`: the one that it writes. `is_small`: it counts few inputs.
+    `server`: the one that it writes.
     """
 
     excluded: frozenset[int] = frozenset()
@@ -43,7 +43,6 @@ class Attempt:
     servers_away: Collection[int] = ()
     brands_away: frozenset[int] = frozenset()
     server: int | None = None
-    is_small: bool = False
 
     @property
     def left_out(self) -> frozenset[int]:
@@ -54,10 +53,6 @@ class Attempt:
     def finds_everywhere(self) -> bool:
         """Whether to look for campaigns on all servers; false after one of them did not answer."""
         return UNKNOWN_BRAND not in self.excluded
-
-    def timeouts(self, connection: Connection) -> LockTimeouts | None:
-        """The lock timeouts that differ by lock; None if all locks have that of the transaction."""
-        return None if self.is_small and has_citus(connection) else self.lock_timeouts
 
     def choose_shard(self, connection: Connection, brand_ids: Iterable[int]) -> None:
         """Leaves out the brands of all shards but the first one, because a transaction writes one shard of Citus.

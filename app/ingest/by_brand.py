@@ -213,9 +213,9 @@ class Committer(Generic[AnyBatch]):
                 connection, checks_ledger, batches=batches, only_brand_id=self.only_brand_id, attempt=attempt
             )
 
-        attempt.is_small = sum(batch.size for batch in batches) <= FEW_EVENTS
+        is_small = sum(batch.size for batch in batches) <= FEW_EVENTS
         lock_timeout_ms = None if attempt.lock_timeouts is None else attempt.lock_timeouts.own_ms
-        return committed(optimistic(count), lock_timeout_ms, is_small=attempt.is_small)
+        return committed(optimistic(count), lock_timeout_ms, is_small=is_small)
 
     def _split_by_brand(
         self, batches: Sequence[AnyBatch], attempt: Attempt, error: DatabaseError, seconds: float

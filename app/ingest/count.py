@@ -136,7 +136,7 @@ def count_batches(
         at,
         Cause.SPEND,
         only_brand_id=only_brand_id,
-        lock_timeouts=attempt.timeouts(connection),
+        lock_timeouts=attempt.lock_timeouts,
     )
     invalid = [rejection for one in counted for rejection in one.rejections]
     rejected.keep(connection, rejected.SPEND_EVENT, invalid, at, only_brand_id)
@@ -246,7 +246,7 @@ def count_totals(
     events = EventColumns.of(restated.differences)
     classified = new_events.find_new_events(connection, events, restated.first_days, checks_ledger=checks_ledger)
     bad = (*rejections, *restated.conflicts, *_conflicts(events, classified.conflicts))
-    timeouts, cause = attempt.timeouts(connection), Cause.REPORTED_TOTAL
+    timeouts, cause = attempt.lock_timeouts, Cause.REPORTED_TOTAL
     changes = count_and_enforce(
         connection, classified, known, at, cause, only_brand_id=only_brand_id, lock_timeouts=timeouts
     )

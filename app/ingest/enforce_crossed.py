@@ -19,8 +19,8 @@ from db.repository.enforcement.headroom import Headroom
 from db.repository.enforcement.search import BrandBudgetState
 from db.repository.ledger import directory_checks, spend
 from db.repository.ledger.accounts import clear_campaign_cache, names_have_changed
+from db.repository.ledger.counting import LockTimeouts
 from db.repository.ledger.new_events import ClassifiedEvents
-from db.repository.ledger.spend import LockTimeouts
 from db.repository.ledger.sums import SpendSums
 from db.repository.shared.zones import local_days
 from domain.campaigns import Brand

@@ -3,7 +3,7 @@
 import threading
 from typing import Final
 
-from db.repository.ledger.spend import LockTimeouts
+from db.repository.ledger.counting import LockTimeouts
 from runtime.settings import settings
 
 SMOOTHING: Final = 0.2

@@ -177,6 +177,8 @@ FUNCTIONS: Final = {
         "forget_history(text, integer)",
         "set_platform_hold(bigint, boolean, text, timestamptz)",
         "note_platform_hold(bigint, bigint, boolean, text[], text, timestamptz)",
+        "lock_shard_of_brands(bigint)",
+        "count_spend(bigint, text)",
     ),
     DatabaseRole.WEB: (
         "ensure_ledger_month(date)",
@@ -186,6 +188,8 @@ FUNCTIONS: Final = {
         "make_owner(bigint, text, timestamptz, text)",
         "set_platform_hold(bigint, boolean, text, timestamptz)",
         "note_platform_hold(bigint, bigint, boolean, text[], text, timestamptz)",
+        "lock_shard_of_brands(bigint)",
+        "count_spend(bigint, text)",
     ),
     DatabaseRole.READER: (),
 }

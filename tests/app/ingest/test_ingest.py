@@ -21,6 +21,7 @@ from db.repository.access.audit import Edit
 from db.repository.ledger.spend import FEW_EVENTS
 from delivery.bundles import EventsOfSeveral
 from runtime.settings import settings
+from tests.citus import Limit
 from tests.kit import at_once, lines
 from tests.world import UNIT, World, eventually
 from workers.actors.ingest import ingest_spend
@@ -546,6 +547,7 @@ def _long_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_long_lock_timeout")
+@pytest.mark.on_one_server(Limit.CATALOGS)
 def test_spend_is_counted_again_if_the_zone_changed_while_it_waited(world: World, campaign: int) -> None:
     world.set_clock("2026-06-17T20:00:00Z")
     brand = world.brand_of(campaign)

@@ -9,7 +9,10 @@ import pytest
 from psycopg.errors import LockNotAvailable
 
 from app.ingest.ingest import count_events
+from tests.citus import Limit
 from tests.world import World, eventually
+
+pytestmark = pytest.mark.on_one_server(Limit.CATALOGS)
 
 ROWS: Final = (
     ("campaign_days", "campaign_id = %s", "campaign", 0),
