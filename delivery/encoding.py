@@ -36,8 +36,9 @@ def decoded(data: bytes) -> Any:
     """Returns the value of a JSON text. Raises ValueError or RecursionError if it is not JSON."""
     if b"\\" in data and _ZERO in data:
         return read_json(data)
+    is_suspect = may_be_deep(data)
     try:
         value = msgspec.json.decode(data)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return read_json(data)
-    return read_json(data) if may_be_deep(data) and is_nested_too_deeply(value) else value
+    return read_json(data) if is_suspect and is_nested_too_deeply(value) else value

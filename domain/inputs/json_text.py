@@ -25,13 +25,28 @@ Longer ones stay text, because parsing takes quadratic time.
 MAX_FLAWS: Final = 3
 """Most flaws listed per object; further ones are left out."""
 
+MAX_BRACKETS: Final = 400_000
+"""Most brackets of a text, those within texts included; a message of 5,000 inputs has some 10,000.
+
+Without this limit and the next one, a body of 8 MB would keep a processor busy for ten seconds.
+"""
+
+MAX_TOKENS: Final = 500_000
+"""Most texts and brackets, together, of a text that may nest too deeply."""
+
 _KEY_SHOWN: Final = 40
 _PLACE_SHOWN: Final = 80
 _UNHELD: Final = "\0unheld"
 """The key under which an `UnstorableValue` is written as JSON. It cannot collide: U+0000 in a key is itself a flaw."""
 
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_TOKENS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+_ROUNDS: Final = 16
+"""Levels that `may_be_deep` removes before it answers True, so that large bodies take milliseconds."""
+
+_TOKENS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+"""Texts and brackets. An unfinished text matches to its end; otherwise each quote in it is tried, in quadratic time."""
+
 _UNSOUND: Final = re.compile("[\0\ud800-\udfff]")
 
 
@@ -72,7 +87,8 @@ class FlawedObject(dict[str, Any]):
 def read_json(data: bytes | str) -> Any:
     """Decodes JSON. Bytes are UTF-8 unless their first bytes show UTF-16 or UTF-32; a byte order mark is ignored.
 
-    Raises ValueError (json.JSONDecodeError if the place is known) or RecursionError for invalid JSON.
+    Raises ValueError (json.JSONDecodeError if the place is known) or RecursionError for invalid JSON, and for more
+    than MAX_BRACKETS or MAX_TOKENS.
     """
     text = (data if isinstance(data, str) else _decoded(data)).removeprefix("\ufeff")
     return json.loads(
@@ -100,17 +116,23 @@ def flaws_of(value: object) -> list[str]:
 
 
 def may_be_deep(data: bytes) -> bool:
-    """A fast check of UTF-8 JSON. False: it nests at most MAX_DEPTH deep. True: it may nest deeper.
+    """A fast check of UTF-8 JSON. False: its brackets, with those within texts, nest at most _ROUNDS deep.
 
-    Brackets within texts count too, and can cause a True.
+    True: it may nest more than MAX_DEPTH deep. Raises json.JSONDecodeError over MAX_BRACKETS.
     """
-    brackets = data.translate(None, _NO_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        inner = brackets.replace(b"{}", b"").replace(b"[]", b"")
-        if inner == brackets:
+    brackets = data.translate(_ONE_KIND, _NO_BRACKETS)
+    if len(brackets) > MAX_BRACKETS:
+        raise _too_long(f"{MAX_BRACKETS} brackets")
+    for _ in range(_ROUNDS):
+        inner = brackets.replace(b"[]", b"")
+        if len(inner) == len(brackets):
             break
         brackets = inner
     return bool(brackets)
+
+
+def _too_long(what: str) -> json.JSONDecodeError:
+    return json.JSONDecodeError(f"it has over {what}", "", 0)
 
 
 def is_nested_too_deeply(value: object) -> bool:
@@ -198,11 +220,13 @@ def _cut(text: str, most: int) -> str:
 def _flattened(text: str) -> str:
     """The text with every container deeper than MAX_DEPTH replaced by an encoded UnstorableValue.
 
-    Keeps `json.loads` from exceeding the recursion limit.
+    Keeps `json.loads` from exceeding the recursion limit. Raises json.JSONDecodeError after MAX_TOKENS.
     """
     kept: list[str] = []
     depth = start = end = 0
-    for token in _TOKENS.finditer(text):
+    for count, token in enumerate(_TOKENS.finditer(text)):
+        if count == MAX_TOKENS:
+            raise _too_long(f"{MAX_TOKENS} texts and brackets beside a value that nests too deeply")
         bracket = token[0]
         if bracket in {"[", "{"}:
             depth += 1

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.inputs.json_text import (
+    MAX_BRACKETS,
     MAX_DEPTH,
     MAX_FLAWS,
+    MAX_TOKENS,
     FlawedObject,
     UnstorableValue,
     encode_unstorable,
@@ -101,6 +103,29 @@ def test_brackets_in_texts_and_invalid_json_do_not_count_as_nesting(text: str) -
             read_json(text)
     else:
         assert read_json(text) == expected
+
+
+DEEP = "[" * 100 + "]" * 100
+TEXTS = '"a",' * MAX_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"[{'[],' * (MAX_BRACKETS // 2)}1]", f"over {MAX_BRACKETS} brackets"),
+        (f"[{DEEP},{'{},' * (MAX_BRACKETS // 2)}1]", f"over {MAX_BRACKETS} brackets"),
+        (f"[{DEEP},{TEXTS}1]", f"over {MAX_TOKENS} texts and brackets"),
+    ],
+    ids=["many", "many beside a deep one", "many texts beside a deep one"],
+)
+def test_text_of_too_many_parts_is_refused_before_they_are_read(text: str, words: str) -> None:
+    with pytest.raises(json.JSONDecodeError, match=words):
+        read_json(text)
+
+
+def test_unfinished_text_of_many_quotes_is_read_once() -> None:
+    with pytest.raises(ValueError, match="Unterminated"):
+        read_json("[" * 100 + '"' + '\\"' * 1_000_000 + "\\")
 
 
 def test_byte_order_mark_is_ignored() -> None:

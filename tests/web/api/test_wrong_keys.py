@@ -68,3 +68,28 @@ def test_revoked_key_loses_its_exemption_from_the_throttle(app: Any) -> None:
     assert asked(app, "203.0.113.7", key) == 401
     assert 429 in {asked(app, "203.0.113.7", WRONG) for _ in range(61)}
     assert asked(app, "203.0.113.7", key) == 429
+
+
+@pytest.mark.parametrize("path", ["/api/spend/", "/api/reported-totals/", "/api/brands/", "/api/alerts/routes/"])
+@pytest.mark.parametrize("body", [b"no JSON", b"[" * 60_000], ids=["no JSON", "deep"])
+def test_wrong_key_is_refused_before_its_body_is_decoded(app: Any, path: str, body: bytes) -> None:
+    from app import access  # noqa: PLC0415 - after the environment is set
+
+    _, known = access.create_key("known", list(KeyScope), "test")
+    client = TestClient(app, headers={"Content-Type": "application/json"})
+    statuses = [
+        client.post(path, content=body, headers={"Authorization": f"Bearer {key}"}).status_code
+        for key in (WRONG, known)
+    ]
+    assert statuses[0] == 401
+    assert statuses[1] in {400, 422}
+
+
+def test_request_with_a_body_is_counted_once(app: Any) -> None:
+    from app import access  # noqa: PLC0415 - after the environment is set
+
+    _, known = access.create_key("known", list(KeyScope), "test")
+    client = TestClient(app, headers={"Authorization": f"Bearer {known}"})
+    answer = client.post("/api/spend/", json=[1])
+    assert answer.status_code == 202
+    assert int(answer.headers["X-RateLimit-Remaining"]) == int(answer.headers["X-RateLimit-Limit"]) - 1

@@ -20,7 +20,7 @@ from web.addresses import client_of
 from web.api.request.wrong_keys import throttle
 from web.problems import Problem
 
-_bearer = HTTPBearer(
+bearer: Final = HTTPBearer(
     auto_error=False,
     scheme_name="ApiKey",
     description="An API key from `spendgate create-api-key`: `Authorization: Bearer sg_…`. Its scopes are `read`, "
@@ -42,15 +42,26 @@ CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 """The header of a 401 response."""
 
 
-def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
-    """The caller that the key identifies. Counts the request against the key's rate limit, and adds its headers.
+def caller_of(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Caller:
+    """The caller that the key identifies, looked up once for each request.
 
-    Raises Problem: 401 without a valid key, 429 over the limit or after too many wrong keys from the address.
+    Counts the request against the key's rate limit, and adds its headers. Raises Problem: 401 without a valid key, 429
+    over the limit or after too many wrong keys from the address.
     """
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
     owner = _owner(client_of(request.scope), credentials.credentials) if credentials else None
     if owner is None:
         raise Problem(HTTPStatus.UNAUTHORIZED, NO_KEY, headers=CHALLENGE)
     request.state.by = owner.label
+    _count(request, owner)
+    request.state.caller = owner
+    return owner
+
+
+def _count(request: Request, owner: Caller) -> None:
+    """Counts the request against its key's rate limit, and adds its headers. Raises Problem (429) over the limit."""
     a_minute = settings().api_requests_per_minute
     status = rates.hit(RateLimitItemPerMinute(a_minute, 1, "api"), str(owner.key_id))
     request.state.headers = {
@@ -62,7 +73,6 @@ def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredential
         detail = f"this key is limited to {a_minute} requests a minute"
         wait = {"Retry-After": str(status.resets_in_seconds)}
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=wait)
-    return owner
 
 
 def _owner(address: str, key: str) -> Caller | None:
@@ -82,7 +92,7 @@ def _owner(address: str, key: str) -> Caller | None:
     return None
 
 
-AnyCaller = Annotated[Caller, Depends(_caller)]
+AnyCaller = Annotated[Caller, Depends(caller_of)]
 
 
 def needs_scope(caller: Caller, scope: KeyScope) -> None:
