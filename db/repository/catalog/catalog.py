@@ -144,8 +144,8 @@ def update_campaign(connection: Connection, old: Mapping[str, Any], new: Mapping
     deferred(connection, local_setting(connection, EDIT_TIME, at.isoformat()))
     _unless_taken(connection, UPDATE_CAMPAIGN, new)
     written_by_edits.keep_name(connection, new, old)
+    written_by_edits.heed_released(connection, new, old)
     written_by_edits.keep_released(connection, old, new, at=at)
-    written_by_edits.heed_released(connection, new)
 
 
 def has_spend(connection: Connection, brand_id: int) -> bool:

@@ -62,8 +62,17 @@ HEED_RELEASED = text("""
     FROM released_external_ids AS released
     JOIN platform_accounts AS theirs ON theirs.id = released.platform_account_id
     JOIN platform_accounts AS ours ON ours.id = :platform_account_id
-    WHERE released.platform = :platform AND released.external_id = :external_id AND released.campaign_id <> :id
-        AND theirs.id <> ours.id AND (theirs.account_id IS NULL OR ours.account_id IS NULL)
+    WHERE released.platform = :platform AND released.external_id = :external_id AND theirs.id <> ours.id
+        AND (theirs.account_id IS NULL OR ours.account_id IS NULL)
+        AND (CAST(:had_in AS bigint) IS NULL OR theirs.id = :had_in)
+        AND NOT EXISTS (
+            SELECT FROM released_external_ids AS settled
+            WHERE settled.platform = :platform AND settled.external_id = :external_id
+                AND settled.until_day >= released.until_day AND (
+                    settled.platform_account_id = ours.id
+                    OR settled.campaign_id = :id AND settled.platform_account_id <> theirs.id
+                )
+        )
     ON CONFLICT DO NOTHING
 """)
 
@@ -131,10 +140,20 @@ def keep_name(connection: Connection, new: Mapping[str, Any], old: Mapping[str, 
         connection.execute(FORGET_PLATFORM_STATUS, {"brand_id": new["brand_id"], "id": new["id"]})
 
 
-def heed_released(connection: Connection, campaign: Mapping[str, Any]) -> None:
-    """Keeps for earlier owners the days on which they had the campaign's external id in what may be its account."""
-    if has_citus(connection) and campaign["external_id"] is not None and campaign["platform_account_id"] is not None:
-        connection.execute(HEED_RELEASED, _of_external_id(campaign))
+def heed_released(connection: Connection, campaign: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
+    """Keeps for earlier owners the days on which they had the campaign's new external id in what may be its account.
+
+    `old`: the campaign's fields before the edit, None for a new campaign. Call it before `keep_released`.
+    """
+    given = campaign["external_id"] is not None and campaign["platform_account_id"] is not None
+    if not has_citus(connection) or not given:
+        return
+    had_in = None
+    if old is not None and all(old[name] == campaign[name] for name in ("platform", "external_id")):
+        had_in = old["platform_account_id"]
+        if had_in == campaign["platform_account_id"]:
+            return
+    connection.execute(HEED_RELEASED, _of_external_id(campaign) | {"had_in": had_in})
 
 
 def keep_released(

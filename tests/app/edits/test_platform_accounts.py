@@ -298,6 +298,56 @@ def test_each_former_campaign_of_an_id_keeps_its_own_days(world: World) -> None:
     assert reasons(count_totals([total("2026-06-18", 1)])) == ["unknown_campaign"]
 
 
+def borrowed(world: World, brand: int) -> int:
+    """A campaign that had the id 123 in its brand's default account, with a day of spend, and has it no more."""
+    campaign = named(world, brand)
+    assert count_events([world.event(campaign, UNIT)]).taken == 1
+    change(world, campaign, external_id=None)
+    return campaign
+
+
+@pytest.mark.parametrize("changes", [{"name": "Renamed"}, {"external_id": "9"}, {"account": "666"}])
+def test_edit_takes_no_day_from_the_campaign_that_had_the_id_all_along(
+    world: World, changes: dict[str, object]
+) -> None:
+    other, brand = world.brand(), world.brand()
+    account(brand), account(brand, account_id="666")
+    owner = named(world, brand, account="555")
+    assert count_events([event(world, account="555")]).taken == 1
+    borrower = borrowed(world, other)
+    change(world, owner, **changes)
+    if "external_id" in changes:
+        change(world, owner, external_id="123")
+    named_account = changes.get("account", "555")
+    for day in ("2026-06-16", TODAY):
+        assert count_totals([total(day, 5, account=named_account)]).taken == 1
+    assert (world.spent(borrower), world.spent(owner)) == (UNIT, 11 * UNIT)
+
+
+def test_new_id_leaves_the_days_of_its_former_owner_alone(world: World) -> None:
+    other, brand = world.brand(), world.brand()
+    account(brand)
+    borrower = borrowed(world, other)
+    owner = named(world, brand, external_id="9", account="555")
+    change(world, owner, external_id="123")
+    assert count_totals([total("2026-06-16", 5, account="555")]).taken == 1
+    assert (world.spent(borrower), world.spent(owner)) == (6 * UNIT, 0)
+
+
+def test_id_that_moves_to_another_account_keeps_its_former_owners_days(world: World) -> None:
+    first, brand = world.brand(), world.brand()
+    account(brand)
+    former = borrowed(world, first)
+    world.set_clock("2026-06-19T12:00:00Z")
+    owner = named(world, brand)
+    assert count_events([world.event(owner, UNIT)]).taken == 1
+    change(world, owner, account="555")
+    as_of = "2026-06-19T11:00:00Z"
+    for day in ("2026-06-16", "2026-06-18"):
+        assert count_totals([total(day, 5, as_of, account="555")]).taken == 1
+    assert (world.spent(former), world.spent(owner)) == (6 * UNIT, 6 * UNIT)
+
+
 @pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 @pytest.mark.parametrize("first", ["release", "count"])
 def test_spend_counted_while_its_id_is_released_belongs_to_one_campaign(world: World, first: str) -> None:
