@@ -4,6 +4,7 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection
 
+from db.repository.spread import platform_holds
 from tests.db.migrations import config, names
 
 TABLES = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
@@ -24,6 +25,19 @@ def test_migrations_go_up_down_and_up_and_leave_nothing_behind(empty: Connection
 def test_migrations_create_what_the_models_define(empty: Connection) -> None:
     command.upgrade(config(empty), "head")
     command.check(config(empty))
+
+
+def test_migration_replaces_the_audit_of_holds_where_brands_are_spread(empty: Connection) -> None:
+    body = "SELECT prosrc FROM pg_proc WHERE proname = 'note_platform_hold'"
+    command.upgrade(config(empty), "head")
+    platform_holds.create(empty, set())
+    (created,) = names(empty, body)
+    command.downgrade(config(empty), "0044")
+    (before,) = names(empty, body)
+    assert "said_at, said_by" in before
+    command.upgrade(config(empty), "head")
+    (replaced,) = names(empty, body)
+    assert replaced.split() == created.split()
 
 
 def test_migrations_create_the_ledger_months_around_now(empty: Connection) -> None:

@@ -70,10 +70,15 @@ def test_hold_of_the_platform_is_set_only_on_reconciled_campaigns(world: World, 
         " VALUES (%s, %s, %s, 'active')",
         *(brand, campaign, account),
     )
+    for by in ("user:ceo@example.com", "", "platform:"):
+        with pytest.raises(psycopg.DataError, match="no platform says so"):
+            world.execute("SELECT set_platform_hold(%s, true, %s, now())", campaign, by)
     results = [committed(partial(held, is_held=is_held)) for is_held in (True, True, False, False)]
     assert results == [True, False, True, False]
     entries = world.rows("SELECT old, new FROM audit_entries WHERE changed_by = 'platform:google_ads' ORDER BY id")
     assert [entry["new"]["set_holds"] for entry in entries] == [["platform_paused"], []]
+    now, audited = world.one("SELECT now()")["now"], world.rows("SELECT changed_at FROM audit_entries ORDER BY id")
+    assert all(abs(entry["changed_at"] - now) < timedelta(hours=1) for entry in audited[-2:])
 
 
 @pytest.mark.parametrize("credentials", ["1//secret-token", "env:", "http:x"])

@@ -10,7 +10,7 @@ from tests.roles import roles_of
 from tests.world import World
 
 SET_HOLDS = "UPDATE campaigns SET set_holds = %s"
-NOTE = "SELECT note_platform_hold(1, 1, true, '{{platform_paused}}', {}, now())"
+NOTE = "SELECT note_platform_hold(1, 1, true, '{{platform_paused}}', {}, '2020-01-01')"
 KEEP = "INSERT INTO directory_campaigns (id, brand_id) VALUES (9, 1)"
 
 
@@ -27,8 +27,9 @@ def test_workers_keep_the_directory_and_set_no_hold_but_the_platforms(world: Wor
             worker.execute(NOTE.format("'platform:meta'").encode())
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="may set no other hold"):
                 worker.execute(SET_HOLDS, [["user_paused"]])
-            with pytest.raises(psycopg.errors.InvalidParameterValue, match="no author"):
-                worker.execute(NOTE.format("''").encode())
+            for by in ("", "user:ceo@example.com", "platform:"):
+                with pytest.raises(psycopg.errors.InvalidParameterValue, match="no author"):
+                    worker.execute(NOTE.format(f"'{by}'").encode())
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 worker.execute("UPDATE campaigns SET configured_status = 'paused'")
         with psycopg.connect(urls[DatabaseRole.READER], autocommit=True) as reader:
@@ -38,6 +39,8 @@ def test_workers_keep_the_directory_and_set_no_hold_but_the_platforms(world: Wor
         with psycopg.connect(urls[DatabaseRole.WEB], autocommit=True) as web:
             web.execute(SET_HOLDS, [["platform_paused", "flight_ended"]])
             web.execute("DELETE FROM directory_campaigns WHERE id = 9")
-    entry = world.one("SELECT changed_by, old, new FROM audit_entries ORDER BY id DESC LIMIT 1")
+    entry = world.one(
+        "SELECT changed_by, old, new, changed_at > '2026-01-01' AS is_now FROM audit_entries ORDER BY id DESC LIMIT 1"
+    )
     held = {"set_holds": ["platform_paused"]}
-    assert entry == {"changed_by": "platform:meta", "old": {"set_holds": []}, "new": held}
+    assert entry == {"changed_by": "platform:meta", "old": {"set_holds": []}, "new": held, "is_now": True}

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 NOTE: Final = "note_platform_hold"
 """The function that adds the audit entry."""
 
+# The author is a platform and the moment is the database's, so that workers write no entry in a person's name.
 NOTE_PLATFORM_HOLD: Final = """
     CREATE OR REPLACE FUNCTION note_platform_hold(
         of_brand bigint, of_campaign bigint, is_held boolean, new_holds text[], said_by text, said_at timestamptz
@@ -20,14 +21,14 @@ NOTE_PLATFORM_HOLD: Final = """
     DECLARE
         old_holds text[] := array_remove(new_holds, 'platform_paused');
     BEGIN
-        IF COALESCE(said_by, '') = '' THEN
+        IF COALESCE(said_by, '') !~ '^platform:.' THEN
             RAISE EXCEPTION 'the hold of a platform has no author' USING ERRCODE = '22023';
         END IF;
         IF NOT is_held THEN
             old_holds := array_append(old_holds, 'platform_paused');
         END IF;
         INSERT INTO audit_entries (changed_at, changed_by, action, subject, subject_id, brand_id, old, new) VALUES (
-            said_at, said_by, 'edit', 'campaign', of_campaign, of_brand,
+            clock_timestamp(), said_by, 'edit', 'campaign', of_campaign, of_brand,
             jsonb_build_object('set_holds', old_holds), jsonb_build_object('set_holds', new_holds)
         );
     END $$
