@@ -1,6 +1,6 @@
 """Moves a campaign's external id to another brand from a given day on; earlier spend stays with the old campaign."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from app.decisions import announce
 from app.enforcement import enforce
+from app.passes import chosen_of_large
 from db.dry_runs import run_dry
 from db.engine import committed
 from db.repository.access.audit import Edit
@@ -125,10 +126,22 @@ def _move(connection: Connection, asked: Move, edit: Edit, check: Callable[[Conn
         if asked.copies
         else []
     )
-    changes = enforce(connection, sorted(brand_ids), Cause.EDIT)
+    changes = _enforce(connection, {brand["id"]: campaign["id"], to_brand["id"]: made})
     ends_on: date | None = old.get("ends_on")
     ids = (campaign["id"], brand["id"], made, to_brand["id"])
     return Moved(*ids, from_day, ends_on, len(limits), tuple(changes))
+
+
+def _enforce(connection: Connection, moved: Mapping[int, int]) -> list[DecidedChange]:
+    """Enforces both locked brands; of one that is too large for one transaction the moved campaign, and new ones.
+
+    `moved`: the edited campaign's id by brand id.
+    """
+    changes: list[DecidedChange] = []
+    for brand_id, campaign_id in sorted(moved.items()):
+        chosen = chosen_of_large(connection, brand_id, [campaign_id])
+        changes += enforce(connection, [brand_id], Cause.EDIT, campaign_ids=chosen)
+    return changes
 
 
 def _check(asked: Move, campaign: dict[str, Any], brand: dict[str, Any], to_brand: dict[str, Any]) -> None:

@@ -409,6 +409,29 @@ def test_move_keeps_history_and_counts_later_days_in_the_new_brand(world: World)
     world.verify()
 
 
+@pytest.mark.parametrize("large", ["from", "to", "both"])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_move_in_a_large_brand_enforces_the_moved_campaigns(
+    world: World, monkeypatch: pytest.MonkeyPatch, large: str, dry_run: bool
+) -> None:
+    first, second = world.brand(), world.brand()
+    pause = partial(editing.edit_brand, changes={"configured_status": "paused"}, edit=Edit("test", clock.now()))
+    edited(partial(pause, brand_id=second), second)
+    for brand, name in ((first, "from"), (second, "to")):
+        for number in range(4 if large in {name, "both"} else 1):
+            named(world, brand, external_id=f"{brand}-{number}")
+    old = named(world, first)
+    world.tick()
+    monkeypatch.setattr("app.passes.CAMPAIGNS_A_PART", 2)
+    moved = move(old, second, dry_run=dry_run)
+    new = moved.new_campaign_id
+    assert moved.fields()["stops"] == [old, new]
+    if not dry_run:
+        assert (world.holds(old), world.holds(new)) == ({"archived"}, {"brand_paused"})
+        assert world.rows("SELECT * FROM pending_enforcements") == []
+        world.verify()
+
+
 def test_move_on_a_future_day_lets_the_old_campaign_serve_until_then(world: World) -> None:
     first, second = world.brand(), world.brand()
     old = named(world, first)
