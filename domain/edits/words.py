@@ -57,15 +57,13 @@ def _in_words(name: str, value: object, money: Money) -> str:
         return format_schedule(tuple(Daypart(*part) for part in value))
     if name.endswith("_micros") and isinstance(value, int):
         return money(value)
-    if value is None or value == []:
-        return NONE
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if isinstance(value, list) and value:
+        return ("; " if isinstance(value[0], Mapping) else ", ").join(_in_words("", one, money) for one in value)
     if isinstance(value, Mapping):
         return ", ".join(f"{_label(part).lower()} {_in_words(part, value[part], money)}" for part in value)
-    if isinstance(value, list):
-        return ("; " if isinstance(value[0], Mapping) else ", ").join(_in_words("", one, money) for one in value)
-    return str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return NONE if value is None or value == [] else str(value)
 
 
 def effect_words(stopped: int, released: int, *, at_least: bool = False, is_done: bool = False) -> str:

@@ -83,9 +83,7 @@ class Mutes(BaseModel):
     items: list[Mute]
 
 
-@router.get(
-    "/", response_model=Followed[Alert], summary="List alerts", responses=problems.responses(HTTPStatus.GONE)
-)
+@router.get("/", response_model=Followed[Alert], summary="List alerts", responses=problems.responses(HTTPStatus.GONE))
 def list_alerts(
     caller: Reader,
     page: FollowedPages,
