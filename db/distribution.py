@@ -1,6 +1,7 @@
 """The step of `spendgate migrate` that spreads tables over the servers of a Citus cluster. Plain Postgres: no step."""
 
 from db.pool import unpooled_engine
+from db.repository.ledger import count_on_shard
 from db.repository.spread import citus
 from domain.errors import InvalidValue
 from runtime.settings import settings
@@ -19,6 +20,7 @@ def spread() -> list[str]:
         if unlike:
             raise InvalidValue("citus", "; ".join(unlike))
         done = citus.spread_missing(connection, settings().citus_shards)
+        count_on_shard.create(connection)
         with_local_rows = citus.with_local_rows(connection)
     for name in with_local_rows:
         with unpooled_engine().begin() as connection:

@@ -5,7 +5,6 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.repository.ledger import count_on_shard
 from db.repository.shared.rows import plain
 from db.repository.spread import directory_tables, platform_holds
 from db.repository.spread.places import (
@@ -201,7 +200,6 @@ def spread_missing(connection: Connection, shards: int) -> list[str]:
         _spread(connection, name, shards)
     for reference in to_every_server:
         _alter(connection, reference.table, f"ADD CONSTRAINT {reference.name} {reference.definition}")
-    count_on_shard.create(connection)
     return names
 
 
