@@ -4,7 +4,6 @@ import logging
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
 
 import structlog
 from dramatiq.errors import BrokerConnectionError
@@ -16,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_admin import BaseModelView, DefaultTheme
 from starlette_admin.contrib.sqla import Admin
@@ -30,6 +29,7 @@ from db.models.access import User
 from db.models.ledger import RejectedEvent
 from runtime.settings import settings
 from web.admin import consent, stale
+from web.admin.origins import leading_back
 from web.admin.pages.access import KeyView, UserView
 from web.admin.pages.alerts import Alerts
 from web.admin.pages.brands import BrandView
@@ -53,7 +53,6 @@ log = structlog.get_logger()
 LINKS: Final = frozenset({"view", "edit", "schedule", "check"})
 """Row actions that are links to a page; they cannot be run."""
 
-FORMS: Final = ("/create", "/edit", "/login")
 """Endings of form addresses: after saving, a person is not sent back to another form."""
 WAIT_SECONDS: Final = 20
 """Seconds that a request waits for a free slot of the admin before it is answered 503."""
@@ -103,7 +102,7 @@ class Site(Admin):
 
     @route("/{key}/create", methods=["GET", "POST"], name="create")
     async def _render_create(self, request: Request) -> Response:
-        if (back := _leading_back(request)) is not None:
+        if (back := leading_back(request)) is not None:
             return back
         if request.method == "POST":
             await consent.read(request)
@@ -111,7 +110,7 @@ class Site(Admin):
 
     @route("/{key}/edit", methods=["GET", "POST"], name="edit")
     async def _render_edit(self, request: Request) -> Response:
-        if (back := _leading_back(request)) is not None:
+        if (back := leading_back(request)) is not None:
             return back
         if request.method == "POST":
             request.state.seen = await stale.mark_in_form(request)
@@ -145,20 +144,6 @@ class Site(Admin):
         if shown is None:
             return response
         return self._template_response(request, "shown_once.html", {"title": shown.title, "shown": shown})
-
-
-def _leading_back(request: Request) -> Response | None:
-    """Redirects a GET of a form to itself with the previous page as `_origin`, to return there after saving.
-
-    Returns None if the request is no GET or has `_origin`, or if the previous page is another site's or itself a form.
-    """
-    came_from = urlsplit(request.headers.get("referer", ""))
-    is_ours = (came_from.scheme, came_from.netloc) == (request.url.scheme, request.url.netloc)
-    is_form = came_from.path.endswith(FORMS)
-    if request.method != "GET" or "_origin" in request.query_params or not is_ours or is_form:
-        return None
-    origin = came_from._replace(scheme="", netloc="").geturl()
-    return RedirectResponse(request.url.include_query_params(_origin=origin), HTTPStatus.SEE_OTHER)
 
 
 def _previewed(request: Request, response: Response) -> Response:

@@ -23,9 +23,10 @@ def mail() -> Iterator[MailServer]:
 
 
 def done(browser: Browser, action: str, **fields: str) -> str:
-    """Posts an action of the page and returns the page that follows."""
-    assert browser.ask(PATH, {"action": action, **fields}).status_code == 303
-    return browser.get(PATH).text
+    """Posts an action of the page and returns the page that follows, or that explains the refusal."""
+    answer = browser.ask(PATH, {"action": action, **fields})
+    assert answer.status_code in {303, 422}
+    return answer.text if answer.status_code == 422 else browser.get(PATH).text
 
 
 def test_owner_adds_tests_and_removes_a_channel_whose_url_is_never_shown(
@@ -56,6 +57,16 @@ def test_refused_values_are_explained(world: World, browser: Open) -> None:
     brand = str(world.brand())
     assert "percent: is not a whole number" in done(owner, "thresholds", brand=brand, percent="fifty")
     assert "percent: is not a whole number" in done(owner, "thresholds", brand=brand, percent="9" * 5_000)
+
+
+def test_refused_form_keeps_what_was_typed_but_for_the_secret_url(world: World, browser: Open) -> None:
+    owner = browser(Role.OWNER)
+    typed = {"name": "ops", "url": "json://10.0.0.1", "brand": "88", "kind": "overspend", "when": "never"}
+    refused = owner.ask(PATH, {"action": "add_channel", **typed})
+    assert refused.status_code == 422
+    for shown in ('value="ops"', 'value="88"', 'value="overspend" selected', 'value="never" selected'):
+        assert refused.text.count(shown) == 1, shown
+    assert "json://" not in refused.text
 
 
 def test_operator_acknowledges_mutes_and_sets_thresholds(world: World, browser: Open) -> None:

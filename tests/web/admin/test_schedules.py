@@ -1,5 +1,7 @@
 """The schedule editor's server side: saving, refusing, and the preview through clock changes."""
 
+from urllib.parse import parse_qsl, urlsplit
+
 import pytest
 
 from domain.access import Role
@@ -22,6 +24,20 @@ def test_a_schedule_is_saved_enforced_and_audited(world: World, browser: Open) -
     assert someone.post(path, {"schedule": ""}).status_code == 303
     assert world.is_active(campaign)
     world.verify()
+
+
+def test_saved_schedule_leads_back_to_the_page_before_and_to_no_other_site(world: World, browser: Open) -> None:
+    campaign = world.campaign(world.brand())
+    someone = browser(Role.OPERATOR)
+    path = f"/admin/campaigns/{campaign}/schedule"
+    before = {"referer": str(someone.client.base_url.join("/admin/campaigns/list?page=2"))}
+    opened = someone.client.get(path, headers=before, follow_redirects=False)
+    origin = dict(parse_qsl(urlsplit(opened.headers["location"]).query))["_origin"]
+    assert origin == "/admin/campaigns/list?page=2"
+    for sent, reached in ((origin, origin), ("//example.com/", path), ("/\\example.com/", path)):
+        saved = someone.post(path, {"schedule": "Mon-Fri 13:00-17:30"}, _origin=sent)
+        assert urlsplit(saved.headers["location"]).path == urlsplit(reached).path
+        assert "example.com" not in urlsplit(saved.headers["location"]).netloc
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,13 @@ def test_owner_adds_tests_rotates_and_removes_an_endpoint(world: World, browser:
     secrets.append(secret_in(owner.ask(PAGE, {"action": "rotate", **endpoint}).text))
     assert not any(secret in owner.get(PAGE).text for secret in secrets)
     for since in ("x", "9" * 5_000, str(2**63)):
-        owner.ask(PAGE, {"action": "resend", "since_change": since, **endpoint})
-        assert "is not the id of a status change" in owner.get(PAGE).text
+        refused = owner.ask(PAGE, {"action": "resend", "since_change": since, **endpoint}).text
+        assert "is not the id of a status change" in refused
+        assert f'value="{since}"' in refused
     owner.ask(PAGE, {"action": "disable", **endpoint})
     assert "a person disabled it" in owner.get(PAGE).text
-    owner.ask(PAGE, {"action": "remove", **endpoint})
-    assert "tick the box to remove the endpoint and its messages" in owner.get(PAGE).text
+    refused = owner.ask(PAGE, {"action": "remove", **endpoint}).text
+    assert "tick the box to remove the endpoint and its messages" in refused
     owner.ask(PAGE, {"action": "remove", "agreed": "yes", **endpoint})
     assert "No endpoint yet" in owner.get(PAGE).text
     made_by = world.rows("SELECT action, changed_by FROM audit_entries WHERE subject = 'webhook' ORDER BY id")
@@ -67,10 +68,15 @@ def test_others_than_owners_cannot_open_the_page_nor_post(
     assert world.rows("SELECT FROM webhook_endpoints") == []
 
 
-def test_wrong_address_is_refused_with_a_sentence(world: World, browser: Open) -> None:
+def test_wrong_address_is_refused_with_a_sentence_and_the_typed_values_stay(world: World, browser: Open) -> None:
     owner = browser(Role.OWNER)
-    owner.ask(PAGE, {"action": "add", "url": "http://example.com/"})
-    assert "expected https://host/path" in html.unescape(owner.get(PAGE).text)
+    typed = {"action": "add", "url": "http://example.com/", "description": "Bids", "brand": "7", "type": "alert.raised"}
+    refused = owner.ask(PAGE, typed)
+    assert refused.status_code == 422
+    assert "expected https://host/path" in html.unescape(refused.text)
+    for shown in ('value="http://example.com/"', 'value="Bids"', 'value="7"', 'value="alert.raised" checked'):
+        assert shown in refused.text, shown
+    assert "http://example.com" not in owner.get(PAGE).text
 
 
 def test_endpoints_are_listed_in_pages_by_two_statements(

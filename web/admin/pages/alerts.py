@@ -51,18 +51,25 @@ class Alerts(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Shows the page; after a post does the action, shows its outcome and redirects to the page."""
+        """Shows the page; after a post does the action, shows its outcome and redirects to the page.
+
+        Answers 422 with the page and the typed values if they are refused.
+        """
+        typed: Sent = {}
         if request.method == "POST":
-            await _act(request, await request.form())
-            return RedirectResponse(str(request.url.replace(scheme="", netloc="")), HTTPStatus.SEE_OTHER)
+            typed = await _act(request, await request.form())
+            if not typed:
+                return RedirectResponse(str(request.url.replace(scheme="", netloc="")), HTTPStatus.SEE_OTHER)
         assert self._admin is not None  # noqa: S101 - set when the view is added
         context = {
             "title": "Alerts",
+            "typed": typed,
             "may_edit": may_edit(request),
             "may_manage": may_manage_access(request),
             **await run_sync(partial(_figures, request.query_params)),
         }
-        return self._admin._template_response(request, "alerts.html", context)
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if typed else HTTPStatus.OK
+        return self._admin._template_response(request, "alerts.html", context, status)
 
 
 class Listed(NamedTuple):
@@ -103,8 +110,8 @@ def _figures(query: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-async def _act(request: Request, form: FormData) -> None:
-    """Does the posted action, and shows its outcome or error on the next page.
+async def _act(request: Request, form: FormData) -> "Sent":
+    """Does the posted action, and shows its outcome or error on the next page; returns the values if refused, else {}.
 
     Raises HTTPException: 404 for an unknown action, 403 without the right to it.
     """
@@ -120,6 +127,8 @@ async def _act(request: Request, form: FormData) -> None:
         flash(request, await write(request, partial(work, sent)), "success")
     except InvalidValue as error:
         flash(request, str(error), "error")
+        return sent
+    return {}
 
 
 Sent = Mapping[str, str]

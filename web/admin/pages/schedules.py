@@ -27,6 +27,7 @@ from domain.schedules import WEEKDAYS, Schedule, format_schedule, open_stretches
 from runtime import clock
 from web.admin import consent, stale
 from web.admin.fields import as_id
+from web.admin.origins import leading_back, origin_of
 from web.admin.stale import EditedSince
 from web.admin.views import may_edit, write
 from web.marks import edit_mark
@@ -53,10 +54,12 @@ class ScheduleEditor(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Shows the editor; a post saves the schedule, once its effect is confirmed.
+        """Shows the editor; a post saves the schedule, once its effect is confirmed, and leads back to the page before.
 
         Raises HTTPException (403) if a viewer posts.
         """
+        if (back := leading_back(request)) is not None:
+            return back
         page = await run_sync(_load, request.path_params["campaign_id"])
         if request.method == "GET":
             return self._page(request, page, format_schedule(page.schedule))
@@ -82,7 +85,7 @@ class ScheduleEditor(CustomView):
         flash(
             request, f"{page.campaign['name']} serves {format_schedule(wanted)}, in its brand's local time.", "success"
         )
-        return RedirectResponse(str(request.url), HTTPStatus.SEE_OTHER)
+        return RedirectResponse(origin_of(request), HTTPStatus.SEE_OTHER)
 
     @route("/preview", name="schedule-preview")
     async def preview(self, request: Request) -> Response:

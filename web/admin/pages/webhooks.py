@@ -45,20 +45,26 @@ class Webhooks(CustomView):
     async def index(self, request: Request) -> Response:
         """Shows the page; after a post does the action and shows a new secret, or redirects to the page.
 
+        Answers 422 with the page and the typed values if they are refused.
         Raises HTTPException (403) for people who are no owners.
         """
         if not self.is_accessible(request):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         assert self._admin is not None  # noqa: S101 - set when the view is added
+        typed: Sent = {}
         if request.method == "POST":
-            shown = await _act(request, await request.form())
-            if shown is not None:
-                context: dict[str, Any] = {"title": shown.title, "shown": shown}
+            outcome = await _act(request, await request.form())
+            if isinstance(outcome, Shown):
+                context: dict[str, Any] = {"title": outcome.title, "shown": outcome}
                 return self._admin._template_response(request, "shown_once.html", context)
-            return RedirectResponse(str(request.url.replace(scheme="", netloc="")), HTTPStatus.SEE_OTHER)
+            if outcome is None:
+                return RedirectResponse(str(request.url.replace(scheme="", netloc="")), HTTPStatus.SEE_OTHER)
+            typed = outcome
         after = as_id(request.query_params.get("after")) or 0
-        context = {"title": "Webhooks", "types": list(MessageType), **await run_sync(partial(_page, after))}
-        return self._admin._template_response(request, "webhooks.html", context)
+        figures = await run_sync(partial(_page, after))
+        context = {"title": "Webhooks", "types": list(MessageType), "typed": typed, **figures}
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if typed else HTTPStatus.OK
+        return self._admin._template_response(request, "webhooks.html", context, status)
 
 
 def _page(after: int) -> dict[str, Any]:
@@ -76,9 +82,10 @@ def _page(after: int) -> dict[str, Any]:
 Sent = Mapping[str, str]
 
 
-async def _act(request: Request, form: FormData) -> Shown | None:
-    """Does the posted action; returns a new secret to show, or shows the outcome or error on the next page.
+async def _act(request: Request, form: FormData) -> Shown | Sent | None:
+    """Does the posted action; returns a new secret to show, the typed values if they are refused, else None.
 
+    Shows the outcome or error on the next page.
     Raises HTTPException (404) for an unknown action.
     """
     name = str(form.get("action", ""))
@@ -91,7 +98,7 @@ async def _act(request: Request, form: FormData) -> Shown | None:
         outcome = await write(request, partial(ACTIONS[name], sent))
     except InvalidValue as error:
         flash(request, str(error), "error")
-        return None
+        return sent
     if isinstance(outcome, Shown):
         return outcome._replace(next_url=page)
     flash(request, outcome, "success")
