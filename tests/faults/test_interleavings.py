@@ -1,4 +1,4 @@
-"""Several processes send events and refunds, edit, and run resets and ticks at the same time, thousands of times."""
+"""Several processes send events and refunds, edit, and run resets and ticks at the same time, a thousand times."""
 
 import os
 from collections import Counter
@@ -12,7 +12,7 @@ from tests.world import World
 
 BRANDS = 8
 DRIVERS = 4
-OPERATIONS = int(os.environ.get("SPENDGATE_TEST_INTERLEAVINGS", "2400")) // DRIVERS
+OPERATIONS = int(os.environ.get("SPENDGATE_TEST_INTERLEAVINGS", "1200")) // DRIVERS
 DRIVER = ("-m", "tests.faults.driver", str(OPERATIONS))
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 """Switches coverage off, since tracing would slow the drivers down."""

@@ -16,6 +16,7 @@ from tests.ports import free_port
 from tests.world import World
 
 FOLLOWERS = size(200, 1_000)
+KILLS_OF_WEB, KILLS_OF_POSTGRES = size(2, 50), size(1, 20)
 
 
 def _add_line(fault: str, times: int) -> None:
@@ -62,7 +63,7 @@ def test_follower_catches_up_after_each_kill_of_the_web_process(stage: FaultStag
     campaigns = [stage.world.campaign(brand) for _ in range(5)]
     web = Web(stage)
     with web.follower() as follower:
-        for _ in range(size(3, 50)):
+        for _ in range(KILLS_OF_WEB):
             with web.running() as process:
                 wait_until_followed(stage, follower)
                 toggle_some(stage, campaigns)
@@ -71,7 +72,7 @@ def test_follower_catches_up_after_each_kill_of_the_web_process(stage: FaultStag
             toggle_some(stage, campaigns)
         with web.running():
             wait_until_followed(stage, follower)
-    _add_line("web process: kill -9; a follower catches up", size(3, 50))
+    _add_line("web process: kill -9; a follower catches up", KILLS_OF_WEB)
 
 
 def test_follower_knows_its_age_and_catches_up_after_each_kill_of_postgres(stage: FaultStage) -> None:
@@ -79,7 +80,7 @@ def test_follower_knows_its_age_and_catches_up_after_each_kill_of_postgres(stage
     campaigns = [stage.world.campaign(brand) for _ in range(5)]
     web = Web(stage)
     with web.running(), web.follower(max_stale_seconds=8) as follower:
-        for _ in range(size(2, 20)):
+        for _ in range(KILLS_OF_POSTGRES):
             wait_until_followed(stage, follower)
             stage.close_connections()
             stage.servers.postgres.end(signal.SIGKILL)
@@ -88,7 +89,7 @@ def test_follower_knows_its_age_and_catches_up_after_each_kill_of_postgres(stage
             stage.servers.postgres.start()
             toggle_some(stage, campaigns)
         wait_until_followed(stage, follower)
-    _add_line("Postgres: kill -9; a follower stops when stale, then catches up", size(2, 20))
+    _add_line("Postgres: kill -9; a follower stops when stale, then catches up", KILLS_OF_POSTGRES)
 
 
 def test_policies_act_when_the_network_falls_silent_and_end_with_it(stage: FaultStage) -> None:
