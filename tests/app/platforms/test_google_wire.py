@@ -4,11 +4,10 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
+from types import ModuleType
 from typing import Any
 
 import pytest
-from google.ads.googleads.v26.errors.types import errors
-from google.ads.googleads.v26.services.types import campaign_service, google_ads_service
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor
 from google.rpc import code_pb2, status_pb2
@@ -31,6 +30,14 @@ def parse(message: Any, content: Any) -> Any:
 
 
 @pytest.fixture
+def google() -> ModuleType:
+    """The module with Google's own messages."""
+    from tests.app.platforms import google_messages  # noqa: PLC0415 - see there
+
+    return google_messages
+
+
+@pytest.fixture
 def used(account: Account, fake: FakePlatform) -> FakePlatform:
     """The fake platform after every kind of request of the adapter."""
     for number, status in enumerate(("enabled", "paused", "removed")):
@@ -48,10 +55,10 @@ def used(account: Account, fake: FakePlatform) -> FakePlatform:
     return fake
 
 
-def test_every_request_is_a_message_of_google(used: FakePlatform) -> None:
+def test_every_request_is_a_message_of_google(used: FakePlatform, google: ModuleType) -> None:
     messages = {
-        "search": google_ads_service.SearchGoogleAdsStreamRequest,
-        "mutate": campaign_service.MutateCampaignsRequest,
+        "search": google.SearchGoogleAdsStreamRequest,
+        "mutate": google.MutateCampaignsRequest,
     }
     requests = [one for one in used.received if one.kind != "token"]
     assert len(requests) == 6
@@ -59,8 +66,8 @@ def test_every_request_is_a_message_of_google(used: FakePlatform) -> None:
         assert parse(messages[request.kind], request.body)
 
 
-def test_every_field_of_a_query_exists(used: FakePlatform) -> None:
-    row = google_ads_service.GoogleAdsRow.pb().DESCRIPTOR
+def test_every_field_of_a_query_exists(used: FakePlatform, google: ModuleType) -> None:
+    row = google.GoogleAdsRow.pb().DESCRIPTOR
     names = {
         name for one in used.requests("search") for name in FIELD.findall(re.sub("'[^']*'", "", one.body["query"]))
     }
@@ -73,20 +80,20 @@ def exists(message: Descriptor, path: list[str]) -> bool:
     return found is not None and (len(path) == 1 or exists(found.message_type, path[1:]))
 
 
-def test_every_answer_of_the_fake_is_a_message_of_google(used: FakePlatform) -> None:
+def test_every_answer_of_the_fake_is_a_message_of_google(used: FakePlatform, google: ModuleType) -> None:
     answers = [one for one in used.answers if one.status == 200]
     assert len(answers) == 6
     for answer in answers:
         content = json.loads(answer.content)
         if answer.kind == "mutate":
-            parsed = parse(campaign_service.MutateCampaignsResponse, content)
+            parsed = parse(google.MutateCampaignsResponse, content)
             assert [bool(result.resource_name) for result in parsed.results] == [True, False]
-            failure = errors.GoogleAdsFailure.pb()()
+            failure = google.GoogleAdsFailure.pb()()
             assert parsed.partial_failure_error.details[0].Unpack(failure)
             assert failure.errors[0].location.field_path_elements[0].index == 1
             continue
         for batch in content:
-            parsed = parse(google_ads_service.SearchGoogleAdsStreamResponse, batch)
+            parsed = parse(google.SearchGoogleAdsStreamResponse, batch)
             assert parsed.results
 
 
