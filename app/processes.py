@@ -15,6 +15,7 @@ from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock_guard
+from app.ingest.locked_brands import locked_brands
 from db.connections import ProcessKind, this_process
 from db.engine import TRANSIENT_ERRORS, snapshot, transaction
 from db.repository.health import processes
@@ -43,10 +44,11 @@ def _report_for_ever(process: Process) -> None:
 
 
 def report(process: Process) -> None:
-    """Compares the clocks, writes the process's row and, of a worker, marks the queue.
+    """Compares the clocks, writes the process's row and, of a worker, marks the queue and forgets stale locked brands.
 
     Logs if a server does not answer, or if Postgres has no such table yet.
     """
+    locked_brands.forget_stale()
     try:
         with transaction() as connection:
             offset = clock_guard.check(connection)

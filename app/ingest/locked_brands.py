@@ -26,6 +26,9 @@ LONGEST_DELAY_SECONDS: Final = 60.0
 """Bounds of the delay of a locked brand's messages. Within them the delay equals the time that the brand has been
 locked, since each return of a message costs work. One message at a time returns sooner, for the next try."""
 
+STALE_SECONDS: Final = 2 * LONGEST_DELAY_SECONDS
+"""Time after a due try from which a brand is forgotten: its spend returns sooner, so another process has counted it."""
+
 DELAYED_IDS_KEPT: Final = 10_000
 """Newest delayed messages of a brand that return at once when it is free; older ones return after their delay."""
 
@@ -64,7 +67,7 @@ class LockedBrands:
         with self._guard:
             for brand_id in brand_ids:
                 self._locked.setdefault(brand_id, _Locked(now, 1, now + pause))
-            LOCKED_BRANDS.set(len(self._locked))
+            self._measure()
 
     def take_due(self, brand_ids: Iterable[int]) -> list[int]:
         """The brands that the caller must try now: free ones and those whose next try is due.
@@ -92,7 +95,7 @@ class LockedBrands:
             freed = self._locked.pop(brand_id, None)
             if freed is not None:
                 self._freed.extend(freed.delayed_ids)
-                LOCKED_BRANDS.set(len(self._locked))
+                self._measure()
 
     def delay_ms(self, brand_ids: Collection[int]) -> int:
         """The delay of a message of these brands in milliseconds: until the first of their next tries.
@@ -130,6 +133,16 @@ class LockedBrands:
         with self._guard:
             freed, self._freed = self._freed, []
         return list(dict.fromkeys(freed))
+
+    def forget_stale(self) -> None:
+        """Removes brands whose next try has been due for STALE_SECONDS. A process calls it each minute."""
+        latest = time.monotonic() - STALE_SECONDS
+        with self._guard:
+            self._locked = {brand_id: one for brand_id, one in self._locked.items() if one.next_try > latest}
+            self._measure()
+
+    def _measure(self) -> None:
+        LOCKED_BRANDS.set(len(self._locked))
 
     def forget(self) -> None:
         """Removes all brands, before another database is used."""
