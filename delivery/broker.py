@@ -23,6 +23,7 @@ from delivery.queues import QUEUES
 from delivery.rabbitmq.broker import SpendgateRabbitBroker
 from delivery.redis.broker import SpendgateBroker
 from delivery.suspects import SuspectMessages
+from delivery.ticks import Ticks
 from delivery.traced import Traced
 from runtime.settings import SettingsError, settings
 
@@ -49,8 +50,9 @@ def middleware(*, is_traced: bool = False) -> list[Middleware]:
         ),
         DeadLetters(),
         ExitWithMaster(),
-        # schedule: a late tick is not skipped, because every job finds its due work itself
+        # schedule: a late tick is skipped only if a run covers it, because every job finds its due work itself
         PeriodiqMiddleware(skip_delay=A_YEAR_SECONDS),
+        Ticks(),
         # traces, logs and metrics
         *([Traced()] if is_traced else []),
         LogContext(),

@@ -18,7 +18,7 @@ from dramatiq.middleware import Retries
 from sqlalchemy.exc import DBAPIError
 
 from db.engine import is_transient, is_unreachable, sql_state
-from delivery import bundles, messages
+from delivery import bundles, messages, ticks
 from delivery.in_flight import KILL_AFTER_SECONDS
 from delivery.queues import QUEUE_OF
 from runtime import clock
@@ -118,7 +118,8 @@ class DeadLetters(Middleware):
 class SafeRetries(Retries):
     """Dead-letters a message whose retry cannot be enqueued; Dramatiq's middleware would acknowledge and lose it.
 
-    A failed bundle is returned to the queue: see `_return_bundle`. While Postgres is unreachable, a thread backs off.
+    A failed bundle is returned to the queue: see `_return_bundle`. While Postgres is unreachable, a thread backs off. A
+    tick is not retried once the next one is due.
     """
 
     def after_process_message(self, broker: Broker, message: MessageProxy, **outcome: Any) -> None:
@@ -126,6 +127,8 @@ class SafeRetries(Retries):
             error = outcome.get("exception")
             if error is not None:
                 _return_bundle(broker, message, error)
+            return
+        if ticks.IS_OVER in message.options:
             return
         try:
             super().after_process_message(broker, message, **outcome)  # type: ignore[no-untyped-call]
