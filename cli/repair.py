@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from app.proof import repair as work
 from app.proof import verification
-from app.proof.repair import Repaired
+from app.proof.repair import Finding, Repaired
 from cli.catalog.options import edit
 from cli.output import FOUND_EXIT, AsJson, console, counted_progress, money, print_json
 from db.engine import snapshot
@@ -18,8 +18,6 @@ from db.repository.proof.corrections import Correction
 from domain.errors import InvalidValue
 
 SHOWN = 20
-
-Finding = tuple[str, dict[str, Any]]
 
 
 def repair(
@@ -30,9 +28,10 @@ def repair(
 ) -> None:
     """Correct counters and totals from the ledger, and holds by the rules. Exit code 1 if errors remain.
 
-    Shows the corrections before it makes them. It never edits history: if the recorded history does not lead to
-    today's state, it adds one row; altered or deleted rows are acknowledged in your name and `verify` then lists them
-    as notices. Each brand is one transaction, so it is safe while workers run.
+    Shows the corrections before it makes them; if it asks, it makes only those of the brands it has shown. It never
+    edits history: if the recorded history does not lead to today's state, it adds one row; altered or deleted rows that
+    it has shown are acknowledged in your name and `verify` then lists them as notices. Each brand is one transaction,
+    so it is safe while workers run.
     """
     by = edit().by
     planned, findings = _planned(by, brand)
@@ -47,7 +46,11 @@ def repair(
         with counted_progress() as shown:
             task = shown.add_task("Repairing", total=None)
             planned, findings = work.repair_all(
-                by, brand, lambda done, total: shown.update(task, completed=done, total=total)
+                by,
+                findings,
+                brand,
+                None if yes else {one.brand_id for repaired in planned for one in repaired.corrections},
+                lambda done, total: shown.update(task, completed=done, total=total),
             )
     left = _remaining(brand)
     if as_json:
@@ -111,10 +114,9 @@ def _show(planned: Sequence[Repaired], findings: Sequence[Finding]) -> None:
         if repaired.toggles:
             plural = "" if repaired.toggles == 1 else "s"
             console.print(f"[bold]this toggles {repaired.toggles} campaign{plural}[/bold]")
-    for check, row in findings[:SHOWN]:
+    for check, row in findings:
         fields = ", ".join(f"{name} {value}" for name, value in row.items())
         console.print(f"[yellow]to be acknowledged[/yellow] {escape(f'{check}: {fields}')}", highlight=False)
-    _print_hidden(len(findings) - SHOWN)
 
 
 def _print_hidden(hidden: int) -> None:
@@ -171,4 +173,6 @@ def _print_done(done: Sequence[Repaired], findings: Sequence[Finding], left: Seq
         f"{corrected} corrected, {sum(repaired.toggles for repaired in done)} toggled, {len(findings)} acknowledged"
     )
     if left:
-        console.print(f"[red]{len(left)} errors remain that repair cannot correct[/red]: see `spendgate verify`")
+        console.print(
+            f"[red]{len(left)} errors remain[/red]: repair cannot correct them, or they are new. See `spendgate verify`"
+        )

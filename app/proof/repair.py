@@ -4,7 +4,7 @@ Rows of histories are never edited, and altered or deleted ones cannot be restor
 today's state, repair appends a row. It acknowledges the remaining findings, which `verify` then lists as notices.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -44,6 +44,9 @@ REPAIRABLE: Final = frozenset(
 )
 ROUNDS: Final = 1_000
 """Rounds of verify and repair, at most: a check names at most 1,000 rows, and the next round finds further ones."""
+
+Finding = tuple[str, dict[str, Any]]
+"""The name of a check and a wrong row that it found."""
 
 
 class RollBack(Exception):
@@ -172,8 +175,8 @@ def _of_holds(change: DecidedChange) -> Correction:
     return Correction(change.brand_id, "holds", {"campaign_id": change.campaign_id}, old, new)
 
 
-def to_acknowledge(checks: Iterable[Check], only_brand_id: int | None = None) -> list[tuple[str, dict[str, Any]]]:
-    """Findings in histories, which repair cannot correct: (name of the check, row), of one brand or of all (None)."""
+def to_acknowledge(checks: Iterable[Check], only_brand_id: int | None = None) -> list[Finding]:
+    """Findings in histories, which repair cannot correct, of one brand or of all (None)."""
     return [
         (check.name, row)
         for check in checks
@@ -183,19 +186,24 @@ def to_acknowledge(checks: Iterable[Check], only_brand_id: int | None = None) ->
     ]
 
 
-def acknowledge(findings: Iterable[tuple[str, dict[str, Any]]], by: str) -> None:
+def acknowledge(findings: Iterable[Finding], by: str) -> None:
     """Stores that a person has seen the findings, so that `verify` lists them as notices from then on."""
     known = [corrections.known(check, row, row.get("brand_id")) for check, row in findings]
     committed(lambda connection: corrections.add(connection, known, by, clock.now().astimezone(UTC)))
 
 
 def repair_all(
-    by: str, only_brand_id: int | None = None, progress: Callable[[int, int], None] = lambda _done, _of: None
-) -> tuple[list[Repaired], list[tuple[str, dict[str, Any]]]]:
-    """Repairs every brand with findings, then acknowledges the remaining findings in histories; returns both.
+    by: str,
+    shown: Collection[Finding],
+    only_brand_id: int | None = None,
+    brand_ids: Collection[int] | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> tuple[list[Repaired], list[Finding]]:
+    """Repairs brands with findings, then acknowledges findings in histories that remain; returns both.
 
-    `progress` is called after each brand with the number of brands done and the number found so far. `only_brand_id`
-    None: all brands.
+    Acknowledges only findings in `shown`, since a person must have seen them. `brand_ids`: the brands to repair; None:
+    every one with findings. `only_brand_id`: the only brand of all this; None: all brands. `progress` is called after
+    each brand with the number of brands done and the number found so far.
     """
     done: list[Repaired] = []
     tried: set[int] = set()
@@ -203,7 +211,7 @@ def repair_all(
         remaining = [
             brand_id
             for brand_id in brands_to_repair(verification.verify(only=REPAIRABLE), only_brand_id)
-            if brand_id not in tried
+            if brand_id not in tried and (brand_ids is None or brand_id in brand_ids)
         ]
         if not remaining:
             break
@@ -211,6 +219,7 @@ def repair_all(
             done.append(repair_brand(brand_id, by, dry_run=False))
             tried.add(brand_id)
             progress(len(tried), len(tried | set(remaining)))
-    findings = to_acknowledge(verification.verify(only=verification.OF_HISTORY), only_brand_id)
+    left = to_acknowledge(verification.verify(only=verification.OF_HISTORY), only_brand_id)
+    findings = [finding for finding in left if finding in shown]
     acknowledge(findings, by)
     return done, findings

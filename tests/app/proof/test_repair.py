@@ -43,7 +43,7 @@ def wrong() -> set[str]:
 
 
 def repair_everything() -> list[tuple[str, dict[str, Any]]]:
-    _, findings = repair.repair_all("test")
+    _, findings = repair.repair_all("test", repair.to_acknowledge(verify()))
     return findings
 
 
@@ -149,11 +149,39 @@ def test_acknowledged_row_is_a_notice_until_it_is_altered_again(world: World, ca
     assert "sealed histories are unaltered" in wrong()
 
 
+def test_repair_acknowledges_only_findings_that_were_shown(world: World, campaign: int) -> None:
+    tamper(world, "UPDATE status_changes SET cause = 'edit'")
+    shown = repair.to_acknowledge(verify())
+    tamper(world, "UPDATE hold_changes SET cause = 'edit'")
+    _, findings = repair.repair_all("test", shown)
+    assert {row["history"] for _, row in findings} == {"status_changes"}
+    assert [row["history"] for _, row in repair.to_acknowledge(verify())] == ["hold_changes"]
+
+
+def test_asked_repair_corrects_only_brands_that_were_shown(world: World, campaign: int) -> None:
+    shown, new = world.campaign(world.brand()), world.campaign(world.brand())
+    for one in (shown, new):
+        world.spend(one, 4)
+    world.execute("UPDATE campaign_days SET spent_micros = 3 WHERE campaign_id = ANY(%s)", [shown, new])
+    repair.repair_all("test", [], brand_ids={world.brand_of(shown)})
+    assert (world.spent(shown), world.spent(new)) == (4, 3)
+
+
+def test_command_lists_every_finding_before_it_acknowledges_them(world: World, campaign: int) -> None:
+    for _ in range(30):
+        world.spend(campaign, -12)
+        world.spend(campaign, 12)
+    seals.seal()
+    tamper(world, "UPDATE status_changes SET cause = 'edit'")
+    listed = shell("repair", "--dry-run").out
+    assert listed.count("to be acknowledged") == len(repair.to_acknowledge(verify())) > 20
+
+
 def test_repair_of_one_brand_leaves_other_brands_unchanged(world: World, campaign: int) -> None:
     other = world.campaign(world.brand())
     world.spend(other, 4)
     world.execute("UPDATE campaign_days SET spent_micros = 3")
-    repair.repair_all("test", world.brand_of(other))
+    repair.repair_all("test", [], world.brand_of(other))
     assert (world.spent(other), world.spent(campaign, "2026-06-17")) == (4, 3)
 
 
