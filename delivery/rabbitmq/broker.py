@@ -18,8 +18,9 @@ from dramatiq import Broker, Message, Middleware
 from dramatiq.common import current_millis, dq_name, q_name
 from dramatiq.errors import BrokerConnectionError
 
-from delivery import messages
+from delivery import bundles, messages
 from delivery.messages import NotEnqueued
+from delivery.rabbitmq import liveness
 from delivery.rabbitmq.consumer import RabbitConsumer
 from delivery.rabbitmq.delays import RabbitDelays
 from delivery.rabbitmq.queues import declare
@@ -111,7 +112,8 @@ class SpendgateRabbitBroker(Broker):
         Raises BrokerConnectionError if RabbitMQ is unreachable.
         """
         if queue_name.endswith(messages.DELAYED):
-            return RabbitDelays(self.parameters, self.actors, queue_name, self._put)
+            worker_id = self.broker_id if queue_name == dq_name(bundles.QUEUE) else ""  # one connection shows it
+            return RabbitDelays(self.parameters, self.actors, queue_name, self._put, worker_id)
         return RabbitConsumer(self.parameters, self.actors, queue_name, prefetch, timeout, self._put)
 
     def ping(self) -> None:
@@ -148,9 +150,9 @@ class SpendgateRabbitBroker(Broker):
         return None
 
     def is_alive(self, worker_id: str) -> bool:
-        """Returns False: RabbitMQ has no heartbeats that show whether a worker still lives."""
-        del worker_id
-        return False
+        """Returns whether a worker shows that it lives, also if it lost a connection. Raises BrokerConnectionError."""
+        answer: bool = self._ask(lambda channel: liveness.is_alive(channel.connection, worker_id))
+        return answer
 
     def hasten(self, queue_name: str, redis_ids: Sequence[str]) -> None:
         """Does nothing: workers have fetched RabbitMQ's delayed messages already, and wait until they are due."""

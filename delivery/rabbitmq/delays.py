@@ -17,6 +17,7 @@ from dramatiq.errors import BrokerConnectionError
 
 from delivery import messages
 from delivery.messages import Fault
+from delivery.rabbitmq.liveness import show_alive
 from delivery.rabbitmq.queues import declare
 from delivery.rabbitmq.received import keep_invalid, read
 from delivery.rabbitmq.senders import LOST
@@ -47,7 +48,8 @@ class RabbitDelays(Consumer):
 
     RabbitMQ shows clients no clock, so a message is due by the difference of its sender's clock and this machine's, at
     most MAX_DELAY_MS after it was fetched. A due message is acknowledged after it was sent: if the connection is lost
-    meanwhile, it is worked on twice and counted once. `send(queue, data)` returns once RabbitMQ has it on disk.
+    meanwhile, it is worked on twice and counted once. `send(queue, data)` returns once RabbitMQ has it on disk. With a
+    `worker_id` its connection shows that this worker lives.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class RabbitDelays(Consumer):
         actors: Mapping[str, Actor[..., Any]],
         queue_name: str,
         send: Callable[[str, bytes], None],
+        worker_id: str = "",
     ) -> None:
         self.actors = actors
         self.queue_name = queue_name
@@ -66,6 +69,8 @@ class RabbitDelays(Consumer):
             self.connection = pika.BlockingConnection(parameters)
             self.channel = self.connection.channel()
             declare(self.channel, q_name(queue_name))
+            if worker_id:
+                show_alive(self.connection, worker_id)
         except LOST as error:
             self.close()
             raise BrokerConnectionError(repr(error)) from None  # type: ignore[no-untyped-call]
