@@ -28,6 +28,9 @@ POLLED_MS: Final = 100
 """Poll interval of a consumer, and so the longest delay of another thread's acknowledgement or of a stop."""
 
 
+HELD_BYTES: Final = 16_000_000
+"""Bytes of messages in work from which no more are decoded: decoded they take several times as much memory."""
+
 PERSISTENT: Final = 2
 """The delivery mode of messages that RabbitMQ writes to disk."""
 
@@ -67,6 +70,7 @@ class RabbitConsumer(Consumer):
         self.polled_seconds = min(timeout, POLLED_MS) / 1000
         self.tidied = time.monotonic()
         self.deliveries: Any = None
+        self.held: dict[int, int] = {}
         self.connection: Any = None
         try:
             self.connection = pika.BlockingConnection(parameters)
@@ -81,7 +85,7 @@ class RabbitConsumer(Consumer):
         return self
 
     def __next__(self) -> MessageProxy | None:
-        """Returns the next message; None if none arrives within the poll interval or it is invalid.
+        """Returns the next message; None if none arrives within the poll interval, there is no room, or it is invalid.
 
         While this machine's clock is off it consumes nothing, so that workers whose clock is right get the messages.
         Raises BrokerConnectionError.
@@ -92,6 +96,9 @@ class RabbitConsumer(Consumer):
                 return None
             if time.monotonic() - self.tidied > TIDY_SECONDS:
                 self._keep_dead_letters()
+            if sum(list(self.held.values())) >= HELD_BYTES:
+                self.connection.process_data_events(self.polled_seconds)  # returns at an acknowledgement
+                return None
             if self.deliveries is None:
                 self.deliveries = self.channel.consume(self.queue_name, inactivity_timeout=self.polled_seconds)
             method, _, body = next(self.deliveries)
@@ -140,6 +147,7 @@ class RabbitConsumer(Consumer):
         """Schedules an ack or nack on the connection's thread; does nothing if it is lost or not the message's."""
         if not isinstance(message, RabbitMessage) or message.consumer is not self:
             return
+        self.held.pop(message.tag, None)
         try:
             self.connection.add_callback_threadsafe(partial(with_tag, message.tag))
         except LOST as error:
@@ -155,6 +163,7 @@ class RabbitConsumer(Consumer):
         if isinstance(message, Fault):
             keep_invalid(self.channel, method.delivery_tag, body, message.reason, self.queue_name)
             return None
+        self.held[method.delivery_tag] = len(body)
         suspicion = {REDELIVERED: 0} if method.redelivered else {}
         suspected = replace(message, options={**message.options, **suspicion})
         return RabbitMessage(suspected, self, method.delivery_tag)

@@ -9,12 +9,15 @@ import httpx2
 import pika
 import pytest
 import structlog
+from dramatiq import MessageProxy
 from starlette.testclient import TestClient
 
 from delivery.broker import get_broker
 from delivery.messages import RETRY_BYTES, NotEnqueued
+from delivery.rabbitmq import consumer as rabbit_consumer
 from delivery.rabbitmq import senders as rabbit_senders
 from delivery.rabbitmq.broker import SpendgateRabbitBroker
+from delivery.rabbitmq.consumer import RabbitConsumer
 from delivery.suspects import DEATHS_ALLOWED
 from runtime import clock
 from runtime.settings import settings
@@ -213,6 +216,27 @@ def test_delayed_message_survives_a_lost_connection(world: World, campaign: int,
         server.close_connections()
         eventually(lambda: world.spent(campaign) == 7 and is_empty(), PATIENCE_SECONDS)
     assert world.rejected() == []
+
+
+def test_consumer_decodes_no_more_messages_than_there_is_room_for(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbit_consumer, "HELD_BYTES", 1_500)
+    for _ in range(4):
+        put_message(kwargs={"events": [{**world.event(campaign, 1), "padding": "x" * 600}]})
+    consumer = broker.consume("spend", prefetch=10, timeout=5_000)
+    held = [next(consumer) for _ in range(2)]
+    assert [next(consumer) for _ in range(3)] == [None] * 3
+    for message in held:
+        assert message is not None
+        consumer.ack(message)
+    assert all(next_message(consumer) for _ in range(2))
+    consumer.close()
+
+
+def next_message(consumer: RabbitConsumer) -> MessageProxy:
+    """Returns the consumer's next message, after acknowledgements were sent."""
+    return next(message for message in consumer if message is not None)
 
 
 def test_worker_whose_clock_is_off_fetches_nothing_until_it_is_right(
