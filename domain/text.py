@@ -10,6 +10,7 @@ import unicodedata
 from typing import Final
 
 _FORBIDDEN: Final = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _BLANKS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Characters that Unicode counts as letters or signs, but that show nothing."""
 
@@ -36,6 +37,13 @@ def readable(text: str) -> str:
     """A name from another system, stripped, with spaces for forbidden characters; empty if nothing visible is left."""
     kept = _FORBIDDEN.sub(" ", text).strip()
     return "" if not kept or fault_of(kept) else kept
+
+
+def storable(text: str) -> str:
+    """The text with U+0000 and halves of surrogate pairs, which Postgres cannot store, as escapes such as `\\ud800`."""
+    if text.isprintable():
+        return text
+    return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _is_unseen(character: str) -> bool:

@@ -25,6 +25,7 @@ from db.repository.ledger.spend_files import FileKey, Seen
 from db.repository.notices import notices
 from db.repository.notices.notices import NoticeKind
 from domain.errors import InvalidValue
+from domain.text import storable
 from runtime import clock
 from runtime.settings import settings
 
@@ -42,30 +43,46 @@ MAX_NOTICE_KEY: Final = 500
 def import_folder(folder: Path) -> None:
     """Imports each new version of a complete file, oldest first, its figures as of the file's modification time.
 
-    One file's failure does not stop the others. Raises the first transient error, such as a locked brand, after all.
+    One file's failure does not stop the others. Raises the first transient error, such as a locked brand, after all;
+    also the first error whose record as the file's problem failed.
     """
     passing: list[Exception] = []
-    for file, options, seen in _complete(folder):
-        shown = file.shown(folder)
+    for file, seen in _found(folder):
         try:
-            _import(folder, file, options, seen)
+            _visit(folder, file, seen)
         except TRANSIENT_ERRORS as error:
-            log.warning("export.postponed", file=shown, error=type(error).__name__)
+            log.warning("export.postponed", file=file.shown(folder), error=type(error).__name__)
             passing.append(error)
-        except Changed:
-            log.info("export.waiting", file=shown)
-        except Exception as error:  # noqa: BLE001 - its words may quote the file, so the log has only a reason
-            version = _version(file, options)
-            _note_problem((file.platform, file.name), shown, version, _words(error), _reason(error), seen)
+        except Exception as error:  # noqa: BLE001 - raised below
+            passing.append(error)
     if passing:
         raise passing[0]
 
 
-def _complete(folder: Path) -> Iterator[tuple[SpendFile, FolderOptions, Seen | None]]:
-    """Yields the complete files of which this version was not imported, oldest first, with their options.
+def _visit(folder: Path, file: SpendFile, seen: Seen | None) -> None:
+    """Imports the file if it is complete and this version was not imported. Records an error as the file's problem.
 
-    The third value is the stored row of the file, None for a new one. Records new versions, removed files, and problems
-    of names and options that cannot be read.
+    Raises transient errors. `seen`: the stored row of the file, None for a new one.
+    """
+    options = None
+    try:
+        options = options_of(folder, file.platform)
+        if _is_due(folder, file, options, seen):
+            _import(folder, file, options, seen)
+    except TRANSIENT_ERRORS:
+        raise
+    except Changed:
+        log.info("export.waiting", file=file.shown(folder))
+    except Exception as error:  # noqa: BLE001 - its words may quote the file, so the log has only a reason
+        version = f"{file.version} {error}"[:200] if options is None else _version(file, options)
+        key, shown = (file.platform, file.name), file.shown(folder)
+        _note_problem(key, shown, version, _words(error), _reason(error), seen)
+
+
+def _found(folder: Path) -> Iterator[tuple[SpendFile, Seen | None]]:
+    """Yields the files that are there, oldest first, each with its stored row, None for a new one.
+
+    Records removed files, and problems of names that are not read.
     """
     with snapshot() as connection:
         seen = spend_files.all_seen(connection)
@@ -87,20 +104,7 @@ def _complete(folder: Path) -> Iterator[tuple[SpendFile, FolderOptions, Seen | N
             _note_problem(key, shown, one.reason, told, one.reason, seen.get(key), is_skipped=True)
     files = [one for one in found if isinstance(one, SpendFile)]
     for file in sorted(files, key=lambda file: file.version.modified_ns):
-        known = seen.get((file.platform, file.name))
-        options = _options(folder, file, known)
-        if options is not None and _is_due(folder, file, options, known):
-            yield file, options, known
-
-
-def _options(folder: Path, file: SpendFile, seen: Seen | None) -> FolderOptions | None:
-    """The options of the file's directory; None if they cannot be read, which is recorded as the file's problem."""
-    try:
-        return options_of(folder, file.platform)
-    except InvalidValue as error:
-        key = file.platform, file.name
-        _note_problem(key, file.shown(folder), f"{file.version} {error}"[:200], str(error), "bad_options", seen)
-        return None
+        yield file, seen.get((file.platform, file.name))
 
 
 def _version(file: SpendFile, options: FolderOptions) -> str:
@@ -170,6 +174,7 @@ def _note_problem(
     is_skipped: bool = False,
 ) -> None:
     """Records the problem; if it is new, logs it and adds a notice. A known skipped name keeps its time."""
+    told, version = storable(told), storable(version)  # they may quote the file
     problem = None if seen is None else seen.problem
     is_told = problem is not None and (problem.words, problem.version) == (told, version)
     if not is_told and is_skipped:
@@ -220,4 +225,6 @@ def _reason(error: Exception) -> str:
         return "needs_consent"
     if isinstance(error, Question):
         return "needs_an_answer"
+    if isinstance(error, InvalidValue) and error.field == spend_folder.OPTIONS_FILE:
+        return "bad_options"
     return "refused" if isinstance(error, InvalidValue) else type(error).__name__

@@ -57,7 +57,7 @@ def options_of(folder: Path, platform: str) -> FolderOptions:
         told = tomllib.loads(text.decode())
     except OSError as error:
         raise _bad(spend_folder.reason_of(error)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _bad(f"is no TOML: {error}") from None
     for key in told.keys() - set(KEYS):
         raise _bad(f"{key} is no option; there are {', '.join(KEYS)}")

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final
 from app.imports.answers import Refused
 from app.imports.cells import NumberCell
 from app.imports.tables import Table
+from domain.text import storable
 
 MAX_DOCUMENT: Final = 64 * 1024 * 1024
 _WRAPPERS: Final = ("_airbyte_data", "record", "data")
@@ -150,7 +151,7 @@ def _flat(value: Mapping[str, Any]) -> dict[str, str]:
         year, month, day = (fields.get(f"{name}.{part}", "") for part in ("year", "month", "day"))
         if day:
             fields[name] = f"{year}-{month.zfill(2)}-{day.zfill(2)}"
-    return fields
+    return {storable(name): storable(cell) for name, cell in fields.items()}
 
 
 def _fields(prefix: str, value: object) -> Iterable[tuple[str, str]]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from db.repository.shared.rows import plain
 from domain.errors import InvalidValue
 from domain.inputs.values import MAX_ID
+from domain.text import storable
 
 BEGIN = text("""
     INSERT INTO imports (platform, account, brand_ids, source, file_name, sha256, layout, options, imported_by,
@@ -135,8 +136,8 @@ def add_skipped(connection: Connection, import_id: int, rows: Sequence[tuple[int
     lines, cells, reasons = zip(*rows, strict=True)
     columns = {
         "lines": list(lines),
-        "cells": [cell.replace("\0", "")[:MAX_CELL] for cell in cells],
-        "reasons": [reason.replace("\0", "") for reason in reasons],
+        "cells": [storable(cell)[:MAX_CELL] for cell in cells],
+        "reasons": [storable(reason) for reason in reasons],
     }
     connection.execute(ADD_SKIPPED, columns | {"import_id": import_id})
 

@@ -18,6 +18,7 @@ from app.imports.answers import Reading
 from app.imports.intake import commit
 from app.imports.reading import read_file
 from app.imports.spend_folder import LastScan, Version, is_complete
+from db.repository.ledger import spend_files
 from runtime import clock
 from runtime.settings import settings
 from tests.app.imports.folder_kit import HEADER, LONG_AGO, Folder
@@ -372,6 +373,8 @@ def test_options_beside_the_files_say_how_they_are_read(world: World, folder: Fo
         ("colour = 1", "colour is no option"),
         ("columns = 1", "columns = 1 cannot be"),
         ("delta = 1", "delta = 1 cannot be"),
+        ('"a\\u0000" = 1', r"a\u0000 is no option"),
+        (f"a = {'[' * 10_000}", "is no TOML: maximum recursion depth"),
     ],
 )
 def test_options_that_cannot_be_read_import_nothing_and_are_listed(
@@ -490,3 +493,65 @@ def test_fault_of_one_file_does_not_stop_the_others(
     logged = [*folder.look(), *folder.look(120)]
     assert [line["reason"] for line in lines(logged, "export.unreadable")] == ["KeyError"]
     assert len(lines(logged, "export.imported")) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        f"a = {'[' * 10_000}",
+        '"a\\u0000" = 1',
+        'platform = "a\\u0000"',
+        'account = "\\u0000"',
+        "\0",
+    ],
+)
+def test_odd_options_of_one_directory_stop_no_other(world: World, folder: Folder, campaign: int, options: str) -> None:
+    folder.write("other/odd.csv", "7,2026-06-01,1\n", LONG_AGO - timedelta(days=1))
+    (folder.path / "other" / "spendgate.toml").write_text(options)
+    _imports_all_but_the_odd_one(world, folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'[{"\ud800": "x", "foo": "y"}]',
+        r'[{"a\u0000": "x", "foo": "y"}]',
+        r'[{"campaign_id": "\ud800", "date": "2026-06-01", "spend": "x"}]',
+        r'[{"campaign_id": "7", "date": "2026-06-01", "spend": "1", "currency": "\u0000"}]',
+        r'[{"campaign_id": "7", "date": "2026-06-01", "spend": "1", "account_id": "\ud800"}]',
+        r'[{"campaign_id": "7", "date": "\u0000", "spend": "1"}]',
+        r'[{"campaign_id": "7", "date": "2026-06-01", "spend": "\udfff1"}]',
+        "a\0,b\n1,2\n",
+        f"campaign_id,date,spend,account_id\n{'7,2026-06-01,1,1' * 20_000}\n7,2026-06-01,1,\0\n",
+    ],
+)
+def test_text_that_cannot_be_stored_stops_its_own_file_alone(
+    world: World, folder: Folder, campaign: int, text: str
+) -> None:
+    (folder.write("other/odd.csv", "", LONG_AGO)).write_text(text)
+    os.utime(folder.path / "other" / "odd.csv", (LONG_AGO.timestamp() - 1,) * 2)
+    _imports_all_but_the_odd_one(world, folder)
+
+
+def _imports_all_but_the_odd_one(world: World, folder: Folder) -> None:
+    folder.write("meta/good.csv", "7,2026-06-01,1\n")
+    logged = [*folder.look(), *folder.look(120)]
+    imported, unreadable = named(logged, "export.imported"), named(logged, "export.unreadable")
+    assert "good.csv" in imported
+    assert sorted(imported + unreadable) == ["good.csv", "odd.csv"]
+    assert [row["name"] for row in problems(world)] == unreadable
+
+
+def test_fault_of_a_record_does_not_stop_the_other_files(
+    world: World, folder: Folder, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write("meta/odd.csv", "campaign\n", LONG_AGO - timedelta(days=1))
+    folder.write("meta/good.csv", "7,2026-06-01,1\n")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(spend_files, "keep_problem", fail)
+    with structlog.testing.capture_logs() as logged, pytest.raises(KeyError):
+        folder_imports.import_folder(folder.path)
+    assert named(logged, "export.imported") == ["good.csv"]
