@@ -1,10 +1,15 @@
 """Cells of tables as texts; subclasses mark the numbers of spreadsheets and JSON, and the dates of spreadsheets."""
 
 import re
+import unicodedata
+from functools import lru_cache
 from typing import Final
 
 NOTHING: Final = frozenset({"", "-", "--", "—", "–", "―", "- -", "---"})
 """Cells without a value: empty, or the dashes that platforms write."""
+
+_SAME_SIGN: Final = ("<wide>", "<narrow>", "<small>", "<noBreak>")
+"""Unicode's marks of a character that is another form of the same sign, such as `１` of 1."""
 
 _FORMULA: Final = re.compile(r'=\s*"(.*)"|=\s*\'(.*)\'', re.DOTALL)
 
@@ -29,3 +34,22 @@ def bare(cell: str) -> str:
     if text[:1] == "'" and "'" not in text[1:]:
         return text[1:].strip()
     return text
+
+
+def plain_signs(text: str) -> str | None:
+    """The text with its plain form (NFKC) in place of wide digits and signs.
+
+    None if that would make digits or a minus of something else, such as of the footnote in `12.50¹` or of `①`.
+    """
+    if text.isascii():
+        return text
+    return None if any(map(_would_count, text)) else unicodedata.normalize("NFKC", text)
+
+
+@lru_cache(maxsize=10_000)
+def _would_count(character: str) -> bool:
+    """Whether the plain form of a character that is no form of a digit or minus has one."""
+    plain = unicodedata.normalize("NFKC", character)
+    if plain == character or unicodedata.decomposition(character).startswith(_SAME_SIGN):
+        return False
+    return any(one.isdigit() or one in "-\u2212" for one in plain)

@@ -4,20 +4,22 @@ Cells are judged by their shapes, digits replaced by 9, of which a column of mil
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
 from app.imports.answers import DecimalMark
-from app.imports.cells import NOTHING, NumberCell, bare
+from app.imports.cells import NOTHING, NumberCell, bare, plain_signs
 from app.imports.evidence.currency_signs import signed_currencies
 from domain.money import EXACT
 
 SHAPES: Final = str.maketrans("0123456789", "9999999999")
 MAX_DECIMALS: Final = 40
 MAX_DIGITS: Final = 22
+MAX_WRITTEN: Final = 200
+"""Characters of the longest cell that is read as an amount; Python reads no integer of over 4,300 digits."""
+
 MAX_SHAPES: Final = 20_000
 
 _SPACES: Final = " \u00a0\u2007\u2009\u202f"
@@ -44,7 +46,10 @@ def take_apart(cell: str) -> Written | None:
     text = bare(cell).strip(_SPACES + "\t\r\n")
     if text in NOTHING:
         return None
-    text = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
+    plain = plain_signs(text)
+    if plain is None or len(text) > MAX_WRITTEN:
+        raise Unreadable(f"{text[:40]!r} is not an amount")
+    text = plain.replace("\u2212", "-")
     is_negative = False
     if text[:1] == "(" and text[-1:] == ")":
         text, is_negative = text[1:-1].strip(), True
@@ -132,6 +137,8 @@ class AmountEvidence:
 
     def add(self, cell: str, line: int) -> None:
         """Notes a cell. Cells that are no amounts prove nothing."""
+        if len(cell) > MAX_WRITTEN:
+            return
         if cell.isdigit() and cell.isascii():
             self._note_whole(int(cell))
             return
@@ -263,9 +270,11 @@ class AmountReader:
 
     def _of_decimal(self, cell: str, number: str) -> int:
         try:
-            amount = EXACT.scaleb(Decimal(number), self.decimals)
+            exact = Decimal(number)
+            amount = EXACT.scaleb(exact, self.decimals)
         except InvalidOperation:
             raise Unreadable(f"{cell.strip()[:40]!r} is not an amount") from None
-        if amount != amount.to_integral_value() or amount.adjusted() > MAX_DIGITS + self.decimals:
+        is_rounded = amount != amount.to_integral_value() or bool(amount) != bool(exact)
+        if is_rounded or amount.adjusted() > MAX_DIGITS + self.decimals:
             raise Unreadable(f"{cell.strip()[:40]!r} has too many digits")
         return int(amount)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from babel.dates import get_day_names, get_month_names
 
-from app.imports.cells import bare
+from app.imports.cells import bare, plain_signs
 
 LOCALES: Final = tuple("en de fr es pt it nl pl sv da nb fi cs tr ru uk ro hu el id vi".split())  # noqa: SIM905
 EARLIEST_YEAR: Final = 1990
@@ -152,7 +152,7 @@ def read_day(cell: str) -> Read:
 
     Cells without a digit or of over 80 characters are NO_DAY.
     """
-    text = _WEEKDAY_NOTE.sub("", unicodedata.normalize("NFKC", bare(cell))).strip()
+    text = _WEEKDAY_NOTE.sub("", plain_signs(bare(cell)) or "").strip()
     if not text or not any(one.isdigit() for one in text) or len(text) > 80:
         return NO_DAY
     for read in (_compact, _iso, _numeric, _kanji, _range, _in_words, _period):
@@ -260,7 +260,7 @@ def _in_words(text: str) -> Read | None:
     words = [word for word in _WORDS.findall(plain(text)) if word not in _FILLERS]
     months = [_months()[word] for word in words if word in _months()]
     rest = [word for word in words if word not in _months() and word not in _weekdays()]
-    if len(months) != 1 or not all(word.isdigit() for word in rest):
+    if len(months) != 1 or not all(word.isdecimal() for word in rest):
         return None
     years = [int(word) for word in rest if len(word) == 4]
     days = [int(word) for word in rest if len(word) <= 2]

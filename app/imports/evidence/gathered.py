@@ -73,7 +73,7 @@ class DayEvidence:
         if self.hourless is None and not any(map(str.isdigit, hour)):
             self.hourless = line
         digits = hour.strip()[:2].strip(":")
-        if digits.isdigit():
+        if digits.isdecimal():
             self.hours.setdefault(day.strip()[:10], set()).add(int(digits))
 
     def days(self, *, day_first: bool) -> set[date]:

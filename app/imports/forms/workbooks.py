@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
+from math import isfinite
 from typing import BinaryIO
 
 import python_calamine
@@ -62,7 +63,7 @@ def _cell(value: object) -> str:
         case bool() | None:
             cell = "" if value is None else str(value)
         case float():
-            cell = NumberCell(_digits(value))
+            cell = NumberCell(_digits(value)) if isfinite(value) else str(value)
         case int():
             cell = NumberCell(value)
         case datetime():
