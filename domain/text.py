@@ -41,9 +41,12 @@ def readable(text: str) -> str:
 
 def storable(text: str) -> str:
     """The text with U+0000 and halves of surrogate pairs, which Postgres cannot store, as escapes such as `\\ud800`."""
-    if text.isprintable():
-        return text
-    return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text if is_sound(text) else _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def is_sound(text: str) -> bool:
+    """Whether Postgres can store the text: it has neither U+0000 nor halves of surrogate pairs."""
+    return text.isprintable() or _UNSTORABLE.search(text) is None
 
 
 def _is_unseen(character: str) -> bool:

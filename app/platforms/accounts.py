@@ -8,6 +8,7 @@ from typing import Final
 from db.engine import transaction
 from db.repository.platforms import kept_credentials
 from domain.errors import InvalidValue
+from domain.text import is_sound
 from runtime import encryption
 from runtime.settings import SettingsError, variable
 
@@ -114,8 +115,8 @@ def secrets_in(content: str, place: str) -> dict[str, str]:
     """The secrets in a text. Raises InvalidValue, which names the text's `place`, if it is no JSON object of texts."""
     try:
         read = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         read = None
-    if not isinstance(read, dict) or not all(isinstance(value, str) for value in read.values()):
+    if not isinstance(read, dict) or not all(isinstance(value, str) and is_sound(value) for value in read.values()):
         raise InvalidValue("credentials", f"{place} is not a JSON object of texts")
     return read

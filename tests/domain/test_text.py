@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.text import fault_of, readable
+from domain.text import fault_of, is_sound, readable, storable
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,15 @@ def test_readable_replaces_forbidden_characters(text: str, kept: str) -> None:
 @given(st.text())
 def test_readable_names_have_no_fault(text: str) -> None:
     assert not readable(text) or fault_of(readable(text)) is None
+
+
+@given(st.text(st.characters()))
+def test_storable_text_can_be_encoded_and_has_no_nul(text: str) -> None:
+    kept = storable(text)
+    assert "\0" not in kept.encode().decode()
+    assert is_sound(kept)
+    assert (kept == text) == is_sound(text)
+
+
+def test_storable_shows_each_character_as_its_escape() -> None:
+    assert storable("a\0b\ud800c\n") == "a\\u0000b\\ud800c\n"
