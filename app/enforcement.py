@@ -39,6 +39,9 @@ log = structlog.get_logger()
 BRANDS_A_TRANSACTION: Final = 50
 """Brands that a job enforces and commits together, at most."""
 
+LOOKED_AT: Final = 50_000
+"""Campaigns of a brand evaluated for the effect of an edit. For a larger brand it is a minimum («at least»)."""
+
 BRANDS_A_COUNT: Final = 10_000
 """Brands whose campaigns are counted by one statement."""
 
@@ -132,18 +135,18 @@ def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = N
     return enforce_locked(connection, brands, Cause.EDIT, at or clock.now(), campaign_ids)
 
 
-def outlook(connection: Connection, brand_id: int, at: datetime, limit: int) -> tuple[list[DecidedChange], bool]:
+def outlook(connection: Connection, brand_id: int, at: datetime) -> tuple[list[DecidedChange], bool]:
     """The changes that this transaction's edits would lead to at `at`, unwritten, and whether they are incomplete.
 
-    Evaluates all campaigns of the brand. Of a brand with more than `limit`, evaluates those that the audit trail shows
-    as edited, or, after an edit of the brand itself, its oldest ones. Incomplete (True): more than `limit` campaigns.
+    Evaluates all campaigns of the brand. Of a brand with more than LOOKED_AT, evaluates those that the audit trail
+    shows as edited, or, after an edit of the brand itself, its oldest ones. Incomplete (True): more than LOOKED_AT.
     """
-    chosen: Sequence[int] = first_campaigns(connection, brand_id, limit + 1)
-    if len(chosen) <= limit:
+    chosen: Sequence[int] = first_campaigns(connection, brand_id, LOOKED_AT + 1)
+    if len(chosen) <= LOOKED_AT:
         return decide_changes(load(connection, [brand_id], at, None), at), False
     edited_ids = audit.edited_campaigns(connection)
     chosen = chosen if edited_ids is None else edited_ids
-    return decide_changes(load(connection, [brand_id], at, chosen[:limit]), at), len(chosen) > limit
+    return decide_changes(load(connection, [brand_id], at, chosen[:LOOKED_AT]), at), len(chosen) > LOOKED_AT
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.markup import escape
 
+from app.edits.preview import agree_to_all
 from app.platforms import connecting, modes, statuses
 from app.platforms.accounts import KEPT, MAX_BYTES, secrets_in
 from app.platforms.connecting import NewConnection
@@ -151,7 +152,7 @@ def set_credentials(
     if stdin:
         content = sys.stdin.read(MAX_BYTES + 1)
         changes = {"secrets": secrets_in(content, "standard input")}
-    modes.change(account, changes, edit(), modes.agree_to_all)
+    modes.change(account, changes, edit(), agree_to_all)
     place = "kept encrypted" if stdin else f"at {escape(reference or '')}"
     console.print(f"the credentials of account {account} are {place}; next: spendgate platform check {account}")
 

@@ -15,6 +15,7 @@ from cli.output import FOUND_EXIT, AsJson, console, counted_progress, money, pri
 from db.engine import snapshot
 from db.repository.proof import recount
 from db.repository.proof.corrections import Correction
+from domain.edits.words import counted
 from domain.errors import InvalidValue
 
 SHOWN = 20
@@ -96,6 +97,7 @@ def _as_data(planned: Sequence[Repaired], findings: Sequence[Finding], left: lis
     return {
         "corrections": [correction._asdict() for repaired in planned for correction in repaired.corrections],
         "toggles": sum(repaired.toggles for repaired in planned),
+        "at_least": any(repaired.at_least for repaired in planned),
         "acknowledged": [{"check": check, "finding": row} for check, row in findings],
         "left": left,
     }
@@ -112,8 +114,8 @@ def _show(planned: Sequence[Repaired], findings: Sequence[Finding]) -> None:
             console.print(escape(line), highlight=False)
         _print_hidden(len(repaired.corrections) - SHOWN)
         if repaired.toggles:
-            plural = "" if repaired.toggles == 1 else "s"
-            console.print(f"[bold]this toggles {repaired.toggles} campaign{plural}[/bold]")
+            bound = "at least " if repaired.at_least else ""
+            console.print(f"[bold]this toggles {bound}{counted(repaired.toggles)}[/bold]")
     for check, row in findings:
         fields = ", ".join(f"{name} {value}" for name, value in row.items())
         console.print(f"[yellow]to be acknowledged[/yellow] {escape(f'{check}: {fields}')}", highlight=False)
@@ -169,9 +171,9 @@ def _holds(values: Mapping[str, Any]) -> str:
 
 def _print_done(done: Sequence[Repaired], findings: Sequence[Finding], left: Sequence[Mapping[str, Any]]) -> None:
     corrected = sum(len(repaired.corrections) for repaired in done)
-    console.print(
-        f"{corrected} corrected, {sum(repaired.toggles for repaired in done)} toggled, {len(findings)} acknowledged"
-    )
+    bound = "at least " if any(repaired.at_least for repaired in done) else ""
+    toggled = sum(repaired.toggles for repaired in done)
+    console.print(f"{bound}{corrected} corrected, {bound}{toggled} toggled, {len(findings)} acknowledged")
     if left:
         console.print(
             f"[red]{len(left)} errors remain[/red]: repair cannot correct them, or they are new. See `spendgate verify`"

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from app.decisions import announce
-from app.enforcement import enforce
+from app.edits.effects import toggled, token_of
+from app.edits.preview import Agree, Unconfirmed, agree_to_all
+from app.enforcement import enforce, outlook
 from app.reports.generate import report_month
 from db.dry_runs import run_dry
 from db.engine import committed, snapshot
@@ -24,6 +26,7 @@ from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
 from domain.causes import Cause
 from domain.edits.fields import checked_currency
+from domain.edits.words import toggle_lines
 from domain.errors import InvalidValue
 from domain.inputs.totals import clamped_to_day
 from domain.periods import Period, local_day, time_zone, window_of
@@ -56,7 +59,8 @@ class Corrected(NamedTuple):
 
     `campaign_days`: days of campaigns whose spend changed. `moved_totals`: amounts of reported totals that were moved
     to the day they were reported for. `kept_until`: the last day of which the ledger no longer has every event, up to
-    which counters are kept; None: it has every day. `changes`: the changed holds and statuses of campaigns.
+    which counters are kept; None: it has every day. `changes`: the holds and statuses of campaigns changed with it.
+    `effect`: also those that follow in parts. `at_least`: the brand has so many campaigns that not all were looked at.
     """
 
     brand_id: int
@@ -67,22 +71,45 @@ class Corrected(NamedTuple):
     moved_totals: int = 0
     kept_until: date | None = None
     changes: tuple[DecidedChange, ...] = ()
+    effect: tuple[DecidedChange, ...] = ()
+    at_least: bool = False
 
     def fields(self) -> dict[str, Any]:
         """The correction as JSON-ready fields; `stops` and `starts` list ids of toggled campaigns."""
-        plain = {name: value for name, value in self._asdict().items() if name not in {"changes", "days"}}
-        toggled = [(change.campaign_id, change.to_status) for change in self.changes if change.is_toggle]
-        return plain | {
-            "days": [{"day": day, "before_micros": old, "after_micros": new} for day, old, new in self.days],
-            "stops": [campaign_id for campaign_id, status in toggled if status == "inactive"],
-            "starts": [campaign_id for campaign_id, status in toggled if status == "active"],
-        }
+        plain = {name: value for name, value in self._asdict().items() if name not in {"changes", "effect", "days"}}
+        days = [{"day": day, "before_micros": old, "after_micros": new} for day, old, new in self.days]
+        return plain | {"days": days} | toggled(self.effect)._asdict()
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether a person must confirm the correction: unless it changes nothing."""
+        return self.old != self.new
+
+    @property
+    def token(self) -> str:
+        """A hash of the correction and of the campaigns it toggles; not of amounts, which grow meanwhile."""
+        return token_of(self.old, self.new, toggled(self.effect), self.at_least, self.kept_until)
+
+    @property
+    def stopped(self) -> int:
+        """How many campaigns stop, at least."""
+        return len(toggled(self.effect).stops)
+
+    def toggle_lines(self, *, is_done: bool = False) -> list[str]:
+        """The campaigns that stop and start, a line each; `is_done`: the correction was made."""
+        return toggle_lines(*toggled(self.effect), at_least=self.at_least, is_done=is_done)
+
+    def sentence(self, *, is_done: bool = False) -> str:
+        """The correction and the campaigns it toggles, in words; `is_done`: it was made."""
+        changed = [f"{old} → {self.new[name]}" for name, old in self.old.items() if old != self.new[name]]
+        return "; ".join([f"brand {self.brand_id}: {', '.join(changed)}", *self.toggle_lines(is_done=is_done)])
 
 
-def correct(asked: BrandCorrection, edit: Edit, *, dry_run: bool = False) -> Corrected:
+def correct(asked: BrandCorrection, edit: Edit, *, dry_run: bool = False, agree: Agree = agree_to_all) -> Corrected:
     """Corrects the brand, recounts its days and enforces it in one transaction, which a dry run rolls back.
 
-    Returns the correction, made or tried. Amounts are not converted: a new currency applies to the same micros.
+    Returns the correction, made or tried. Raises Unconfirmed, and changes nothing, if `agree` does not allow the
+    effect. Amounts are not converted: a new currency applies to the same micros.
     Afterwards each stored report of an ended month gets a new version if its content changed. A correction to the
     current values writes nothing. Raises InvalidValue for an unknown brand, zone or currency, and if the ledger
     disagrees with one of the reported totals.
@@ -90,7 +117,14 @@ def correct(asked: BrandCorrection, edit: Edit, *, dry_run: bool = False) -> Cor
     work = partial(_correct, asked=asked, edit=edit)
     if dry_run:
         return run_dry(work)
-    corrected = committed(work)
+
+    def agreed_work(connection: Connection) -> Corrected:
+        corrected = work(connection)
+        if not agree(corrected):
+            raise Unconfirmed(corrected)
+        return corrected
+
+    corrected = committed(agreed_work)
     announce(corrected.changes, Cause.EDIT)
     if corrected.old != corrected.new:
         _restate_reports(asked.brand_id)
@@ -118,7 +152,9 @@ def _correct(connection: Connection, asked: BrandCorrection, edit: Edit) -> Corr
     recounted = DayRecount()
     if old_zone.key != new_zone.key:
         recounted = _recount_days(connection, brand_id, (old_zone.key, new_zone.key), at)
-    changes = enforce(connection, [brand_id], Cause.EDIT)
+    at = clock.now()
+    effect, at_least = outlook(connection, brand_id, at)
+    changes = enforce(connection, [brand_id], Cause.EDIT, at)
     connection_edits.read_again(connection, brand_id)
     after = brand_corrections.days_of(connection, brand_id)
     days = tuple(
@@ -127,7 +163,7 @@ def _correct(connection: Connection, asked: BrandCorrection, edit: Edit) -> Corr
         if before.get(day, 0) != after.get(day, 0)
     )
     note(connection, edit, "correct", Subject("brand", brand_id, brand_id), old, new | {"days_changed": len(days)})
-    return Corrected(brand_id, old, new, days, *recounted, tuple(changes))
+    return Corrected(brand_id, old, new, days, *recounted, tuple(changes), tuple(effect), at_least)
 
 
 def _recount_days(connection: Connection, brand_id: int, zones: tuple[str, str], at: datetime) -> DayRecount:

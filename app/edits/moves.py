@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from app.decisions import announce
+from app.edits.effects import toggled, token_of
+from app.edits.preview import Agree, Unconfirmed, agree_to_all
 from app.enforcement import enforce
 from app.passes import chosen_of_large
 from db.dry_runs import run_dry
@@ -20,6 +22,7 @@ from db.repository.platforms import statuses
 from domain.campaigns import ConfiguredStatus
 from domain.causes import Cause
 from domain.edits.fields import checked_external_name, checked_name, checked_platform
+from domain.edits.words import toggle_lines
 from domain.errors import InvalidValue
 from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, local_day, time_zone
 
@@ -41,7 +44,8 @@ class Moved(NamedTuple):
     """A move that was made, or tried in a dry run.
 
     `old_ends_on`: the last day of the old campaign's flight; None: the old campaign was archived. `copied_budgets`:
-    how many. `changes`: the changed holds and statuses of both brands' campaigns.
+    how many. `changes`: the changed holds and statuses of both brands' campaigns. `copies`: whether budgets and
+    schedule were to be copied.
     """
 
     campaign_id: int
@@ -52,15 +56,46 @@ class Moved(NamedTuple):
     old_ends_on: date | None
     copied_budgets: int
     changes: tuple[DecidedChange, ...]
+    copies: bool = False
 
     def fields(self) -> dict[str, Any]:
         """The move as JSON-ready fields; `stops` and `starts` list ids of toggled campaigns."""
-        plain = {name: value for name, value in self._asdict().items() if name != "changes"}
-        toggled = [(change.campaign_id, change.to_status) for change in self.changes if change.is_toggle]
-        return plain | {
-            "stops": [campaign_id for campaign_id, status in toggled if status == "inactive"],
-            "starts": [campaign_id for campaign_id, status in toggled if status == "active"],
-        }
+        plain = {name: value for name, value in self._asdict().items() if name not in {"changes", "copies"}}
+        return plain | toggled(self.changes)._asdict()
+
+    @property
+    def needs_consent(self) -> bool:
+        """True: a move changes which brand pays."""
+        return True
+
+    @property
+    def token(self) -> str:
+        """A hash of the effect, the same for a dry run and for the move, whose new campaigns have different ids."""
+        return token_of(self.lines())
+
+    @property
+    def stopped(self) -> int:
+        """How many campaigns stop."""
+        return len(toggled(self.changes).stops)
+
+    def lines(self, *, is_done: bool = False) -> list[str]:
+        """The move in words, a line for each of its effects; `is_done`: it was made."""
+        new = f"campaign {self.new_campaign_id}" if is_done else "a new campaign"
+        counts = f"{new} of brand {self.to_brand_id} counts spend from {self.from_day}"
+        ends = f"ends on {self.old_ends_on}" if self.old_ends_on else "is archived"
+        copied = f"{self.copied_budgets} budgets and the schedule are copied"
+        names = {} if is_done else {self.new_campaign_id: "the new one"}
+        stops, starts = ([names.get(one, str(one)) for one in ids] for ids in toggled(self.changes))
+        return [
+            f"{counts}; earlier spend stays with campaign {self.campaign_id} of brand {self.from_brand_id}",
+            f"campaign {self.campaign_id} {ends}",
+            copied if self.copies else "budgets and schedule are not copied; add --copy to copy them",
+            *toggle_lines(stops, starts, is_done=is_done),
+        ]
+
+    def sentence(self, *, is_done: bool = False) -> str:
+        """The move in words, in one line; `is_done`: it was made."""
+        return "; ".join(self.lines(is_done=is_done))
 
 
 def add_account(
@@ -88,19 +123,32 @@ def bind_account(connection: Connection, platform_account_id: int, brand_id: int
 
 
 def move(
-    asked: Move, edit: Edit, *, dry_run: bool = False, check: Callable[[Connection], object] | None = None
+    asked: Move,
+    edit: Edit,
+    *,
+    dry_run: bool = False,
+    check: Callable[[Connection], object] | None = None,
+    agree: Agree = agree_to_all,
 ) -> Moved:
     """Moves the campaign's external id and enforces both brands in one transaction, which a dry run rolls back.
 
     Returns the move, made or tried. `check`, if given, runs before any change, while both brands are locked. Raises
-    InvalidValue for an unknown campaign or brand, a campaign without platform and external id, a move to its own brand,
-    and a `from_day` on or before the last day with counted spend: if a platform reported that day again, its spend
-    would count twice. Also for a day after the end of a flight that has not ended yet.
+    Unconfirmed, and moves nothing, if `agree` does not allow the effect. Raises InvalidValue for an unknown campaign or
+    brand, a campaign without platform and external id, a move to its own brand, and a `from_day` on or before the last
+    day with counted spend: if a platform reported that day again, its spend would count twice. Also for a day after the
+    end of a flight that has not ended yet.
     """
     work = partial(_move, asked=asked, edit=edit, check=check)
     if dry_run:
         return run_dry(work)
-    moved = committed(work)
+
+    def agreed_work(connection: Connection) -> Moved:
+        moved = work(connection)
+        if not agree(moved):
+            raise Unconfirmed(moved)
+        return moved
+
+    moved = committed(agreed_work)
     announce(moved.changes, Cause.EDIT)
     return moved
 
@@ -129,7 +177,7 @@ def _move(connection: Connection, asked: Move, edit: Edit, check: Callable[[Conn
     changes = _enforce(connection, {brand["id"]: campaign["id"], to_brand["id"]: made})
     ends_on: date | None = old.get("ends_on")
     ids = (campaign["id"], brand["id"], made, to_brand["id"])
-    return Moved(*ids, from_day, ends_on, len(limits), tuple(changes))
+    return Moved(*ids, from_day, ends_on, len(limits), tuple(changes), asked.copies)
 
 
 def _enforce(connection: Connection, moved: Mapping[int, int]) -> list[DecidedChange]:

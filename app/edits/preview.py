@@ -1,7 +1,5 @@
 """Previews of edits: an edit is made and enforced in a transaction that rolls back unless a person has confirmed it."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +8,7 @@ from typing import Final, Protocol, TypeVar, cast
 from sqlalchemy import Connection
 
 from app import enforcement
+from app.edits.effects import token_of
 from db.repository.access import audit
 from db.repository.access.audit import AuditedEdit
 from db.repository.catalog import catalog
@@ -19,9 +18,6 @@ from domain.edits.words import edit_lines, effect_words
 from runtime.formats import exact_money
 
 Result = TypeVar("Result")
-
-LOOKED_AT: Final = 50_000
-"""Campaigns of a brand that a preview evaluates. For a larger brand its counts are minimums («at least»)."""
 
 LARGE_CHANGE: Final = 2
 """Divisor: a limit that changes by more than 1/2 of its old value needs confirmation even if no campaign stops."""
@@ -54,7 +50,7 @@ class Effect:
     currency: str
     toggles: tuple[DecidedChange, ...]
     is_partial: bool = False
-    """Whether the brand has more than LOOKED_AT campaigns, so that `toggles` covers only the oldest ones."""
+    """Whether it concerns more campaigns than enforcement.LOOKED_AT, so that `toggles` covers only the oldest ones."""
 
     @property
     def stopped(self) -> int:
@@ -76,8 +72,7 @@ class Effect:
         """A hash (24 hex digits) of the edit, the values it replaces and its toggles; sent back to confirm the edit."""
         edits = [(edit.subject, edit.old, edit.new) for edit in self.edits]
         toggles = sorted((change.campaign_id, change.to_status) for change in self.toggles)
-        seen = json.dumps([edits, toggles, self.is_partial], sort_keys=True)
-        return hashlib.sha256(seen.encode()).hexdigest()[:24]
+        return token_of(edits, toggles, self.is_partial)
 
     @property
     def lines(self) -> list[str]:
@@ -106,6 +101,11 @@ class Unconfirmed(Exception):
 
 Agree = Callable[[Confirmable], bool]
 """Returns whether an edit with this effect may be committed."""
+
+
+def agree_to_all(_effect: Confirmable) -> bool:
+    """Returns True for every effect: of dry runs, and of edits by programs."""
+    return True
 
 
 def agreed_to(token: str) -> Agree:
@@ -143,7 +143,7 @@ def previewed(work: Callable[[Connection], object], brand_id: int) -> Effect:
 
 
 def _effect(connection: Connection, brand_id: int, last_entry: int, at: datetime) -> Effect:
-    changes, is_partial = enforcement.outlook(connection, brand_id, at, LOOKED_AT)
+    changes, is_partial = enforcement.outlook(connection, brand_id, at)
     return Effect(
         edits=tuple(audit.entries_of_transaction(connection, last_entry)),
         currency=catalog.brand(connection, brand_id)["currency"],

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.edits.preview import Agree, Confirmable, Unconfirmed
+from app.edits.preview import Agree, Unconfirmed, agree_to_all
 from app.platforms.accounts import encrypted, parts_of
 from db.dry_runs import run_dry
 from db.engine import committed
@@ -29,11 +29,6 @@ Check = Callable[[Connection, StoredConnection], object]
 
 def no_check(_connection: Connection, _stored: StoredConnection) -> None:
     """Checks nothing."""
-
-
-def agree_to_all(_effect: Confirmable) -> bool:
-    """Returns True for every effect: of dry runs, and of edits by programs."""
-    return True
 
 
 @dataclass(frozen=True, slots=True)

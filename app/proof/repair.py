@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from app.decisions import announce, count_toggles
-from app.enforcement import enforce_locked
+from app.decisions import announce, changes_of_holds, count_toggles
+from app.enforcement import enforce_locked, outlook
 from app.proof import verification
 from app.proof.recounts import corrections_of, recount_days
 from app.proof.verification import Check, kept_since, wrong_campaign_days
@@ -54,10 +54,15 @@ class RollBack(Exception):
 
 
 class Repaired(NamedTuple):
-    """The corrections of one brand, made or (in a dry run) proposed, and how many campaigns they toggle."""
+    """The corrections of one brand, made or (in a dry run) proposed, and how many campaigns they toggle.
+
+    Of a brand that is too large for one transaction also those that follow in parts. `at_least`: the brand has so many
+    campaigns that not all were looked at.
+    """
 
     corrections: list[Correction]
     toggles: int
+    at_least: bool = False
 
 
 def brands_to_repair(checks: Iterable[Check], only_brand_id: int | None = None) -> list[int]:
@@ -118,10 +123,10 @@ def _repair(connection: Connection, brand_id: int, by: str) -> tuple[Repaired, l
         made += (Correction(brand_id, "directory", *one) for one in directory_checks.repair_brand(connection, brand_id))
     made += _limits(connection, brand_id, at)
     made += _histories(connection, brand_id, at)
+    effect, at_least = outlook(connection, brand_id, at)
     changes = enforce_locked(connection, brands, Cause.REPAIR, at)
-    made += map(_of_holds, changes)
-    corrections.add(connection, made, by, at)
-    return Repaired(made, count_toggles(changes)), changes
+    corrections.add(connection, [*made, *map(_of_holds, changes)], by, at)
+    return Repaired([*made, *map(_of_holds, changes_of_holds(effect))], count_toggles(effect), at_least), changes
 
 
 def _totals(connection: Connection, brand_id: int, zone: ZoneInfo, floor: date | None) -> Iterator[Correction]:

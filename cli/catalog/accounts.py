@@ -1,7 +1,7 @@
 """`spendgate account` and `spendgate campaign move`: accounts on ad platforms, and campaigns moved to another brand."""
 
-import sys
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -9,12 +9,12 @@ from rich.markup import escape
 
 from app.edits import moves
 from app.edits.moves import Move, Moved
+from cli.catalog.consent import edit_once_agreed
 from cli.catalog.options import CampaignArgument, edit
 from cli.output import AsJson, console, list_rows, print_json, print_result
 from db.engine import committed, snapshot
 from db.repository.catalog import platform_accounts
 from domain.edits.fields import checked_external_name
-from domain.errors import InvalidValue
 from domain.platforms import canonical_or_lower
 
 accounts = typer.Typer(
@@ -101,37 +101,19 @@ def move_campaign(
 ) -> None:
     """Create a campaign in another brand with this campaign's external id. Earlier spend stays with this campaign."""
     asked = Move(campaign_id, to_brand, from_day and from_day.date(), copy)
-    preview = moves.move(asked, edit(), dry_run=True)
     if dry_run:
-        _print_move(preview, copies=copy, as_json=as_json, done=False)
+        _print_move(moves.move(asked, edit(), dry_run=True), as_json=as_json, done=False)
         return
-    if not yes:
-        _print_move(preview, copies=copy, as_json=False, done=False)
-        confirm()
-    _print_move(moves.move(asked, edit()), copies=copy, as_json=as_json, done=True)
+    show = partial(_print_move, as_json=False, done=False)
+    moved = edit_once_agreed(lambda agree: moves.move(asked, edit(), agree=agree), yes=yes, show=show)
+    _print_move(moved, as_json=as_json, done=True)
 
 
-def confirm() -> None:
-    """Asks for confirmation; on "no" exits with 1. Raises InvalidValue if standard input is not a terminal."""
-    if not sys.stdin.isatty():
-        raise InvalidValue(
-            "--yes", "standard input is not a terminal; add --yes to make the change, or --dry-run to see it"
-        )
-    typer.confirm("Make this change?", abort=True, err=True)
-
-
-def _print_move(moved: Moved, *, copies: bool, as_json: bool, done: bool) -> None:
+def _print_move(moved: Moved, *, as_json: bool, done: bool) -> None:
     if as_json:
         print_json(moved.fields() | {"dry_run": not done})
         return
-    new = f"campaign {moved.new_campaign_id}" if done else "a new campaign"
-    console.print(
-        f"{new} of brand {moved.to_brand_id} counts spend from {moved.from_day}; earlier spend stays with "
-        f"campaign {moved.campaign_id} of brand {moved.from_brand_id}"
-    )
-    ends = f"ends on {moved.old_ends_on}" if moved.old_ends_on else "is archived"
-    console.print(f"campaign {moved.campaign_id} {ends}")
-    copied = f"{moved.copied_budgets} budgets and the schedule are copied"
-    console.print(copied if copies else "budgets and schedule are not copied; add --copy to copy them")
+    for line in moved.lines(is_done=done):
+        console.print(line, highlight=False)
     if not done:
         console.print("[dim]nothing was changed yet[/dim]")

@@ -1,5 +1,6 @@
 """`spendgate brand correct`: corrects the time zone or currency of a brand that already has spend."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -7,7 +8,7 @@ from babel.numbers import is_currency
 
 from app.edits import brand_corrections
 from app.edits.brand_corrections import BrandCorrection, Corrected
-from cli.catalog.accounts import confirm
+from cli.catalog.consent import edit_once_agreed
 from cli.catalog.options import edit
 from cli.output import AsJson, console, money, print_json, print_rows
 from domain.errors import InvalidValue
@@ -34,15 +35,14 @@ def correct_brand(
     if currency is not None and not is_currency(currency.upper()):
         raise InvalidValue("currency", f"{currency!r} is not an ISO 4217 code such as USD")
     correction = BrandCorrection(brand_id, time_zone, currency and currency.upper())
-    if dry_run or not yes:
-        _print_correction(
-            brand_corrections.correct(correction, edit(), dry_run=True), as_json=as_json and dry_run, done=False
-        )
     if dry_run:
+        _print_correction(brand_corrections.correct(correction, edit(), dry_run=True), as_json=as_json, done=False)
         return
-    if not yes:
-        confirm()
-    _print_correction(brand_corrections.correct(correction, edit()), as_json=as_json, done=True)
+    show = partial(_print_correction, as_json=False, done=False)
+    corrected = edit_once_agreed(
+        lambda agree: brand_corrections.correct(correction, edit(), agree=agree), yes=yes, show=show
+    )
+    _print_correction(corrected, as_json=as_json, done=True)
 
 
 def _print_correction(corrected: Corrected, *, as_json: bool, done: bool) -> None:
@@ -58,10 +58,8 @@ def _print_correction(corrected: Corrected, *, as_json: bool, done: bool) -> Non
     if old["currency"] != new["currency"]:
         console.print("amounts are not converted: every number stays as it is in the new currency")
     _print_days(corrected)
-    fields = corrected.fields()
-    for word in ("stops", "starts"):
-        if fields[word]:
-            console.print(f"{word} {len(fields[word])} campaigns: {', '.join(map(str, fields[word][:SHOWN_DAYS]))}")
+    for line in corrected.toggle_lines(is_done=done):
+        console.print(line, highlight=False)
     if not done:
         console.print("[dim]nothing was changed yet[/dim]")
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, TypeVar, cast
 
 import typer
 from rich.markup import escape
@@ -24,8 +24,8 @@ Yes = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the edit would do and change nothing.")]
 
 Work = Callable[[Connection], object]
-Make = Callable[[Agree], Confirmable]
-"""Makes an edit if its effect is agreed to, and returns the effect; else raises Unconfirmed and makes none."""
+Made = TypeVar("Made", bound=Confirmable)
+"""The effect of an edit. Whoever makes the edit returns it if it is agreed to, else raises Unconfirmed with it."""
 
 
 def confirm_and_edit(work: Work, brand_id: int, done: str, *, yes: bool, dry_run: bool) -> None:
@@ -48,21 +48,29 @@ def print_dry_run(effect: Confirmable) -> None:
     _print(f"{effect.sentence()}. A dry run: nothing was changed.")
 
 
-def edit_once_agreed(make: Make, *, yes: bool) -> Confirmable:
+def print_sentence(effect: Confirmable) -> None:
+    """Prints the effect as one sentence."""
+    _print(f"{effect.sentence()}.")
+
+
+def edit_once_agreed(
+    make: Callable[[Agree], Made], *, yes: bool, show: Callable[[Made], None] = print_sentence
+) -> Made:
     """Makes the edit, after a person agreed to its effect if that is needed, and returns the effect.
 
+    `show` prints the effect that the person is asked about.
     Asks again if the effect changes meanwhile. Raises InvalidValue if agreement is needed, `yes` is False and standard
     input is no terminal; exits with 1 on "no".
     """
     agreed = ""
     while True:
         try:
-            return make((lambda _effect: True) if yes else edits.agreed_to(agreed))
+            return make(edits.agree_to_all if yes else edits.agreed_to(agreed))
         except Unconfirmed as unconfirmed:
-            agreed = _ask(unconfirmed.effect, is_again=bool(agreed))
+            agreed = _ask(cast("Made", unconfirmed.effect), show, is_again=bool(agreed))
 
 
-def _ask(effect: Confirmable, *, is_again: bool) -> str:
+def _ask(effect: Made, show: Callable[[Made], None], *, is_again: bool) -> str:
     """Asks for agreement and returns the effect's token. Raises InvalidValue without a terminal; exits 1 on "no"."""
     if not sys.stdin.isatty():
         raise InvalidValue(
@@ -70,7 +78,7 @@ def _ask(effect: Confirmable, *, is_again: bool) -> str:
         )
     if is_again:
         _print("The effect of this edit has changed meanwhile:")
-    _print(f"{effect.sentence()}.")
+    show(effect)
     if not typer.confirm("Make this edit?"):
         _print("Nothing was changed.")
         raise typer.Exit(FOUND_EXIT)

@@ -1,6 +1,6 @@
 """Describes edits for people: which fields changed, from which value to which. For previews, banners and the audit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from domain.schedules import Daypart, format_schedule
@@ -18,6 +18,9 @@ LABELS: Final = {
     "set_holds": "Holds set by hand",
     "time_zone": "Time zone",
 }
+
+NAMED: Final = 40
+"""Campaigns that a line names, at most."""
 
 Values = Mapping[str, Any]
 Money = Callable[[int], str]
@@ -78,6 +81,22 @@ def effect_words(stopped: int, released: int, *, at_least: bool = False, is_done
     ]
     effect = " and ".join(clauses) or f"{verbs[0]} and {verbs[1]} no campaign"
     return effect if is_done else f"{effect} now"
+
+
+def toggle_lines(
+    stops: Sequence[object], starts: Sequence[object], *, at_least: bool = False, is_done: bool = False
+) -> list[str]:
+    """The campaigns that an edit stops and those it starts, a line each: `stops 2 campaigns: 7, 9`; none for none.
+
+    `at_least`: there may be more. `is_done`: the edit was made, so the verbs are in the past tense.
+    """
+    verbs = ("stopped", "started") if is_done else ("stops", "starts")
+    lines = []
+    for verb, ids in zip(verbs, (stops, starts), strict=True):
+        if ids:
+            named = ", ".join(map(str, ids[:NAMED])) + (", …" if len(ids) > NAMED else "")
+            lines.append(f"{verb} {'at least ' if at_least else ''}{counted(len(ids))}: {named}")
+    return lines
 
 
 def counted(number: int, noun: str = "campaign") -> str:

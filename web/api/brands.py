@@ -130,6 +130,9 @@ class CorrectedBrand(BaseModel):
     )
     stops: list[int] = Field(description="Campaigns that stop serving")
     starts: list[int] = Field(description="Campaigns that start to serve")
+    at_least: bool = Field(
+        description="Whether the brand has more campaigns than were looked at, so that further ones may stop or start"
+    )
     dry_run: bool
 
 

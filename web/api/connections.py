@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from app.access import Caller
+from app.edits.preview import agree_to_all
 from app.platforms import connecting, modes, statuses
 from app.platforms.connecting import NewConnection
 from app.platforms.modes import ModeEffect
@@ -245,7 +246,7 @@ def change_connection(
     check = partial(_check_match, if_match=if_match)
     if dry_run:
         return _preview(modes.previewed(account_id, sent, edit_by(caller), check=check))
-    modes.change(account_id, sent, edit_by(caller), modes.agree_to_all, check=check)
+    modes.change(account_id, sent, edit_by(caller), agree_to_all, check=check)
     with snapshot() as connection:
         return etags.tagged(_body(connection, account_id), CONNECTION_FIELDS)
 

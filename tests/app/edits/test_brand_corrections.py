@@ -11,6 +11,7 @@ import pytest
 
 from app.edits import brand_corrections
 from app.edits.brand_corrections import BrandCorrection, Corrected
+from app.edits.preview import Unconfirmed, agreed_to
 from app.enforcement import edited
 from app.ingest.ingest import count_events, count_totals
 from app.reports.generate import report_month
@@ -29,8 +30,9 @@ from tests.world import UNIT, World
 TABLES = ("brands", "campaign_days", "brand_days", "brand_hours", "spend_events", "audit_entries", "hold_changes")
 
 
-def correct(brand: int, zone: str | None = None, currency: str | None = None, **options: bool) -> Corrected:
-    return brand_corrections.correct(BrandCorrection(brand, zone, currency), Edit("ada", clock.now()), **options)
+def correct(brand: int, zone: str | None = None, currency: str | None = None, dry_run: bool = False) -> Corrected:
+    asked = BrandCorrection(brand, zone, currency)
+    return brand_corrections.correct(asked, Edit("ada", clock.now()), dry_run=dry_run)
 
 
 def days(world: World, campaign: int) -> dict[str, int]:
@@ -169,6 +171,43 @@ def test_correction_enforces_the_brand_in_the_same_commit(world: World, noon: da
     assert corrected.fields()["stops"] == [campaign]
     assert world.one("SELECT next_change_at FROM campaigns")["next_change_at"] == datetime(2026, 6, 18, tzinfo=UTC)
     world.verify()
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(("looked_at", "named"), [(5, 5), (3, 3)])
+def test_correction_of_a_large_brand_names_all_campaigns_or_says_at_least(
+    world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch, dry_run: bool, looked_at: int, named: int
+) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC", daily=5 * UNIT)
+    campaigns = [world.campaign(brand) for _ in range(5)]
+    world.spend(campaigns[0], 5 * UNIT, "2026-06-17T01:00:00Z")
+    monkeypatch.setattr("app.passes.CAMPAIGNS_A_PART", 2)
+    monkeypatch.setattr("app.enforcement.LOOKED_AT", looked_at)
+    corrected = correct(brand, "America/New_York", dry_run=dry_run)
+    assert corrected.fields()["starts"] == campaigns[:named]
+    assert corrected.at_least is (looked_at < 5)
+    bound = "at least " if looked_at < 5 else ""
+    assert f"starts {bound}{named} campaigns: 1, 2, 3" in corrected.sentence()
+    world.tick()
+    assert {one for one in campaigns if not world.holds(one)} == (set() if dry_run else {*campaigns})
+
+
+def test_correction_with_another_effect_than_the_agreed_one_is_not_made(world: World, noon: datetime) -> None:
+    world.set_clock(noon)
+    brand = world.brand("UTC", daily=5 * UNIT)
+    campaign = world.campaign(brand)
+    world.spend(campaign, 5 * UNIT, "2026-06-17T01:00:00Z")
+    agreed = agreed_to(correct(brand, "America/New_York", dry_run=True).token)
+    second = world.campaign(brand)
+    asked, edit = BrandCorrection(brand, "America/New_York"), Edit("ada", clock.now())
+    before = everything(world)
+    with pytest.raises(Unconfirmed, match=f"starts 2 campaigns: {campaign}, {second}"):
+        brand_corrections.correct(asked, edit, agree=agreed)
+    assert everything(world) == before
+    world.spend(campaign, 1, "2026-06-17T11:00:00Z")
+    agreed = agreed_to(correct(brand, "America/New_York", dry_run=True).token)
+    assert brand_corrections.correct(asked, edit, agree=agreed).stopped == 0
 
 
 def test_dry_run_returns_the_effect_and_changes_nothing(world: World, noon: datetime) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from app.edits import editing, moves
 from app.edits.moves import Move
+from app.edits.preview import Unconfirmed, agreed_to
 from app.enforcement import edited
 from app.ingest.ingest import count_events, count_totals
 from db.engine import committed
@@ -430,6 +431,22 @@ def test_move_in_a_large_brand_enforces_the_moved_campaigns(
         assert (world.holds(old), world.holds(new)) == ({"archived"}, {"brand_paused"})
         assert world.rows("SELECT * FROM pending_enforcements") == []
         world.verify()
+
+
+def test_move_with_another_effect_than_the_agreed_one_is_not_made(world: World) -> None:
+    first, second = world.brand(), world.brand()
+    old = named(world, first)
+    shown = move(old, second, dry_run=True)
+    assert "is archived" in shown.sentence()
+    assert shown.sentence().endswith(f"stops 1 campaign: {old}")
+    count_events([event(world)])
+    edit = Edit("ada", clock.now())
+    with pytest.raises(Unconfirmed, match="stops 1 campaign: the new one"):
+        moves.move(Move(old, second), edit, agree=agreed_to(shown.token))
+    assert len(world.rows("SELECT FROM campaigns")) == 1
+    token = move(old, second, dry_run=True).token
+    made = moves.move(Move(old, second), edit, agree=agreed_to(token))
+    assert made.lines(is_done=True)[-1] == f"stopped 1 campaign: {made.new_campaign_id}"
 
 
 def test_move_on_a_future_day_lets_the_old_campaign_serve_until_then(world: World) -> None:

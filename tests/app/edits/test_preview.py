@@ -95,7 +95,7 @@ def test_removed_limit_needs_consent_and_a_first_limit_only_if_it_stops_campaign
 
 
 def test_preview_of_a_brand_with_many_campaigns_says_at_least(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edits, "LOOKED_AT", 2)
+    monkeypatch.setattr("app.enforcement.LOOKED_AT", 2)
     brand = world.brand()
     for _ in range(3):
         world.campaign(brand)
@@ -108,7 +108,7 @@ def test_preview_of_a_brand_with_many_campaigns_says_at_least(world: World, monk
 def test_edit_of_the_newest_campaign_of_a_large_brand_needs_consent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edits, "LOOKED_AT", 2)
+    monkeypatch.setattr("app.enforcement.LOOKED_AT", 2)
     brand = world.brand()
     *_, newest = [world.campaign(brand) for _ in range(3)]
     edit = Edit("test", clock.now())

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from app.edits.preview import agree_to_all
 from app.platforms import modes
 from db.engine import committed
 from db.repository.access.audit import Edit
@@ -48,7 +49,7 @@ def released(connected: Connected, after: timedelta) -> tuple[str, str]:
 def set_mode(connected: Connected, mode: str) -> None:
     """Changes the account's mode, as people do."""
     change = {"mode": mode}
-    modes.change(connected.account, change, Edit("ada", clock.now()), modes.agree_to_all)
+    modes.change(connected.account, change, Edit("ada", clock.now()), agree_to_all)
 
 
 def test_person_who_paused_after_the_backup_is_respected(connected: Connected, world: World) -> None:

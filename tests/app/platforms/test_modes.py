@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.edits.preview import Unconfirmed, agreed_to
+from app.edits.preview import Unconfirmed, agree_to_all, agreed_to
 from app.platforms import connecting, modes, statuses
 from app.platforms.accounts import credentials_at
 from app.platforms.steps import facts_of
@@ -31,7 +31,7 @@ def author() -> Edit:
 
 
 def set_mode(account: int, mode: Mode) -> modes.ModeEffect:
-    return modes.change(account, {"mode": mode.value}, author(), modes.agree_to_all)
+    return modes.change(account, {"mode": mode.value}, author(), agree_to_all)
 
 
 def test_change_to_full_asks_with_the_campaigns_it_would_pause_and_enable(connected: Connected) -> None:
@@ -100,7 +100,7 @@ def test_kept_credentials_are_used_and_appear_nowhere_in_clear(
     caplog.set_level(logging.DEBUG)
     world = connected.world
     connected.campaign("11")
-    modes.change(connected.account, {"secrets": SECRETS}, author(), modes.agree_to_all)
+    modes.change(connected.account, {"secrets": SECRETS}, author(), agree_to_all)
     assert connected.connection()["credentials"] == "kept"
     connected.reconcile()
     connected.pull()
@@ -118,28 +118,28 @@ def test_kept_credentials_are_used_and_appear_nowhere_in_clear(
 
 
 def test_missing_key_is_one_clear_line_in_the_account(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
-    modes.change(connected.account, {"secrets": SECRETS}, author(), modes.agree_to_all)
+    modes.change(connected.account, {"secrets": SECRETS}, author(), agree_to_all)
     monkeypatch.setenv("SPENDGATE_ENCRYPTION_KEYS", "")
     settings.cache_clear()
     connected.reconcile()
     assert connected.connection()["last_error"].startswith("credentials: SPENDGATE_ENCRYPTION_KEYS: not set")
     with pytest.raises(InvalidValue, match="SPENDGATE_ENCRYPTION_KEYS: not set"):
-        modes.change(connected.account, {"secrets": SECRETS}, author(), modes.agree_to_all)
+        modes.change(connected.account, {"secrets": SECRETS}, author(), agree_to_all)
     monkeypatch.setenv("SPENDGATE_ENCRYPTION_KEYS", encryption.new_key())
     settings.cache_clear()
     assert "no key decrypts a kept secret" in connecting.check(connected.account).missing[0]
 
 
 def test_reference_in_place_of_kept_secrets_deletes_them(connected: Connected, credentials_file: Path) -> None:
-    modes.change(connected.account, {"secrets": SECRETS}, author(), modes.agree_to_all)
-    modes.change(connected.account, {"credentials": f"file:{credentials_file}"}, author(), modes.agree_to_all)
+    modes.change(connected.account, {"secrets": SECRETS}, author(), agree_to_all)
+    modes.change(connected.account, {"credentials": f"file:{credentials_file}"}, author(), agree_to_all)
     assert connected.world.rows("SELECT FROM platform_credentials") == []
-    modes.change(connected.account, {"credentials": "kept"}, author(), modes.agree_to_all)
+    modes.change(connected.account, {"credentials": "kept"}, author(), agree_to_all)
     assert "none are kept for platform account" in connecting.check(connected.account).missing[0]
 
 
 def test_removed_connection_leaves_no_secret(connected: Connected) -> None:
-    modes.change(connected.account, {"secrets": SECRETS}, author(), modes.agree_to_all)
+    modes.change(connected.account, {"secrets": SECRETS}, author(), agree_to_all)
     connecting.remove(connected.account, author())
     assert connected.world.rows("SELECT FROM platform_credentials") == []
 
@@ -147,11 +147,11 @@ def test_removed_connection_leaves_no_secret(connected: Connected) -> None:
 @pytest.mark.parametrize("wrong", [{}, {"": "x"}, {"token": ""}, {"token": "x" * 70_000}])
 def test_wrong_secrets_are_refused(connected: Connected, wrong: dict[str, str]) -> None:
     with pytest.raises(InvalidValue):
-        modes.change(connected.account, {"secrets": wrong}, author(), modes.agree_to_all)
+        modes.change(connected.account, {"secrets": wrong}, author(), agree_to_all)
 
 
 def test_audit_names_author_and_change_of_kept_credentials(world: World, connected: Connected) -> None:
-    modes.change(connected.account, {"secrets": SECRETS}, author(), modes.agree_to_all)
+    modes.change(connected.account, {"secrets": SECRETS}, author(), agree_to_all)
     entry = world.rows("SELECT * FROM audit_entries ORDER BY id")[-1]
     assert (entry["action"], entry["subject"], entry["new"]) == (
         "set_credentials",
@@ -176,7 +176,7 @@ def test_failures_with_an_old_login_are_forgotten_when_the_login_changes(
     connected.campaign("11")
     for changes in ({"secrets": SECRETS}, {"credentials": f"file:{credentials_file}"}, {"options": {"a": "1"}}):
         fail()
-        modes.change(connected.account, {"mode": "pause_only"}, author(), modes.agree_to_all)
+        modes.change(connected.account, {"mode": "pause_only"}, author(), agree_to_all)
         assert failures()[0] is not None
-        modes.change(connected.account, changes, author(), modes.agree_to_all)
+        modes.change(connected.account, changes, author(), agree_to_all)
         assert failures() == [None, None, 0, None, None]

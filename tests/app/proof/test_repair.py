@@ -140,6 +140,26 @@ def test_repair_of_a_hold_appends_a_status_change(world: World, campaign: int) -
     assert wrong() == set()
 
 
+@pytest.mark.parametrize("looked_at", [6, 3])
+def test_repair_of_a_large_brand_tells_all_toggles_or_says_at_least(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    brand = world.brand_of(campaign)
+    monkeypatch.setattr("app.passes.CAMPAIGNS_A_PART", 2)
+    monkeypatch.setattr("app.enforcement.LOOKED_AT", looked_at)
+    for _ in range(5):
+        world.campaign(brand)
+    world.tick()
+    tamper(world, "UPDATE campaigns SET holds = '{}', effective_status = 'active', next_change_at = NULL")
+    planned = repair.repair_brand(brand, "test", dry_run=True)
+    ((done,), _) = repair.repair_all("test")
+    for repaired in (planned, done):
+        held = [one for one in repaired.corrections if one.kind == "holds"]
+        assert (repaired.toggles, repaired.at_least, len(held)) == (looked_at, looked_at < 6, looked_at)
+    world.tick()
+    assert wrong() == set()
+
+
 def test_acknowledged_row_is_a_notice_until_it_is_altered_again(world: World, campaign: int) -> None:
     tamper(world, "UPDATE status_changes SET cause = 'edit'")
     repair_everything()

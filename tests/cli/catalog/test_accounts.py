@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.cli.catalog.test_consent import in_terminal
 from tests.cli.conftest import Spendgate
 from tests.world import UNIT, World
 
@@ -49,6 +50,10 @@ def test_campaign_move_shows_a_dry_run_and_moves_with_yes(world: World, spendgat
     assert "nothing was changed yet" in shown.out
     asked = spendgate(*move)
     assert (asked.code, "--yes" in asked.err) == (2, True)
+    stops = f"stops 1 campaign: {old}"
+    assert (stops in shown.out, stops in asked.err) == (True, True)
+    code, output = in_terminal("n", *move)
+    assert (code, stops in output, "Make this edit?" in output) == (1, True, True)
     assert len(world.rows("SELECT FROM campaigns")) == 1
     done = spendgate(*move, "--yes", "--json").data
     assert (done["campaign_id"], done["to_brand_id"], done["dry_run"]) == (old, second, False)

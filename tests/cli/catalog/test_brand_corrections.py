@@ -21,7 +21,7 @@ def test_brand_correct_shows_a_dry_run_and_corrects_with_yes(
         "USD → EUR",
         "amounts are not converted",
         "2026-06-16",
-        "starts 1 campaigns",
+        "starts 1 campaign:",
     ):
         assert words in shown.out
     assert "nothing was changed yet" in shown.out
