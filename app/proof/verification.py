@@ -1,6 +1,6 @@
 """`spendgate verify`: checks counters, totals, holds and histories of a live database, read-only, on one snapshot."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
@@ -20,6 +20,7 @@ from db.repository.proof import (
     totals_check,
     verification,
 )
+from db.repository.proof.corrections import Acknowledged
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
 from domain.enforcement import Decision, decide
@@ -27,19 +28,28 @@ from domain.periods import ONE_DAY, day_starts_at
 from runtime import clock
 
 NAMED_ROWS: Final = 1_000
-"""Wrong rows that one check lists, at most."""
+"""Wrong rows that one check lists, at most; beside those that a person has acknowledged."""
 
 CAMPAIGNS_A_PAGE: Final = 10_000
 
 
 @dataclass
 class Check:
-    """The result of one check: rows compared, wrong rows, and notices (rows to know about that are not wrong)."""
+    """The result of one check: rows compared, wrong rows, and notices (rows to know about that are not wrong).
+
+    `known`: findings of it that a person has acknowledged, by their key.
+    """
 
     name: str
     compared: int
+    known: Mapping[str, Acknowledged] = field(default_factory=dict)
     wrong: list[dict[str, Any]] = field(default_factory=list)
     notices: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def limit(self) -> int:
+        """Rows that a statement of the check reads, at most: so that acknowledged ones hide no other."""
+        return NAMED_ROWS + len(self.known)
 
 
 @dataclass(frozen=True)
@@ -102,15 +112,15 @@ def verify(progress: Callable[[str], None] = lambda _: None, only: Iterable[str]
         for name, size, check in CHECKS:
             if name not in left_out and (only is None or name in only):
                 progress(name)
-                checks.append(Check(name, sizes[size]))
+                checks.append(Check(name, sizes[size], known.get(name, {})))
                 check(connection, checks[-1], at)
-                _acknowledged_to_notices(checks[-1], known)
+                _acknowledged_to_notices(checks[-1])
         return checks
 
 
-def _acknowledged_to_notices(check: Check, known: dict[str, corrections.Acknowledged]) -> None:
+def _acknowledged_to_notices(check: Check) -> None:
     """Moves wrong rows that a person has acknowledged to the notices; a row altered again is a new finding."""
-    seen = [(row, known.get(corrections.key_of(check.name, row))) for row in check.wrong]
+    seen = [(row, check.known.get(corrections.key_of(row))) for row in check.wrong]
     check.wrong = [row for row, acknowledged in seen if acknowledged is None]
     check.notices += [
         {**row, "acknowledged_by": acknowledged.by, "acknowledged_at": acknowledged.at}
@@ -198,11 +208,11 @@ def _holds(connection: Connection, check: Check, at: datetime) -> None:
 
 
 def _history(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += history_checks.unexplained(connection, NAMED_ROWS)
+    check.wrong += history_checks.unexplained(connection, check.limit)
 
 
 def _pairs(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += history_checks.unpaired(connection, NAMED_ROWS)
+    check.wrong += history_checks.unpaired(connection, check.limit)
 
 
 def _limits(connection: Connection, check: Check, _at: datetime) -> None:
@@ -222,7 +232,7 @@ def _facts(connection: Connection, check: Check, _at: datetime) -> None:
 
 
 def _seals(connection: Connection, check: Check, _at: datetime) -> None:
-    check.wrong += seal_checks.broken(connection, NAMED_ROWS)
+    check.wrong += seal_checks.broken(connection, check.limit)
 
 
 def _ids(connection: Connection, check: Check, _at: datetime) -> None:

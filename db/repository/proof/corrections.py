@@ -1,6 +1,7 @@
 """The append-only record of corrections made by `spendgate repair` and the sweep, and of acknowledged findings."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -55,18 +56,18 @@ def add(connection: Connection, corrections: Iterable[Correction], by: str, at: 
         connection.execute(ADD, rows)
 
 
-def acknowledged(connection: Connection) -> dict[str, Acknowledged]:
-    """The latest acknowledgement of each finding, by the finding's `key_of`."""
-    return {
-        key_of(subject["check"], subject["finding"]): Acknowledged(by, at)
-        for subject, by, at in connection.execute(ACKNOWLEDGED)
-        if isinstance(subject, dict) and {"check", "finding"} <= subject.keys()
-    }
+def acknowledged(connection: Connection) -> dict[str, dict[str, Acknowledged]]:
+    """The latest acknowledgement of each finding, by the name of its check and its `key_of`."""
+    found: defaultdict[str, dict[str, Acknowledged]] = defaultdict(dict)
+    for subject, by, at in connection.execute(ACKNOWLEDGED):
+        if isinstance(subject, dict) and {"check", "finding"} <= subject.keys():
+            found[subject["check"]][key_of(subject["finding"])] = Acknowledged(by, at)
+    return dict(found)
 
 
-def key_of(check: str, finding: Mapping[str, Any]) -> str:
-    """A text that identifies a finding of a check: equal for equal findings."""
-    return json.dumps([check, finding], sort_keys=True, default=_plain)
+def key_of(finding: Mapping[str, Any]) -> str:
+    """A text that identifies a finding among those of its check: equal for equal findings."""
+    return json.dumps(finding, sort_keys=True, default=_plain)
 
 
 def known(check: str, finding: Mapping[str, Any], brand_id: int | None) -> Correction:

@@ -3,11 +3,12 @@
 import json
 import threading
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import pytest
 
-from app.proof import repair, seals
+from app.proof import repair, seals, verification
 from app.proof.verification import OF_HISTORY, verify
 from db.engine import snapshot
 from db.repository.proof import corrections
@@ -195,6 +196,18 @@ def test_command_lists_every_finding_before_it_acknowledges_them(world: World, c
     tamper(world, "UPDATE status_changes SET cause = 'edit'")
     listed = shell("repair", "--dry-run").out
     assert listed.count("to be acknowledged") == len(repair.to_acknowledge(verify())) > 20
+
+
+def test_acknowledged_findings_hide_no_later_one(world: World, campaign: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(4):
+        world.campaign(world.brand_of(campaign))
+    monkeypatch.setattr(verification, "NAMED_ROWS", 2)
+    tamper(world, "UPDATE status_changes SET cause = 'spend', details = '{}'")
+    rounds = list(takewhile(bool, (repair_everything() for _ in range(10))))
+    assert len(rounds) > 1
+    assert wrong() == set()
+    tamper(world, "UPDATE status_changes SET details = '{\"day\": 1}' WHERE id = (SELECT max(id) FROM status_changes)")
+    assert "status changes match the history of holds" in wrong()
 
 
 def test_repair_of_one_brand_leaves_other_brands_unchanged(world: World, campaign: int) -> None:
