@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 THROW_AWAY = {
     "max_connections": "200",
+    "max_prepared_transactions": "5",
     "fsync": "off",
     "full_page_writes": "off",
     "max_wal_size": "256MB",

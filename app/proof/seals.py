@@ -1,7 +1,7 @@
 """Seals rows of histories with hashes, so that `verify` finds rows that were altered or deleted afterwards."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -58,16 +58,21 @@ def _final_id(history: History) -> int | None:
         last_id, sealed_to = seals.last_id(connection, history), seals.sealed_to(connection, history)
     if last_id is None or last_id <= sealed_to:
         return None
-    remaining = _writers(history)
     deadline = time.monotonic() + WRITERS_SECONDS
+    # One that runs now may be prepared when it has stopped running, so those are looked for afterwards.
+    for writers in (seals.writers, seals.prepared_writers):
+        if remaining := _remaining(partial(writers, history=history), deadline):
+            log.info("history.not_sealed", history=history.table, writers=len(remaining))
+            return None
+    return last_id
+
+
+def _remaining(writers: Callable[[Connection], frozenset[str]], deadline: float) -> frozenset[str]:
+    """Waits until the present writers have ended, or until `deadline` (monotonic); returns those that have not."""
+    with snapshot() as connection:
+        remaining = writers(connection)
     while remaining and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-        remaining &= _writers(history)
-    if remaining:
-        log.info("history.not_sealed", history=history.table, writers=len(remaining))
-    return None if remaining else last_id
-
-
-def _writers(history: History) -> frozenset[str]:
-    with snapshot() as connection:
-        return seals.writers(connection, history)
+        with snapshot() as connection:
+            remaining &= writers(connection)
+    return remaining

@@ -114,10 +114,12 @@ LAST_IDS = tuple(map(_last_id, HISTORIES))
 # The hash of one slice of a history, for each brand with rows in it.
 SLICES = tuple(map(_slice, HISTORIES))
 
-# The transactions that may have taken ids of a table without having committed yet.
+# The transactions that may have taken ids of a table without having committed yet: those that run, or those that were
+# prepared for a two-phase commit, which no process holds.
 WRITERS = text("""
     SELECT DISTINCT virtualtransaction FROM pg_locks
-    WHERE locktype = 'relation' AND relation = CAST(CAST(:table AS text) AS regclass) AND pid <> pg_backend_pid()
+    WHERE locktype = 'relation' AND relation = CAST(CAST(:table AS text) AS regclass)
+        AND CASE WHEN :are_prepared THEN pid IS NULL ELSE pid <> pg_backend_pid() END
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 """)
@@ -159,7 +161,12 @@ def last_id(connection: Connection, history: History) -> int | None:
 
 def writers(connection: Connection, history: History) -> frozenset[str]:
     """The virtual transaction ids of the transactions that are writing to the history now."""
-    return frozenset(connection.scalars(WRITERS, {"table": history.table}))
+    return frozenset(connection.scalars(WRITERS, {"table": history.table, "are_prepared": False}))
+
+
+def prepared_writers(connection: Connection, history: History) -> frozenset[str]:
+    """The virtual transaction ids of those that have written to the history and are prepared for a two-phase commit."""
+    return frozenset(connection.scalars(WRITERS, {"table": history.table, "are_prepared": True}))
 
 
 def take_turn(connection: Connection, at: datetime) -> None:

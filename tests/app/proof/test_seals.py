@@ -60,6 +60,29 @@ def test_row_with_a_smaller_id_that_is_committed_later_is_sealed_too(
     assert broken() == []
 
 
+def test_row_of_a_prepared_transaction_that_is_committed_later_is_sealed_too(
+    world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if world.one("SELECT current_setting('max_prepared_transactions')::int AS most")["most"] == 0:
+        pytest.skip("the server prepares no transactions")
+    monkeypatch.setattr(seals, "WRITERS_SECONDS", 0.3)
+    brand = world.brand_of(campaign)
+    with psycopg.connect(world.url, autocommit=True) as other:
+        other.execute("BEGIN")
+        other.execute(HOLDS, [brand, campaign, []])
+        other.execute("PREPARE TRANSACTION 'of another program'")
+        try:
+            world.execute(HOLDS, brand, campaign, [])
+            seals.seal()
+            assert sealed(world, "hold_changes") == 0, "an id is still on its way"
+            assert sealed(world, "audit_entries") == 2, "it wrote no audit entries"
+        finally:
+            other.execute("COMMIT PREPARED 'of another program'")
+    seals.seal()
+    assert sealed(world, "hold_changes") == 3
+    assert broken() == []
+
+
 def test_seal_waits_for_earlier_writers_and_not_for_later_ones(world: World, campaign: int) -> None:
     brand = world.brand_of(campaign)
     with psycopg.connect(world.url) as slow, psycopg.connect(world.url) as later:
