@@ -63,6 +63,9 @@ class Count(Protocol[Batch_contra]):
     ) -> list[Counted]: ...
 
 
+NOTHING_COUNTED: Final = Counted()
+
+
 class BatchResult(NamedTuple):
     """The counts of a batch, and the error, if any, because of which the rest of it was not counted."""
 
@@ -71,12 +74,18 @@ class BatchResult(NamedTuple):
 
 
 class BrandsTimedOut(OperationalError):
-    """A lock timeout or statement timeout of some brands. `uncounted`: their inputs; all others were counted."""
+    """A lock timeout or statement timeout of some brands.
 
-    def __init__(self, uncounted: Sequence[UncountedInput], error: DatabaseError) -> None:
+    `uncounted`: their inputs. `counted`: the result of all others, which were counted.
+    """
+
+    def __init__(
+        self, uncounted: Sequence[UncountedInput], error: DatabaseError, counted: Counted = NOTHING_COUNTED
+    ) -> None:
         cause = error.orig if isinstance(error, DBAPIError) else error
         super().__init__(None, None, cause or error)
         self.uncounted = uncounted
+        self.counted = counted
 
     @property
     def brand_ids(self) -> list[int]:

@@ -212,7 +212,7 @@ def _counted_now(kind: InputKind[Any], payloads: Sequence[object], only_brand_id
     errors = [result.error for result in results if result.error is not None]
     if errors:
         log_counted(kind.event, counted, kind.cause)
-        raise _combined_error(errors)
+        raise _combined_error(errors, counted)
     return counted
 
 
@@ -234,13 +234,16 @@ def _waited_for(committer: Committer[Any], uncounted: Sequence[UncountedInput]) 
     return results
 
 
-def _combined_error(errors: Sequence[Exception]) -> Exception:
-    """The first error that is no BrandsTimedOut, else one BrandsTimedOut for all locked brands."""
+def _combined_error(errors: Sequence[Exception], counted: Counted) -> Exception:
+    """The first error that is no BrandsTimedOut, else one BrandsTimedOut for all locked brands.
+
+    `counted`: the result of all other inputs.
+    """
     held_up = [error for error in errors if isinstance(error, BrandsTimedOut)]
     if len(held_up) < len(errors):
         return next(error for error in errors if not isinstance(error, BrandsTimedOut))
     first = held_up[0]
-    return BrandsTimedOut([one for error in held_up for one in error.uncounted], first)
+    return BrandsTimedOut([one for error in held_up for one in error.uncounted], first, counted)
 
 
 def log_counted(event: str, counted: Counted, cause: Cause) -> None:

@@ -1,7 +1,7 @@
 """Replays rejected inputs after their fault was corrected: parses them again in batches and counts them as new ones."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -110,29 +110,32 @@ def _replay_claimed(rows: Sequence[Waiting]) -> Replayed:
 
 
 def _count_again(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> GroupReplay:
-    """Counts the inputs of one group; returns numbers and settled ids, without inputs of brands that stay locked."""
-    try:
-        return _count_group(kind, only_brand_id, rows)
-    except BrandsTimedOut as error:
-        locked = {as_json(one.payload) for one in error.uncounted}
-    free = [row for row in rows if as_json(row.payload) not in locked]
-    result = _count_group(kind, only_brand_id, free) if free else GroupReplay(Replayed(), [])
-    return result._replace(replayed=result.replayed._replace(held_up=len(rows) - len(free)))
+    """Counts each distinct input of one group once, also if it is listed several times.
 
-
-def _count_group(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> GroupReplay:
-    """Counts each distinct input once, also if it is listed several times; returns numbers and settled ids."""
+    Returns numbers and settled ids, without inputs of brands that stay locked.
+    """
     by_input: defaultdict[str, list[Waiting]] = defaultdict(list)
     for row in rows:
         by_input[as_json(row.payload)].append(row)
-    payloads = [some[0].payload for some in by_input.values()]
-    counted = _count(kind, payloads, only_brand_id)
+    held_up = 0
+    try:
+        counted = _count(kind, [some[0].payload for some in by_input.values()], only_brand_id)
+    except BrandsTimedOut as error:
+        counted = error.counted
+        held_up = sum(len(by_input.pop(text)) for text in {as_json(one.payload) for one in error.uncounted})
+    result = _group_replay(by_input, counted)
+    return result._replace(replayed=result.replayed._replace(held_up=held_up))
+
+
+def _group_replay(by_input: Mapping[str, Sequence[Waiting]], counted: Counted) -> GroupReplay:
+    """The numbers and settled ids of a counted group. `by_input`: the rows of each distinct input, by its text."""
     refused: defaultdict[str, set[str]] = defaultdict(set)
     for rejection in counted.rejections:
         refused[as_json(rejection.payload)].add(str(rejection.reason))
     rejected_again = sum(len(some) for text, some in by_input.items() if text in refused)
     settled_ids = [row.id for text, some in by_input.items() for row in some if row.reason not in refused[text]]
-    return GroupReplay(Replayed(counted.taken, len(rows) - counted.taken - rejected_again, rejected_again), settled_ids)
+    known = sum(map(len, by_input.values())) - counted.taken - rejected_again
+    return GroupReplay(Replayed(counted.taken, known, rejected_again), settled_ids)
 
 
 def _count(kind: str, payloads: Sequence[Any], only_brand_id: int | None) -> Counted:

@@ -37,7 +37,7 @@ class Outcome:
     """The result of an import. `import_id` is None if the history has no row for it (`Plan.is_kept`).
 
     `brand_id`: the brand in which campaigns were created. `rejections`: pairs of campaign with day, and reason.
-    `held_up`: the errors of batches that were not counted, because a brand was locked.
+    `held_up`: the errors of batches that were not wholly counted, because a brand was locked.
     """
 
     import_id: int | None = None
@@ -209,6 +209,7 @@ def _count(some: Sequence[Payload], plan: Plan, outcome: Outcome) -> None:
     try:
         outcome.add(counted_for(some, partial(_keep, import_id=outcome.import_id, sources=plan.sources)))
     except BrandsTimedOut as error:
+        outcome.add(error.counted)
         outcome.held_up.append(error)
 
 

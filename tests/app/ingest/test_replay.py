@@ -223,13 +223,16 @@ def test_replay_keeps_inputs_of_a_locked_brand_and_counts_the_others(
     engine().dispose()
     engine.cache_clear()
     locked = world.campaign(world.brand())
-    events = [world.event(campaign, 1, currency="EUR"), world.event(locked, 1, currency="EUR")]
+    late = world.campaign(world.brand("UTC", "CHF"))
+    events = [world.event(one, 1, currency="EUR") for one in (campaign, locked, late)]
     world.ingest(events)
-    world.execute("UPDATE brands SET currency = 'EUR'")
+    world.execute("UPDATE brands SET currency = 'EUR' WHERE currency = 'USD'")
     with psycopg.connect(world.url) as other:
         other.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [world.brand_of(locked)])
         done = replay_chosen()
-        assert (done.total, done.held_up) == (1, 1)
+        assert done == Replayed(taken=1, rejected=1, held_up=1)
+        rejected_again = "SELECT times FROM rejected_events WHERE payload ->> 'campaign_id' = %s"
+        assert world.rows(rejected_again, str(late)) == [{"times": 2}]
         assert (world.spent(campaign), world.spent(locked)) == (1, 0)
-    assert replay_chosen() == Replayed(taken=1)
-    assert (world.spent(locked), waiting()) == (1, [])
+    assert replay_chosen() == Replayed(taken=1, rejected=1)
+    assert (world.spent(locked), len(waiting())) == (1, 1)
