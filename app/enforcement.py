@@ -182,18 +182,19 @@ def _batches_of_brands(brand_ids: Sequence[int]) -> Iterator[list[Target]]:
     return _batches(targets, lambda target: sizes.get(target[0], 0))
 
 
-def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause) -> int:
+def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause, changed: set[int] | None = None) -> int:
     """Enforces single campaigns in bounded transactions; returns how many it toggled.
 
-    `pairs`: (brand id, campaign id), sorted by brand. A brand that fails is logged and delays no other brand. Raises
-    the first transient error, such as a lock timeout, after all other brands are done.
+    `pairs`: (brand id, campaign id), sorted by brand. `changed`: as for `enforce_brands`. A brand that fails is logged
+    and delays no other brand. Raises the first transient error, such as a lock timeout, after all others are done.
     """
     targets = (
         (brand_id, list(some))
         for brand_id, of_brand in itertools.groupby(pairs, key=itemgetter(0))
         for some in chunked((campaign_id for _, campaign_id in of_brand), passes.CAMPAIGNS_A_PART)
     )
-    return _enforce_batches(_batches(targets, lambda target: len(target[1] or ())), _Run(cause))
+    run = _Run(cause, changed=set() if changed is None else changed)
+    return _enforce_batches(_batches(targets, lambda target: len(target[1] or ())), run)
 
 
 def _batches(targets: Iterable[Target], campaigns_of: Callable[[Target], int]) -> Iterator[list[Target]]:

@@ -164,7 +164,14 @@ def _repair(at: datetime, changed: set[int]) -> int:
     sequences.join_runs()
     sequences.log_gaps(at)
     not_compared = recounts.raise_before_opening(opening)
-    return enforce_brands(out_of_step - not_compared, Cause.REFRESH, changed)
+    not_opened = recounts.without_openings(out_of_step & not_compared, at)
+    toggles, failed = _each(
+        partial(enforce_brands, out_of_step - not_compared, Cause.REFRESH, changed),
+        partial(enforce_campaigns, not_opened, Cause.REFRESH, changed),
+    )
+    for error in failed:
+        raise error
+    return toggles
 
 
 def roll_up(at: datetime) -> None:

@@ -100,6 +100,11 @@ def in_order(holds: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(holds), key=lambda hold: (_ORDER.get(hold, len(_ORDER)), hold)))
 
 
+def of_budgets(holds: Iterable[str]) -> frozenset[str]:
+    """Those of the holds that exhausted budgets put on a campaign."""
+    return frozenset(holds).intersection(BUDGET_HOLDS.values())
+
+
 def budget_hold(spend: BudgetSpend) -> Hold:
     """The hold that this budget puts on a campaign when it is exhausted."""
     return BUDGET_HOLDS[spend.budget.scope, spend.budget.period]

@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from app.proof.verification import kept_since, wrong_campaign_days
+from app.proof.verification import differences, kept_since, wrong_campaign_days
 from db.engine import committed, is_timeout, is_transient, snapshot
 from db.repository.enforcement import headroom, targets
 from db.repository.enforcement.facts import lock_brands
@@ -28,6 +28,7 @@ from db.repository.proof.corrections import Correction
 from db.repository.proof.recount import Recounted
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
+from domain.holds import of_budgets
 from domain.periods import LIFETIME, ONE_DAY
 from runtime import clock
 from runtime.settings import settings
@@ -59,6 +60,20 @@ def raise_before_opening(opening: Mapping[int, date]) -> set[int]:
     return {brand_id for brand_id, first in opening.items() if _raise_low(brand_id, _day_before(first)) is None}
 
 
+def without_openings(brand_ids: Iterable[int], at: datetime) -> list[tuple[int, int]]:
+    """The campaigns of these brands that differ from the rules, without those on which a budget's hold would be lifted.
+
+    As (brand id, campaign id), sorted by brand: what may be enforced although the counters could not be compared.
+    """
+    with snapshot() as connection:
+        return [
+            (brand_id, one.standing.campaign_id)
+            for brand_id in sorted(brand_ids)
+            for one in differences(connection, at, brand_id)
+            if of_budgets(one.standing.holds) <= of_budgets(one.decision.holds)
+        ]
+
+
 def _day_before(first_day: date) -> date | None:
     """The day before a window; None for a lifetime, whose window begins with the first date there is."""
     return None if first_day == LIFETIME.first_day else first_day - ONE_DAY
@@ -67,8 +82,8 @@ def _day_before(first_day: date) -> date | None:
 def compare_due_brands(at: datetime) -> set[int]:
     """Compares the counters of each brand with the ledger once a day, and raises those that are too low.
 
-    Each brand has a second of the day, and is due in the first run after it. Returns the brands of which a counter was
-    raised, for enforcement.
+    Warns of a brand that could not be compared. Each brand has a second of the day, and is due in the first run after
+    it. Returns the brands of which a counter was raised, for enforcement.
     """
     with snapshot() as connection:
         since = max(watermarks.reached_by(connection, COMPARED, at) or at - A_DAY, at - A_DAY)
@@ -78,7 +93,10 @@ def compare_due_brands(at: datetime) -> set[int]:
     for brand_id, came_at in due:
         if time.monotonic() > deadline:
             break
-        raised |= {brand_id} if _raise_low(brand_id) else set()
+        counters = _raise_low(brand_id)
+        if counters is None:
+            log.warning("counter.overdue", brand_id=brand_id)
+        raised |= {brand_id} if counters else set()
         reached = came_at
     else:
         reached = at
@@ -107,15 +125,31 @@ def _raise_low(brand_id: int, after: date | None = None) -> list[Recounted] | No
 
 
 def _compared(brand_id: int, after: date | None) -> WrongCounters:
-    """Raises the brand's counters that are too low, of days after `after` (None: all days); returns all wrong ones."""
+    """Raises the brand's counters that are too low, of days after `after` (None: all days); returns all wrong ones.
+
+    Compares month by month if one statement cannot read all days before it times out.
+    """
     with snapshot() as connection:
         days = [day for day in (kept_since(connection), after) if day is not None]
-        wrong = list(wrong_campaign_days(connection, max(days, default=None), None, brand_id))
-        is_right = not wrong and not recount.has_mismatched_brand_days(connection, brand_id)
-    if is_right:
+        months = recount.months_counted(connection, brand_id, max(days, default=None))
+        is_right = not recount.has_mismatched_brand_days(connection, brand_id)
+    floor = max(days, default=None)
+    try:
+        keys = _wrong_days(brand_id, floor, None)
+    except (DBAPIError, psycopg.Error) as error:
+        if not is_timeout(error) or len(months) < 2:
+            raise
+        ends = [month - ONE_DAY for month in months[1:]]
+        keys = [key for part in zip([floor, *ends], [*ends, None], strict=True) for key in _wrong_days(brand_id, *part)]
+    if is_right and not keys:
         return WrongCounters([], [])
-    keys = [(row.campaign_id, row.day) for row in wrong]
     return committed(partial(_recount_up, brand_id=brand_id, keys=keys), settings().ingest_lock_timeout_ms)
+
+
+def _wrong_days(brand_id: int, after: date | None, up_to: date | None) -> list[tuple[int, date]]:
+    """The (campaign id, day) pairs of the brand whose counters are wrong, after `after` and up to `up_to`."""
+    with snapshot() as connection:
+        return [(row.campaign_id, row.day) for row in wrong_campaign_days(connection, after, None, brand_id, up_to)]
 
 
 def _recount_up(connection: Connection, brand_id: int, keys: Sequence[tuple[int, date]]) -> WrongCounters:

@@ -135,10 +135,13 @@ def kept_since(connection: Connection) -> date | None:
     return floor and floor.date()
 
 
-def differences(connection: Connection, at: datetime) -> Iterator[Difference]:
-    """Yields every campaign whose holds are wrong at `at`, or `next_change_at` missing or too late, by brand and id."""
-    after = (0, 0)
-    while page := targets.campaigns_after(connection, after, CAMPAIGNS_A_PAGE):
+def differences(connection: Connection, at: datetime, only_brand_id: int | None = None) -> Iterator[Difference]:
+    """Yields every campaign whose holds are wrong at `at`, or `next_change_at` missing or too late, by brand and id.
+
+    `only_brand_id`: of this brand; None: of all.
+    """
+    after = (only_brand_id or 0, 0)
+    while page := targets.campaigns_after(connection, after, CAMPAIGNS_A_PAGE, only_brand_id):
         brand_ids = sorted({brand_id for brand_id, _ in page})
         pending = passes.pending(connection, brand_ids)
         for standing in load(connection, brand_ids, at, [campaign_id for _, campaign_id in page]):
@@ -167,12 +170,13 @@ def wrong_campaign_days(
     floor: date | None,
     limit: int | None = NAMED_ROWS,
     brand_id: int | None = None,
+    up_to: date | None = None,
 ) -> Iterator[verification.MismatchedCampaignDay]:
     """Yields days of campaigns whose counter differs from the ledger's sum, of one brand or of all (None).
 
-    `floor`: only later days (None: all). `limit`: rows at most (None: all).
+    `floor`: only later days (None: all). `up_to`: the last day (None: all). `limit`: rows at most (None: all).
     """
-    candidates = list(verification.mismatched_campaign_days(connection, floor, limit, brand_id))
+    candidates = list(verification.mismatched_campaign_days(connection, floor, limit, brand_id, up_to))
     zones = readable_zones({row.time_zone for row in candidates if row.time_zone is not None})
     for row in candidates:
         # Postgres and zoneinfo may have different editions of the time zones; days follow zoneinfo.

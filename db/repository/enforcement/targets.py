@@ -38,6 +38,7 @@ ALL_BRANDS = text("SELECT id FROM brands WHERE id > :after ORDER BY id LIMIT :li
 
 CAMPAIGNS_AFTER = text("""
     SELECT brand_id, id FROM campaigns WHERE (brand_id, id) > (:after_brand, :after_campaign)
+        AND (CAST(:only_brand_id AS bigint) IS NULL OR brand_id = :only_brand_id)
     ORDER BY brand_id, id LIMIT :limit
 """)
 
@@ -83,9 +84,11 @@ def brands_after(connection: Connection, brand_id: int, limit: int) -> list[int]
     return list(connection.scalars(ALL_BRANDS, {"after": brand_id, "limit": limit}))
 
 
-def campaigns_after(connection: Connection, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
-    """One page of all (brand id, campaign id) pairs after `after`, in order."""
-    parameters = {"after_brand": after[0], "after_campaign": after[1], "limit": limit}
+def campaigns_after(
+    connection: Connection, after: tuple[int, int], limit: int, only_brand_id: int | None = None
+) -> list[tuple[int, int]]:
+    """One page of all (brand id, campaign id) pairs after `after`, in order; of one brand or of all (None)."""
+    parameters = {"after_brand": after[0], "after_campaign": after[1], "limit": limit, "only_brand_id": only_brand_id}
     return [(brand_id, campaign_id) for brand_id, campaign_id in connection.execute(CAMPAIGNS_AFTER, parameters)]
 
 

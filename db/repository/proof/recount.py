@@ -47,6 +47,13 @@ SET_CAMPAIGN_DAY = text("""
 """)
 
 # The brand's days whose counter is not the sum of its campaigns' counters, in the order in which counting locks them.
+# The first days of the months in which a brand has counters.
+MONTHS_COUNTED = text("""
+    SELECT DISTINCT date_trunc('month', day)::date AS month FROM campaign_days
+    WHERE brand_id = :brand_id AND (CAST(:after AS date) IS NULL OR day > :after)
+    ORDER BY month
+""")
+
 MISMATCHED_BRAND_DAYS = text("""
     SELECT day FROM (
         SELECT day, sum(spent_micros) AS spent_micros FROM campaign_days WHERE brand_id = :brand_id GROUP BY day
@@ -149,6 +156,11 @@ def set_campaign_days(connection: Connection, brand_id: int, recounted: Sequence
     """Sets counters of campaign days to their right values. Call `campaign_days` first, which locks them."""
     if recounted:
         connection.execute(SET_CAMPAIGN_DAY, [_setting(brand_id, one) for one in recounted])
+
+
+def months_counted(connection: Connection, brand_id: int, after: date | None) -> list[date]:
+    """The first days of the months in which the brand has counters of days after `after` (None: all), in order."""
+    return list(connection.scalars(MONTHS_COUNTED, {"brand_id": brand_id, "after": after}))
 
 
 def has_mismatched_brand_days(connection: Connection, brand_id: int) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.repository.shared.rows import plain
+from domain.periods import ONE_DAY
 
 LIFT_TIME_LIMIT = text("SET LOCAL statement_timeout = 0")
 
@@ -36,12 +37,14 @@ MISMATCHED_CAMPAIGN_DAYS = text("""
         FROM spend_events LEFT JOIN brands ON brands.id = brand_id
         WHERE (CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id)
             AND (CAST(:since AS timestamptz) IS NULL OR occurred_at >= :since)
+            AND (CAST(:before AS timestamptz) IS NULL OR occurred_at < :before)
         GROUP BY brand_id, campaign_id, day
     ) AS counted
     FULL JOIN campaign_days USING (brand_id, campaign_id, day)
     LEFT JOIN brands ON brands.id = brand_id
     WHERE COALESCE(counted.spent_micros, 0) <> COALESCE(campaign_days.spent_micros, 0)
         AND (CAST(:floor AS date) IS NULL OR day > :floor)
+        AND (CAST(:up_to AS date) IS NULL OR day <= :up_to)
         AND (CAST(:brand_id AS bigint) IS NULL OR brand_id = :brand_id)
     ORDER BY brand_id, campaign_id, day
     LIMIT :limit
@@ -142,15 +145,21 @@ def sizes(connection: Connection) -> dict[str, int]:
 
 
 def mismatched_campaign_days(
-    connection: Connection, floor: date | None, limit: int | None, brand_id: int | None = None
+    connection: Connection,
+    floor: date | None,
+    limit: int | None,
+    brand_id: int | None = None,
+    up_to: date | None = None,
 ) -> Iterator[MismatchedCampaignDay]:
-    """Yields the campaign days after `floor` whose counter seems to differ from the ledger.
+    """Yields the campaign days after `floor`, up to `up_to`, whose counter seems to differ from the ledger.
 
     Postgres's time zone rules may differ from zoneinfo's: recount each one with `ledger_between`. `limit` None: all.
     """
-    # In no zone does the day after `floor` begin before `floor` begins in UTC.
+    # In no zone does the day after `floor` begin before `floor` begins in UTC, nor does a day end two days later.
     since = floor and datetime.combine(floor, time.min, UTC)
-    parameters = {"floor": floor, "limit": limit, "brand_id": brand_id, "since": since}
+    before = up_to and datetime.combine(up_to + 2 * ONE_DAY, time.min, UTC)
+    days = {"floor": floor, "since": since, "up_to": up_to, "before": before}
+    parameters = {**days, "limit": limit, "brand_id": brand_id}
     for row in connection.execute(MISMATCHED_CAMPAIGN_DAYS, parameters):
         yield MismatchedCampaignDay(
             row.brand_id, row.campaign_id, row.day, int(row.ledger_micros), row.counter_micros, row.time_zone

@@ -1,7 +1,7 @@
 """The refresh job and wrong counters: it opens no campaign by them, raises those that are too low, logs all."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -87,7 +87,7 @@ def test_brand_whose_comparison_fails_delays_no_other_brand(
     world.execute("UPDATE budgets SET limit_micros = 100")
 
     def fail_for_one(*arguments: Any) -> Iterable[Any]:
-        if arguments[-1] == world.brand_of(failing):
+        if arguments[3] == world.brand_of(failing):
             raise ValueError("bad data")
         return wrong_campaign_days(*arguments)
 
@@ -132,6 +132,68 @@ def test_locked_brand_stays_closed_until_it_can_be_compared(world: World, campai
     refresh_spend()
     assert not world.is_active(campaign)
     assert world.spent(campaign) == 12
+
+
+def cannot_compare(monkeypatch: pytest.MonkeyPatch, longest_days: int) -> None:
+    """Comparisons of more days than these time out from here on, as those of a very large ledger."""
+
+    def compare(*arguments: Any) -> Iterable[Any]:
+        after, up_to = arguments[1], arguments[4]
+        if after is None or up_to is None or (up_to - after).days > longest_days:
+            raise psycopg.errors.QueryCanceled
+        return wrong_campaign_days(*arguments)
+
+    monkeypatch.setattr(recounts, "wrong_campaign_days", compare)
+
+
+@pytest.mark.parametrize("stopped_by", ["budget", "person"])
+def test_brand_that_cannot_be_compared_pauses_campaigns_and_opens_none(
+    world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch, stopped_by: str
+) -> None:
+    world.set_clock(noon)
+    brand = world.brand()
+    held, active, other = (world.campaign(brand, daily=10) for _ in range(3))
+    world.spend(held, 12)
+    world.spend(active, 5)
+    world.execute("UPDATE budgets SET limit_micros = 100 WHERE campaign_id = %s", held)
+    if stopped_by == "person":
+        world.execute("UPDATE campaigns SET configured_status = 'paused' WHERE id = %s", active)
+    else:
+        world.execute("UPDATE budgets SET limit_micros = 5 WHERE campaign_id = %s", active)
+    cannot_compare(monkeypatch, 0)
+    refresh_spend()
+    assert [world.is_active(one) for one in (held, active, other)] == [False, False, True]
+
+
+def test_brand_whose_ledger_is_too_large_is_compared_by_month(
+    world: World, campaign: int, noon: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.spend(campaign, 1, noon - timedelta(days=20))
+    world.execute("UPDATE campaign_days SET spent_micros = 0")
+    parts: list[tuple[Any, Any]] = []
+
+    def compare(*arguments: Any) -> Iterable[Any]:
+        parts.append((arguments[1], arguments[4]))
+        if parts[-1] == (None, None):
+            raise psycopg.errors.QueryCanceled
+        return wrong_campaign_days(*arguments)
+
+    monkeypatch.setattr(recounts, "wrong_campaign_days", compare)
+    with capture_logs() as logs:
+        assert recounts.compare_due_brands(noon) == {world.brand_of(campaign)}
+    assert parts == [(None, None), (None, date(2026, 5, 31)), (date(2026, 5, 31), None)]
+    assert "counter.overdue" not in [line["event"] for line in logs]
+    assert [check.name for check in verify() if check.wrong] == []
+
+
+def test_brand_that_cannot_be_compared_all_day_is_warned_about(
+    world: World, campaign: int, noon: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cannot_compare(monkeypatch, 0)
+    with capture_logs() as logs:
+        assert recounts.compare_due_brands(noon) == set()
+    (warning,) = [line for line in logs if line["log_level"] == "warning"]
+    assert (warning["event"], warning["brand_id"]) == ("counter.overdue", world.brand_of(campaign))
 
 
 def test_refresh_logs_a_counter_that_is_too_high_and_leaves_it(world: World, campaign: int, noon: datetime) -> None:
