@@ -46,11 +46,13 @@ def repair(
         _ask(yes=yes, as_json=as_json)
         with counted_progress() as shown:
             task = shown.add_task("Repairing", total=None)
+            corrected = (one.brand_id for repaired in planned for one in repaired.corrections)
+            brand_ids = {brand_id for brand_id in corrected if brand_id is not None}
             planned, findings = work.repair_all(
                 by,
                 findings,
                 brand,
-                None if yes else {one.brand_id for repaired in planned for one in repaired.corrections},
+                None if yes else brand_ids,
                 lambda done, total: shown.update(task, completed=done, total=total),
             )
     left = _remaining(brand)

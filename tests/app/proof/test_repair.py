@@ -153,7 +153,7 @@ def test_repair_of_a_large_brand_tells_all_toggles_or_says_at_least(
     world.tick()
     tamper(world, "UPDATE campaigns SET holds = '{}', effective_status = 'active', next_change_at = NULL")
     planned = repair.repair_brand(brand, "test", dry_run=True)
-    ((done,), _) = repair.repair_all("test")
+    ((done,), _) = repair.repair_all("test", [])
     for repaired in (planned, done):
         held = [one for one in repaired.corrections if one.kind == "holds"]
         assert (repaired.toggles, repaired.at_least, len(held)) == (looked_at, looked_at < 6, looked_at)
