@@ -30,6 +30,7 @@ log = structlog.get_logger()
 
 Result = TypeVar("Result")
 Query = tuple[TextClause, Mapping[str, object]]
+Step = Callable[[Connection], object]
 
 MAX_TRIES = 6
 """Attempts of one transaction in `committed`."""
@@ -68,12 +69,14 @@ SET_FOR_SMALL = text("""
 class StaleRead(Exception):
     """Data read before taking locks has changed since: `committed` rolls the transaction back and retries it.
 
-    `first`: work to commit before the retry, each in its own transaction.
+    `first`: work to commit before the retry, each in its own transaction. `beginning`: work with which the transaction
+    of the retry begins.
     """
 
-    def __init__(self, reason: str, first: Iterable[Callable[[Connection], object]] = ()) -> None:
+    def __init__(self, reason: str, first: Iterable[Step] = (), beginning: Iterable[Step] = ()) -> None:
         super().__init__(reason)
         self.first = first
+        self.beginning = beginning
 
 
 TRANSIENT_ERRORS = (OperationalError, InterfaceError, psycopg.OperationalError, NoConnectionFree, StaleRead, ClockIsOff)
@@ -242,26 +245,32 @@ def committed(
     `lock_timeout_ms` is None. After MAX_TRIES attempts raises the last error.
     """
     once = partial(_committed_once, work, lock_timeout_ms, is_small)
+    beginning: Iterable[Step] = ()
     for attempt in range(1, MAX_TRIES):
         try:
-            return once()
+            return once(beginning)
         except (DBAPIError, psycopg.Error, StaleRead) as error:
             if not _is_retried(error):
                 _reconnect_if_read_only(error)
                 raise
             TRANSACTION_RETRIES.labels(_retry_reason(error)).inc()
             log.info("transaction.retried", attempt=attempt, error=type(error).__name__)
+            beginning = error.beginning if isinstance(error, StaleRead) else ()
             for work_before in error.first if isinstance(error, StaleRead) else ():
                 _committed_once(work_before, lock_timeout_ms, is_small=False)
             if attempt > 1:
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
-    return once()
+    return once(beginning)
 
 
-def _committed_once(work: Callable[[Connection], Result], lock_timeout_ms: int | None, is_small: bool) -> Result:
+def _committed_once(
+    work: Callable[[Connection], Result], lock_timeout_ms: int | None, is_small: bool, beginning: Iterable[Step] = ()
+) -> Result:
     with ping_grace.allowed(), transaction() as connection:
         if lock_timeout_ms is not None:
             _set_lock_timeout(connection, lock_timeout_ms, is_small)
+        for step in beginning:
+            step(connection)
         return work(connection)
 
 

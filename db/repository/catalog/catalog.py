@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db.engine import deferred
 from db.local_settings import local_setting
+from db.repository.catalog import budget_locks
 from db.repository.shared import locks
 from db.repository.shared.locks import Lock
 from db.repository.spread import written_by_edits
@@ -178,7 +179,7 @@ def write_limit(connection: Connection, new: Mapping[str, Any], old_micros: int 
 
     Raises StaleRead if an edit by SQL has locked the budget.
     """
-    budget_id = int(locks.execute_or_yield(connection, SET_BUDGET, new).scalar_one())
+    budget_id = int(budget_locks.execute_or_yield(connection, SET_BUDGET, new, new).scalar_one())
     written_by_edits.keep_limit(connection, new, old_micros, new["limit_micros"], new["at"])
     return budget_id
 
@@ -189,7 +190,8 @@ def delete_budget(connection: Connection, key: Mapping[str, Any], old: Row[Any],
     Raises StaleRead if an edit by SQL has locked it.
     """
     deferred(connection, local_setting(connection, EDIT_TIME, at.isoformat()))
-    locks.execute_or_yield(connection, REMOVE_BUDGET, {"id": old.id, "brand_id": key["brand_id"]})
+    parameters = {"id": old.id, "brand_id": key["brand_id"]}
+    budget_locks.execute_or_yield(connection, REMOVE_BUDGET, parameters, key)
     written_by_edits.keep_limit(connection, key, old.limit_micros, None, at)
 
 

@@ -4,24 +4,13 @@ Rows instead of advisory locks, because locking a row needs the privilege to upd
 may take an advisory lock. A trigger in the database takes the lock `status_changes`.
 """
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
 
-from sqlalchemy import Connection, CursorResult, TextClause, text
-from sqlalchemy.exc import OperationalError
-
-from db.engine import LOCK_NOT_AVAILABLE, StaleRead, deferred, query_pipelined, sql_state
-from db.local_settings import local_setting
+from sqlalchemy import Connection, text
 
 LOCK = text("SELECT name FROM locks WHERE name = :name FOR NO KEY UPDATE")
 
 LOCK_IF_FREE = text("SELECT name FROM locks WHERE name = :name FOR NO KEY UPDATE SKIP LOCKED")
-
-LOCK_TIMEOUT = text("SELECT current_setting('lock_timeout')")
-
-YIELDS_AFTER: Final = "50ms"
-"""The lock timeout of a statement after which its transaction rolls back and releases its own locks."""
 
 
 class Lock(StrEnum):
@@ -57,21 +46,3 @@ def take_if_free(connection: Connection, lock: Lock) -> bool:
     Also returns False if the lock's row is missing.
     """
     return connection.execute(LOCK_IF_FREE, {"name": lock}).first() is not None
-
-
-def execute_or_yield(connection: Connection, statement: TextClause, parameters: Mapping[str, Any]) -> CursorResult[Any]:
-    """Runs a statement on budgets with a short lock timeout, in a transaction that has locked their brand.
-
-    Raises StaleRead on timeout, so that `committed` rolls back and retries. This prevents a deadlock with an edit by
-    SQL, which locks the budget first and then, in a trigger, the brand. Returns the result of the statement.
-    """
-    shorter = local_setting(connection, "lock_timeout", YIELDS_AFTER)
-    ((timeout_before,),), _ = query_pipelined(connection, (LOCK_TIMEOUT, {}), shorter)
-    try:
-        result = connection.execute(statement, parameters)
-    except OperationalError as error:
-        if sql_state(error) == LOCK_NOT_AVAILABLE:
-            raise StaleRead("an edit by SQL has locked a budget") from error
-        raise
-    deferred(connection, local_setting(connection, "lock_timeout", timeout_before))
-    return result

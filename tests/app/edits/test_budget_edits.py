@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
-from functools import partial
 
 import psycopg
 import pytest
@@ -13,7 +12,6 @@ from sqlalchemy import Connection
 from app.edits import editing
 from app.enforcement import edited
 from app.proof.verification import verify
-from db.engine import StaleRead
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from domain.periods import Period
@@ -84,15 +82,6 @@ def test_edit_waits_for_an_sql_edit_without_a_deadlock(
     world.verify()
 
 
-def has_edited(work: Callable[[Connection], object], brand: int) -> bool:
-    """Edits in the transaction of an edit; returns False if edits by SQL held the budget at each of its tries."""
-    try:
-        edited(work, brand)
-    except StaleRead:
-        return False
-    return True
-
-
 def test_concurrent_sql_edits_product_edits_and_spend_never_deadlock(world: World, noon: datetime) -> None:
     edit = Edit("test", world.set_clock(noon))
     brands = [world.brand() for _ in range(4)]
@@ -115,7 +104,7 @@ def test_concurrent_sql_edits_product_edits_and_spend_never_deadlock(world: Worl
             def work(connection: Connection, brand: int = brand, limit: int = limit) -> None:
                 editing.set_budget(connection, brand, None, Period.DAILY, limit, edit)
 
-            eventually(partial(has_edited, work, brand))
+            edited(work, brand)
 
     def spend() -> None:
         for _ in range(ROUNDS):
@@ -143,6 +132,39 @@ def test_one_statement_locks_brands_in_id_order_for_any_order_of_rows(world: Wor
         wait_until_one_waits(world)
         holder.execute(lock, [second])
     updated.result()
+
+
+WAITS_FOR_A_BUDGET = """
+    SELECT FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND strpos(query, 'FROM budgets') > 0 AND strpos(query, 'FOR NO KEY UPDATE') > 0
+"""
+
+
+def test_edit_waits_without_its_brand_for_an_sql_edit_that_takes_long(world: World, noon: datetime) -> None:
+    edit = Edit("test", world.set_clock(noon))
+    first, second = world.brand(daily=LIMIT), world.brand(daily=LIMIT)
+
+    def work(connection: Connection) -> None:
+        editing.set_budget(connection, second, None, Period.DAILY, 7, edit)
+
+    def by_sql() -> None:
+        with psycopg.connect(world.url, autocommit=True) as connection:
+            connection.execute(b"UPDATE budgets SET limit_micros = 5")
+
+    lock = b"SELECT FROM brands WHERE id = %s FOR NO KEY UPDATE NOWAIT"
+    with ThreadPoolExecutor(2) as pool, psycopg.connect(world.url) as holder, psycopg.connect(world.url) as other:
+        holder.execute(lock, [first])
+        of_sql = pool.submit(by_sql)
+        wait_until_one_waits(world)
+        of_product = pool.submit(edited, work, second)
+        eventually(lambda: bool(world.rows(WAITS_FOR_A_BUDGET)))
+        other.execute(lock, [second])
+        other.rollback()
+        holder.rollback()
+        of_sql.result()
+        of_product.result()
+    assert [row["limit_micros"] for row in world.rows("SELECT * FROM budgets ORDER BY brand_id")] == [5, 7]
+    world.verify()
 
 
 # --- whether campaigns have budgets
