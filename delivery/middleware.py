@@ -123,23 +123,22 @@ class SafeRetries(Retries):
     """
 
     def after_process_message(self, broker: Broker, message: MessageProxy, **outcome: Any) -> None:
+        error = outcome.get("exception")
         if bundles.is_bundle(message):
-            error = outcome.get("exception")
             if error is not None:
                 _return_bundle(broker, message, error)
             return
         if ticks.IS_OVER in message.options:
             return
+        if error is not None and is_unreachable(error):
+            _back_off(broker)
         try:
             super().after_process_message(broker, message, **outcome)  # type: ignore[no-untyped-call]
         except Exception:
             log.exception("message.retry_not_enqueued")
             message.fail()
-        error = outcome.get("exception")
         if error is not None and not message.failed:
             MESSAGE_RETRIES.labels(_actor_label(message)).inc()
-        if error is not None and is_unreachable(error):
-            _back_off(broker)
 
 
 def _return_bundle(broker: Broker, bundle: MessageProxy, error: BaseException) -> None:

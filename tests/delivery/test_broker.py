@@ -334,7 +334,7 @@ def test_thread_backs_off_while_postgres_is_unreachable_and_other_messages_wait(
         put_message(kwargs={"events": [world.event(campaign, 5)]}, options={"retries": 1})
     with working(threads=1):
         eventually(backs_off.is_set)
-        assert queues().count("spend.DQ") == 1
+        assert (queues().count("spend"), queues().count("spend.DQ")) == (5, 0)
         world.execute("DROP TRIGGER fail ON brand_days")
         goes_on.set()
         eventually(lambda: world.spent(campaign) == 25 and is_empty(), 15)
