@@ -14,7 +14,7 @@ from dramatiq.common import xq_name
 from dramatiq.errors import BrokerConnectionError
 
 from delivery import messages
-from delivery.messages import POSTPONED, POSTPONED_MS, REDELIVERED, Fault
+from delivery.messages import POSTPONED, POSTPONED_MS, REDELIVERED, Fault, NotEnqueued
 from delivery.rabbitmq.queues import declare
 from delivery.rabbitmq.received import keep_invalid, read
 from delivery.rabbitmq.senders import LOST
@@ -180,10 +180,17 @@ class RabbitConsumer(Consumer):
             method, properties, body = self.channel.basic_get(dead_letters)
             if method is None:
                 return
-            is_kept = messages.keep_bytes(body, "dead_letter", self.queue_name)
-            if not is_kept:
-                properties.delivery_mode = PERSISTENT
-                self.send(dead_letters, body, properties)
-            self.channel.basic_ack(method.delivery_tag)
-            if not is_kept:
+            if not messages.keep_bytes(body, "dead_letter", self.queue_name):
+                self._move_to_the_end(dead_letters, method.delivery_tag, body, properties)
                 return
+            self.channel.basic_ack(method.delivery_tag)
+
+    def _move_to_the_end(self, queue_name: str, tag: int, body: bytes, properties: pika.BasicProperties) -> None:
+        properties.delivery_mode = PERSISTENT
+        try:
+            self.send(queue_name, body, properties)
+        except NotEnqueued as error:
+            log.info("message.not_moved", queue=queue_name, error=str(error))
+            self.channel.basic_nack(tag, requeue=True)
+        else:
+            self.channel.basic_ack(tag)
