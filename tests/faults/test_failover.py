@@ -93,7 +93,7 @@ def test_standby_promoted_while_behind_gets_everything_by_a_replay(
 ) -> None:
     primary = stage.world.url
     load = stage.load(A_MESSAGE)
-    env = {"DATABASE_URL": several_hosts(primary, streaming), "SPENDGATE_KEEP_MESSAGES_MINUTES": "10"}
+    env = {"DATABASE_URL": several_hosts(primary, streaming), "SPENDGATE_KEEP_MESSAGES_MINUTES": "60"}
     before = epoch()
     with stage.workers(env=env) as master:
         until(lambda: is_ready(master), "the workers are ready")
