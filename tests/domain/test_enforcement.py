@@ -150,8 +150,8 @@ def test_daily_hold_lifts_at_one_where_midnight_is_skipped() -> None:
 
 
 def test_daily_hold_lifts_at_the_first_of_two_midnights() -> None:
-    held = campaign(spent(100, limit=100, on="2026-10-31"), zone="America/Havana")
-    first_midnight = local("America/Havana", "2026-11-01T00:00", fold=0)
+    held = campaign(spent(100, limit=100, on="2025-11-01"), zone="America/Havana")
+    first_midnight = local("America/Havana", "2025-11-02T00:00", fold=0)
     assert next_change_at(held, first_midnight - HOUR) == first_midnight
     assert holds_at(held, first_midnight + HOUR) == ()
 

@@ -164,7 +164,7 @@ class Platform:
 STEPS = st.lists(st.sampled_from(["pause", "enable", "want", "stop", "poll", "minutes"]), max_size=60)
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=1_000, deadline=None)
 @given(STEPS, st.sampled_from([Mode.PAUSE_ONLY, Mode.FULL]))
 def test_any_order_of_steps_respects_people_and_the_limit_of_repeated_pauses(steps: list[str], mode: Mode) -> None:
     """Each change by a person is read before the next one: of two changes between two reads only the last is seen."""

@@ -239,7 +239,7 @@ VISITS = {
 STEPS = st.lists(st.sampled_from(["pause", "enable", "want", "stop", *VISITS]), max_size=40)
 
 
-@settings(max_examples=2_000)
+@settings(max_examples=2_000, deadline=None)
 @given(STEPS)
 def test_in_any_order_nothing_is_enabled_that_a_person_paused(story: list[str]) -> None:
     """Reads may be missing for any time; a person changes a campaign that Spendgate had read as paused, or has

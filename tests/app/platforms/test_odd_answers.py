@@ -141,7 +141,7 @@ def asked(platform: str, method: str, answer: Answer) -> object:
         return METHODS[method](ADAPTERS[platform], account)
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=1_000, deadline=None)
 @given(st.data())
 def test_answer_with_an_odd_part_is_a_result_or_one_clear_error(data: st.DataObject) -> None:
     platform = data.draw(st.sampled_from(list(ADAPTERS)))
