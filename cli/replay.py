@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from app.ingest import kept_messages
-from cli.moments import moment_of
 from cli.output import FOUND_EXIT, AsJson, console, counted_progress, errors, print_json
 from delivery.broker import get_broker
 from domain.errors import InvalidValue
+from domain.typed_moments import parse_moment
 from runtime import clock
 
 
@@ -28,7 +28,7 @@ def replay(
     """
     if (since is None) == (not everything):
         raise InvalidValue("--since", "give the time from which on to replay, or --all")
-    first = None if since is None else moment_of("--since", since)
+    first = None if since is None else parse_moment("--since", since)
     if first is not None and first > clock.now():
         raise InvalidValue("--since", f"{since} is in the future")
     get_broker().ping()

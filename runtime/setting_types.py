@@ -138,7 +138,10 @@ def _networks(value: str) -> str:
 def _in_utc(value: datetime | None) -> datetime | None:
     if value is not None and value.tzinfo is None:
         raise ValueError("has no UTC offset; write it like 2026-03-01T00:00:00Z")
-    return value and value.astimezone(UTC)
+    try:
+        return value and value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999 in UTC") from None
 
 
 def _network(name: str) -> None:

@@ -21,9 +21,9 @@ from cli.catalog.options import edit
 from cli.imports import options
 from cli.imports.output import show, tell_import
 from cli.imports.questions import Asking, readable
-from cli.moments import moment_of
 from cli.output import FOUND_EXIT, AsJson, console, counted_progress
 from domain.errors import InvalidValue
+from domain.typed_moments import parse_moment
 from runtime.settings import SettingsError
 
 
@@ -77,7 +77,7 @@ def import_file(
         unit=_one_of("--unit", unit, ("currency", "cents", "micros")),
         decimal=_one_of("--decimal", decimal, ("point", "comma")),
         day_order=_one_of("--day-order", day_order, ("day_first", "month_first")),
-        as_of=None if as_of is None else moment_of("--as-of", as_of),
+        as_of=None if as_of is None else parse_moment("--as-of", as_of),
         name_as_id=name_as_id,
         delta=delta,
         currency=_currency(currency),

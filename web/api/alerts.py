@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any, Final, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from app.access import Caller
 from app.alerts import channels as work
@@ -18,7 +18,7 @@ from domain.alerts.kinds import AlertKind, Ending
 from domain.errors import InvalidValue
 from runtime import clock
 from web import problems
-from web.api.request.fields import Body, Id, PathId, QueryId
+from web.api.request.fields import Body, Id, Moment, PathId, QueryId
 from web.api.request.following import Epoch, Followed, checked_epoch
 from web.api.request.keys import Manager, Reader, edit_by, needs_all_brands
 from web.api.request.paging import FollowedPages
@@ -57,7 +57,7 @@ class Alert(BaseModel):
 class NewMute(Body):
     """The alerts to mute. Each given field limits them: to an alert, a brand, a kind, or those sent to a channel."""
 
-    until: AwareDatetime = Field(examples=["2026-11-30T18:00:00Z"])
+    until: Moment = Field(examples=["2026-11-30T18:00:00Z"])
     alert_id: Id | None = None
     brand_id: Id | None = None
     kind: AlertKind | None = None

@@ -21,6 +21,8 @@ from app.platforms.protocol import (
     Unanswered,
 )
 from domain.errors import InvalidValue
+from domain.inputs.reasons import InvalidInput
+from domain.inputs.values import instant_of
 from domain.money import exact_micros, whole_micros
 from domain.periods import ONE_DAY
 from domain.reconcile import Confirmed
@@ -136,10 +138,9 @@ class Meta:
 
 def _event_time(event: dict[str, Any]) -> datetime | None:
     try:
-        at = datetime.fromisoformat(str(event.get("event_time")))
-    except ValueError:
+        return instant_of("event_time", event.get("event_time"))
+    except InvalidInput:
         return None
-    return at if at.tzinfo else None
 
 
 def _new_status(event: dict[str, Any]) -> Confirmed | None:

@@ -266,6 +266,7 @@ def test_unknown_campaigns_are_kept_as_rejected_unless_they_are_made(
         (("--unit", "pounds"), "--unit"),
         (("--as-of", "yesterday"), "--as-of"),
         (("--as-of", "2026-06-01T00:00:00"), "--as-of"),
+        (("--as-of", "0001-01-01T00:00+14:00"), "--as-of"),
         (("--create-campaigns",), "--brand"),
     ],
 )

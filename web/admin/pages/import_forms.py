@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from app.imports.answers import Choice, Meaning, Question, Reading, ReadOptions
@@ -15,6 +15,7 @@ from db.engine import snapshot
 from db.repository.imports.uploads import Upload
 from db.repository.reading import overview
 from domain.errors import InvalidValue
+from domain.typed_moments import parse_moment
 from runtime import clock
 
 MEANINGS: Final[Mapping[Meaning, str]] = {
@@ -135,10 +136,11 @@ def options_of(query: Mapping[str, str]) -> ReadOptions:
         name: query[name] for name, (_, values) in SELECTS.items() if query.get(name, "") in values
     }
     switches: dict[str, Any] = {name: True for name in SWITCHES if query.get(name)}
+    as_of = query.get("as_of", "").strip()
     return ReadOptions(
         platform=query.get("platform", "").strip() or None,
         columns=columns,
-        as_of=_moment(query.get("as_of", "").strip()),
+        as_of=parse_moment("as of", as_of) if as_of else None,
         currency=query.get("currency", "").strip().upper() or None,
         sheet=query.get("sheet") or None,
         encoding=query.get("encoding") or None,
@@ -171,15 +173,3 @@ def chosen(choice: Choice) -> dict[str, str]:
         else:
             fields[name] = "1" if value is True else str(value)
     return fields
-
-
-def _moment(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise InvalidValue("as of", f"{text[:40]!r} is not an ISO 8601 time with its distance from UTC")
-    return moment.astimezone(UTC)

@@ -18,6 +18,8 @@ from db.repository.access import audit
 from db.repository.access.audit import Edit, StatusEdit
 from db.repository.catalog import catalog
 from domain.edits.words import counted
+from domain.errors import InvalidValue
+from domain.typed_moments import parse_moment
 from web.admin import bulk, consent
 from web.admin.bulk import Action, Outcome, Verbs
 from web.admin.pages.statuses import EDITS
@@ -102,9 +104,6 @@ def _is_as_left(connection: Connection, noun: str, change: StatusEdit, edit: Edi
 
 def _moment(text: str) -> datetime:
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such action.")
-    return at
+        return parse_moment("at", text)
+    except InvalidValue:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such action.") from None

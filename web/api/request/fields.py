@@ -1,7 +1,7 @@
 """Types that several resources share: ids, names, zones, currencies, days and limits, each with its validation."""
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Final
 
 from babel.numbers import is_currency
@@ -13,6 +13,7 @@ from domain.errors import InvalidValue
 from domain.inputs.values import MAX_ID, MAX_TEXT
 from domain.money import MAX_AMOUNT_MICROS
 from domain.periods import FIRST_DAY, LAST_DAY, time_zone
+from domain.typed_moments import parse_moment
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
@@ -38,6 +39,15 @@ def _day(value: object) -> object:
     if not isinstance(value, str) or not _DAY.fullmatch(value):
         raise ValueError("is not a day such as 2026-11-22")
     return value
+
+
+def _moment(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError("is not an ISO 8601 time")  # noqa: TRY004 - pydantic expects it
+    try:
+        return parse_moment("time", value)
+    except InvalidValue as error:
+        raise ValueError(error.message) from None
 
 
 def _within_calendar(day: date) -> date:
@@ -67,4 +77,5 @@ Line = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_
 ZoneName = Annotated[Line, AfterValidator(_zone)]
 Currency = Annotated[str, Field(min_length=3, max_length=3, examples=["USD"]), AfterValidator(_currency)]
 Day = Annotated[date, BeforeValidator(_day), AfterValidator(_within_calendar)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
 LimitMicros = Annotated[int, Field(ge=0, le=MAX_AMOUNT_MICROS, strict=True, examples=[250_000_000])]
