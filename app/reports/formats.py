@@ -22,7 +22,6 @@ Each amount is given twice: in micros, and in exact units of the currency.
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
@@ -33,6 +32,7 @@ from domain.money import format_units
 from domain.periods import ONE_DAY, Period, time_zone
 from domain.platforms import label
 from domain.reporting.bounds import Bound
+from runtime.spreadsheets import text_cell
 
 AMOUNTS: Final = ("spent", "limit", "overspend", "restated", "confirmation_delay", "bound")
 
@@ -46,11 +46,6 @@ COLUMNS: Final = (
 
 NAMES: Final = frozenset({"brand", "campaign", "account"})
 """Columns with names that people chose, in which a spreadsheet might find a formula."""
-
-FORMULA: Final = re.compile(
-    r"""(^|[;\t\r\n])(?=[\s"'\u200b-\u200f\u2060\ufeff]*[=+\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20])|^(?=[\t\r\n])"""
-)
-"""Matches each place where a spreadsheet may begin a formula: before the signs = + - @, also small and full-width."""
 
 
 def file_name(report: Mapping[str, Any], suffix: str) -> str:
@@ -215,13 +210,4 @@ def _in_units(row: Mapping[str, Any]) -> dict[str, str]:
 def _cell(column: str, value: object) -> object:
     if isinstance(value, bool):
         return str(value).lower()
-    return _as_text(value) if column in NAMES and isinstance(value, str) else value
-
-
-def _as_text(name: str) -> str:
-    """The name with an apostrophe before each place where a spreadsheet could read a formula.
-
-    Spreadsheets in some locales split cells at semicolons or tabs, so each part of the name may become a cell of its
-    own; they also ignore quotes and spaces before the sign of a formula.
-    """
-    return FORMULA.sub(r"\1'", name)
+    return text_cell(value) if column in NAMES and isinstance(value, str) else value

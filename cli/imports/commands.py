@@ -1,6 +1,5 @@
 """`spendgate import`: previews a report of an ad platform, asks for confirmation and counts its spend."""
 
-import csv
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from babel.numbers import is_currency
 from sqlalchemy.exc import DBAPIError
 
 from app.imports.answers import Meaning, Reading, ReadOptions
-from app.imports.intake import words
+from app.imports.intake import skipped_rows, words
 from app.imports.intake.commit import Outcome, commit
 from app.imports.intake.plans import Plan, Target, plan
 from cli.catalog.consent import Yes
@@ -185,7 +184,5 @@ def _written(rows: Sequence[tuple[int, str, str]], into: Path | None) -> Path | 
     if not rows or into is None:
         return None
     with readable(into), into.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("line", "cell", "reason"))
-        writer.writerows(rows)
+        skipped_rows.write_csv(stream, rows)
     return into

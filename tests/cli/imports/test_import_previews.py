@@ -88,14 +88,14 @@ def test_a_total_that_falls_wants_yes_and_is_shown(
 def test_rows_left_out_are_in_a_file_that_the_output_names(
     world: World, spendgate: Spendgate, campaign: int, tmp_path: Path
 ) -> None:
-    file = written(tmp_path, HEADER, "7,2026-06-01,free", "7,2026-06-02,2.50", "404,2026-06-02,1.00")
+    file = written(tmp_path, HEADER, "7,2026-06-01, =free", "7,2026-06-02,2.50", "404,2026-06-02,1.00")
     told = spendgate("import", file, "--platform", "meta_ads")
     assert told.code == 1
     beside = tmp_path / "report.csv.skipped.csv"
     assert str(beside) in told.err
     with beside.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    assert [(row["line"], row["cell"]) for row in rows] == [("2", "free"), ("0", "404 2026-06-02")]
+    assert [(row["line"], row["cell"]) for row in rows] == [("2", "' =free"), ("0", "404 2026-06-02")]
     assert rows[1]["reason"].startswith("unknown_campaign")
     named = tmp_path / "elsewhere.csv"
     again = spendgate("import", file, "--platform", "meta_ads", "--skipped", str(named), "--json")

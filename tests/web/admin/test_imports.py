@@ -68,9 +68,9 @@ def test_what_was_left_out_is_listed_and_downloaded(world: World, browser: Open,
 
 def test_a_cell_that_a_spreadsheet_would_run_is_downloaded_as_text(browser: Open, campaign: int) -> None:
     person = browser(Role.OPERATOR)
-    text = b"campaign_id,date,spend\n7,2026-06-17,12.50\n7,2026-06-16,=cmd()\n"
+    text = b"campaign_id,date,spend\n7,2026-06-17,12.50\n7,2026-06-16, =cmd()\n"
     opened(person, send(person, "a.csv", text, MODIFIED).headers["location"] + "?platform=meta_ads").confirm()
-    assert "3,'=cmd()," in person.get(f"{PATH}/1/skipped.csv").text
+    assert "3,' =cmd()," in person.get(f"{PATH}/1/skipped.csv").text
 
 
 def test_a_preview_that_would_do_something_else_by_now_is_shown_again(

@@ -1,6 +1,5 @@
 """Imports in the admin: files uploaded, previewed, corrected and confirmed; past imports, their skipped rows, undo."""
 
-import csv
 import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,8 +17,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette_admin import CustomView, flash
 from starlette_admin.routing import route
 
+from app.imports.intake import skipped_rows, words
 from app.imports.intake import undo as undoing
-from app.imports.intake import words
 from app.imports.intake.commit import commit
 from app.ingest.by_brand import BrandsTimedOut
 from db.engine import committed, snapshot
@@ -245,17 +244,9 @@ def _skipped(import_id: str) -> list[dict[str, Any]]:
 
 
 def _as_csv(rows: list[dict[str, Any]]) -> str:
-    """The rows as CSV. A cell that a spreadsheet would take for a formula gets an apostrophe in front."""
     stream = io.StringIO()
-    writer = csv.writer(stream)
-    writer.writerow(("line", "cell", "reason"))
-    for row in rows:
-        writer.writerow((row["line"], _harmless(row["cell"]), _harmless(row["reason"])))
+    skipped_rows.write_csv(stream, ((row["line"], row["cell"], row["reason"]) for row in rows))
     return stream.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _context(
