@@ -129,7 +129,7 @@ def _is_due(folder: Path, file: SpendFile, options: FolderOptions, seen: Seen | 
     if is_new or (last is not None and last.unchanged_since > at):
         committed(lambda connection: spend_files.keep(connection, (file.platform, file.name), version, at))
     quiet = timedelta(seconds=settings().spend_folder_quiet_seconds)
-    is_complete = spend_folder.is_complete(file.version, last, at, quiet)
+    is_complete = spend_folder.is_complete(file, last, at, quiet)
     if is_new and not is_complete:
         log.info("export.waiting", file=file.shown(folder))
     return is_complete

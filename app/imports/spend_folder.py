@@ -40,6 +40,8 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 NANOSECONDS: Final = 1_000_000_000
+RENAMED_WITHIN_NS: Final = 5 * NANOSECONDS
+"""How far the times that a rename gives to the file and to its directory may differ."""
 
 
 class Version(NamedTuple):
@@ -82,11 +84,15 @@ class LastScan(NamedTuple):
 
 
 class SpendFile(NamedTuple):
-    """A regular file; `platform` is its directory's name, empty for one that lies in the folder itself."""
+    """A regular file; `platform` is its directory's name, empty for one that lies in the folder itself.
+
+    `is_renamed`: after the last write somebody renamed it into place, as far as its times and the directory's show.
+    """
 
     platform: str
     name: str
     version: Version
+    is_renamed: bool = False
 
     def shown(self, folder: Path) -> str:
         """The path for people and logs."""
@@ -101,19 +107,20 @@ class Skipped(NamedTuple):
     reason: str
 
 
-def is_complete(version: Version, last: LastScan | None, at: datetime, quiet: timedelta) -> bool:
+def is_complete(file: SpendFile, last: LastScan | None, at: datetime, quiet: timedelta) -> bool:
     """Whether the file was unchanged for `quiet`, so that it counts as complete.
 
-    `last`: its previous scan; None for a new file. A new file, or one that replaced another as renaming does, may prove
-    it by its modification time. A known file must have stayed the same from one scan to another, because a program that
-    writes into it may set any time.
+    `last`: its previous scan; None for a new file. It must have stayed the same from one scan to another, by our own
+    clock: that of a file server may be behind ours, and a program may set any time on a file that it still writes. A
+    file that is new under its name and was renamed into place may prove it by its modification time.
     """
+    version = file.version
     is_same = last is not None and last.version == version
     seen_since = last.unchanged_since if last is not None and is_same and last.unchanged_since <= at else at
     if at - seen_since >= quiet:
         return True
     is_new = last is None or last.version.inode != version.inode
-    return is_new and at - version.modified_at >= quiet
+    return is_new and file.is_renamed and at - version.modified_at >= quiet
 
 
 def listed(folder: Path) -> Iterator[SpendFile | Skipped]:
@@ -147,15 +154,16 @@ def _listed_of(platform: Path) -> Iterator[SpendFile | Skipped]:
 
 
 def _reports(names: Iterable[str], platform: str, directory: int) -> Iterator[SpendFile | Skipped]:
+    changed_ns = os.fstat(directory).st_mtime_ns
     for name in names:
         if not (name.startswith(".") or name == OPTIONS_FILE or name.lower().endswith((*UNFINISHED, OURS))):
-            found = _looked_at(platform, name, directory)
+            found = _looked_at(platform, name, directory, changed_ns)
             if found is not None:
                 yield found
 
 
-def _looked_at(platform: str, name: str, directory: int) -> SpendFile | Skipped | None:
-    """The file with this name; None if it is gone."""
+def _looked_at(platform: str, name: str, directory: int, changed_ns: int) -> SpendFile | Skipped | None:
+    """The file with this name; None if it is gone. `changed_ns`: when a name in the directory changed last."""
     shown = printable(name)
     if not _is_unicode(name):
         return Skipped(platform, shown, "name_is_not_utf8")
@@ -167,7 +175,9 @@ def _looked_at(platform: str, name: str, directory: int) -> SpendFile | Skipped 
         return Skipped(platform, shown, reason_of(error))
     if not stat.S_ISREG(status.st_mode):
         return Skipped(platform, shown, "link" if stat.S_ISLNK(status.st_mode) else "not_a_file")
-    return SpendFile(platform, name, Version.of(status))
+    # A write gives a file one modification and change time; a later rename changes the second, and the directory.
+    is_renamed = status.st_mtime_ns < status.st_ctime_ns <= changed_ns + RENAMED_WITHIN_NS
+    return SpendFile(platform, name, Version.of(status), is_renamed)
 
 
 @contextmanager

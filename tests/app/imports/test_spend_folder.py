@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import AF_UNIX, socket
 from typing import Any
@@ -17,7 +17,7 @@ from app.imports import folder_imports
 from app.imports.answers import Reading
 from app.imports.intake import commit
 from app.imports.reading import read_file
-from app.imports.spend_folder import LastScan, Version, is_complete
+from app.imports.spend_folder import LastScan, SpendFile, Version, is_complete
 from db.repository.ledger import spend_files
 from runtime import clock
 from runtime.settings import settings
@@ -87,14 +87,51 @@ def version(modified_at: datetime, inode: int = 1, size: int = 10) -> Version:
     return Version(inode, size, int(modified_at.timestamp()) * 1_000_000_000)
 
 
-def complete(now: Version, last: LastScan | None, at: datetime, quiet: timedelta = QUIET) -> bool:
-    return is_complete(now, last, at, quiet)
+def complete(
+    now: Version, last: LastScan | None, at: datetime, quiet: timedelta = QUIET, *, is_renamed: bool = True
+) -> bool:
+    return is_complete(SpendFile("meta", "a.csv", now, is_renamed), last, at, quiet)
 
 
-def test_a_new_file_is_complete_when_it_was_left_alone(noon: datetime) -> None:
+def test_a_new_file_that_was_renamed_is_complete_when_it_was_left_alone(noon: datetime) -> None:
     assert complete(version(noon - QUIET), None, noon)
     assert not complete(version(noon - QUIET + timedelta(seconds=1)), None, noon)
     assert not complete(version(noon + timedelta(days=30)), None, noon)
+
+
+def test_a_file_that_was_written_in_place_must_be_seen_unchanged(noon: datetime) -> None:
+    now = version(LONG_AGO)
+    assert not complete(now, None, noon, is_renamed=False)
+    assert not complete(now, LastScan(version(LONG_AGO, inode=2), LONG_AGO), noon, is_renamed=False)
+    assert not complete(now, LastScan(now, noon - QUIET + timedelta(seconds=1)), noon, is_renamed=False)
+    assert complete(now, LastScan(now, noon - QUIET), noon, is_renamed=False)
+
+
+def test_a_new_file_of_a_server_whose_clock_is_behind_is_read_once_it_was_seen_unchanged(
+    world: World, folder: Folder, campaign: int
+) -> None:
+    folder.at = datetime.now(UTC) + timedelta(days=1)  # noqa: TID251 - the file server's clock
+    directory = folder.path / "meta_ads"
+    directory.mkdir()
+    written, renamed = directory / "written.csv", directory / "renamed.csv"
+    written.write_text(f"{HEADER}7,2026-06-17,0.1\n")
+    (folder.path / ".new").write_text(f"{HEADER}7,2026-06-16,0.2\n")
+    os.utime(folder.path / ".new", (written.stat().st_mtime - 1,) * 2)
+    (folder.path / ".new").rename(renamed)
+    logged = folder.look()
+    assert (named(logged, "export.imported"), named(logged, "export.waiting")) == (["renamed.csv"], ["written.csv"])
+    written.write_text(f"{HEADER}7,2026-06-17,0.25\n")
+    assert named(folder.look(300), "export.imported") == []
+    assert named(folder.look(60), "export.imported") == ["written.csv"]
+
+
+def test_an_old_time_that_a_program_sets_as_it_writes_proves_nothing(
+    world: World, folder: Folder, campaign: int
+) -> None:
+    folder.write("meta_ads/a.csv", "7,2026-06-17,0.1\n")
+    os.utime(folder.path / "meta_ads", (LONG_AGO.timestamp(),) * 2)  # no name in it changed since
+    assert named(folder.look(), "export.waiting") == ["a.csv"]
+    assert named(folder.look(60), "export.imported") == ["a.csv"]
 
 
 def test_a_known_file_is_complete_when_it_was_the_same_for_long_enough(noon: datetime) -> None:
