@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -11,14 +11,16 @@ from zoneinfo import ZoneInfo
 
 import typer
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import open as open_with_progress
+from rich.segment import Segment
 from rich.table import Table
 
 from domain.holds import stays_stopped
-from runtime.formats import escape_surrogates, exact_money, wall_clock
+from domain.text import visible
+from runtime.formats import exact_money, wall_clock
 
 FOUND_EXIT: Final = 1
 BAD_USE_EXIT: Final = 2
@@ -28,15 +30,25 @@ NOTHING: Final = "–"
 LEAST_TEXT_WIDTH: Final = 10
 _FIGURE: Final = re.compile(r"\D{0,4}\d[\d.,-]*( ?[%h])?")
 
-console = Console()
-errors = Console(stderr=True)
+
+class _VisibleConsole(Console):
+    """A console that prints characters that a terminal would obey as escapes, wherever a text comes from."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The segments of a renderable, with `domain.text.visible` texts."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+
+console = _VisibleConsole()
+errors = _VisibleConsole(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table for people.")]
 
 
 def print_json(value: object) -> None:
     """Prints one JSON document: times in ISO 8601, money in integer micros."""
-    typer.echo(escape_surrogates(json.dumps(value, default=_plain, ensure_ascii=False, indent=2)))
+    typer.echo(visible(json.dumps(value, default=_plain, ensure_ascii=False, indent=2)))
 
 
 def _plain(value: object) -> str:
@@ -49,7 +61,7 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, empty: str) -> 
         console.print(f"[dim]{empty}[/dim]")
         return
     table = Table(title=title, title_justify="left", header_style="bold")
-    columns = {name: [cell(row[name]) for row in rows] for name in rows[0]}
+    columns = {name: [visible(cell(row[name])) for row in rows] for name in rows[0]}
     least = 1
     for name, cells in columns.items():
         figures = _figures_width(cells)

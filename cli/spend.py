@@ -30,7 +30,6 @@ from db.repository.ledger.rejected import Chosen, Waiting
 from delivery.outgoing import send_events, send_totals
 from domain.errors import InvalidValue
 from domain.inputs.json_text import flaws_of, read_json
-from runtime.formats import escape_surrogates
 
 rejected_app = typer.Typer(
     no_args_is_help=True, help="Manage rejected inputs, which are kept with their reason until they are replayed."
@@ -158,7 +157,7 @@ def list_rejected(
             "reason": row.reason,
             "detail": row.detail,
             "times": row.times,
-            "input": escape_surrogates(json.dumps(row.payload, ensure_ascii=False))[:100],
+            "input": json.dumps(row.payload, ensure_ascii=False)[:100],
         }
         for row in waiting
     ]

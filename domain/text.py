@@ -10,6 +10,7 @@ import unicodedata
 from typing import Final
 
 _FORBIDDEN: Final = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSEEN: Final = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _BLANKS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Characters that Unicode counts as letters or signs, but that show nothing."""
@@ -41,12 +42,24 @@ def readable(text: str) -> str:
 
 def storable(text: str) -> str:
     """The text with U+0000 and halves of surrogate pairs, which Postgres cannot store, as escapes such as `\\ud800`."""
-    return text if is_sound(text) else _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text if is_sound(text) else _UNSTORABLE.sub(_escape, text)
 
 
 def is_sound(text: str) -> bool:
     """Whether Postgres can store the text: it has neither U+0000 nor halves of surrogate pairs."""
     return text.isprintable() or _UNSTORABLE.search(text) is None
+
+
+def visible(text: str) -> str:
+    """The text with the characters that names may not have, but tabs and line feeds, as escapes such as `\\u009b`.
+
+    A terminal obeys some of them, and others show the text in another order. JSON means the same with the escapes.
+    """
+    return text if text.isprintable() else _UNSEEN.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _is_unseen(character: str) -> bool:

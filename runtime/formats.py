@@ -39,8 +39,3 @@ def duration(seconds: float) -> str:
         return f"{seconds // 60:.0f} min"
     days, rest = divmod(int(seconds), 86_400)
     return f"{days} d {rest // 3600} h" if days else f"{rest // 3600} h {rest % 3600 // 60} min"
-
-
-def escape_surrogates(text: str) -> str:
-    """Replaces lone surrogates, which UTF-8 cannot encode, by their JSON escape such as \\ud800."""
-    return text.encode("utf-8", "backslashreplace").decode()

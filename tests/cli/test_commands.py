@@ -461,11 +461,12 @@ def test_send_refuses_a_missing_file_and_a_folder(spendgate: Spendgate, tmp_path
 
 
 def test_rejected_list_shows_inputs_that_are_not_valid_unicode(world: World, spendgate: Spendgate) -> None:
-    payload = {"source": "\ud800", "note": "nul \0 \udcff"}
+    payload = {"source": "\ud800", "note": "nul \0 \udcff", "order": "\u202e \u009b31m \x1b[2J \x7f"}
     world.ingest([payload])
     table, listed = spendgate("rejected", "list"), spendgate("rejected", "list", "--json")
     assert (table.code, listed.code) == (0, 0)
     assert "malformed" in table.out.encode().decode()
+    assert not set("\u202e\u009b\x1b\x7f") & set(table.out + listed.out)
     assert json.loads(listed.out.encode())[0]["payload"] == payload
 
 

@@ -1,9 +1,9 @@
-"""Tables for people never wrap a figure, on a terminal of any width."""
+"""Tables for people never wrap a figure, on a terminal of any width, and no text controls the terminal."""
 
 import pytest
 
 from cli import output
-from cli.output import console, print_rows
+from cli.output import console, errors, print_json, print_rows
 
 ROWS = [
     {
@@ -57,3 +57,15 @@ def test_print_rows_wraps_text_columns_on_a_narrow_terminal(
 )  # fmt: skip
 def test_figures_width_recognises_figures(text: str, is_figure: bool) -> None:
     assert (output._figures_width([text, "–"]) > 0) == is_figure
+
+
+def test_texts_that_a_terminal_would_obey_are_printed_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "a\u009b31mb\x1b[2J\u202ec\ud800\0"
+    shown = r"a\u009b31mb\u001b[2J\u202ec\ud800\u0000"
+    print_rows("Rejected", [{"input": text}], empty="")
+    print_json({"input": text})
+    console.print(text, markup=False, soft_wrap=True)
+    errors.print(text, markup=False, soft_wrap=True)
+    captured = capsys.readouterr()
+    assert captured.out.count(shown) == 3
+    assert captured.err.count(shown) == 1

@@ -1,10 +1,12 @@
 """Faults of names: invisible characters, characters that change the writing direction, and line breaks."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.text import fault_of, is_sound, readable, storable
+from domain.text import fault_of, is_sound, readable, storable, visible
 
 
 @pytest.mark.parametrize(
@@ -85,3 +87,10 @@ def test_storable_text_can_be_encoded_and_has_no_nul(text: str) -> None:
 
 def test_storable_shows_each_character_as_its_escape() -> None:
     assert storable("a\0b\ud800c\n") == "a\\u0000b\\ud800c\n"
+
+
+@given(st.text(st.characters()))
+def test_visible_text_has_no_control_character_but_line_feeds_and_tabs(text: str) -> None:
+    kept = visible(text)
+    assert all(fault_of(line + "x") is None for line in kept.replace("\t", "").split("\n"))
+    assert json.loads(visible(json.dumps(text, ensure_ascii=False))) == json.loads(json.dumps(text))

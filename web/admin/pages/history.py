@@ -17,7 +17,8 @@ from domain.campaigns import EffectiveStatus
 from domain.causes import Cause
 from domain.edits.words import edit_lines
 from domain.errors import InvalidValue
-from runtime.formats import escape_surrogates, exact_money
+from domain.text import visible
+from runtime.formats import exact_money
 from web.admin.fields import PRE, RELATED, Choice, MomentField, computed, reasons
 from web.admin.rows import AuditRow
 from web.admin.views import View, may_manage_access
@@ -59,7 +60,7 @@ class RejectedView(HistoryView):
         computed(
             "payload",
             "Input",
-            lambda _, row: escape_surrogates(json.dumps(row.payload, indent=2, ensure_ascii=False)),
+            lambda _, row: visible(json.dumps(row.payload, indent=2, ensure_ascii=False)),
             exclude_from_list=True,
             detail_template=PRE,
         ),
