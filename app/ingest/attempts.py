@@ -1,6 +1,6 @@
 """One try of a transaction that counts spend: the brands that it writes, and those that it leaves to another one."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, NamedTuple
@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from db.local_settings import has_citus
 from db.repository.ledger.counting import LockTimeouts
-from db.repository.spread.shards import shards_of
+from db.repository.spread.shards import by_server, shards_of
 from domain.inputs.columns import EventColumns
 
 UNKNOWN_BRAND: Final = 0
@@ -30,8 +30,8 @@ class UncountedInput(NamedTuple):
 class Attempt:
     """One try of a transaction: the brands it leaves out, its lock timeouts, and the brands and days it writes.
 
-    `other_shards`: the brands that it leaves out because they lie on other shards of Citus than those it writes, a
-    group for each shard. `servers_away`: servers that did not answer before; it leaves out their brands, `brands_away`.
+    `later`: the brands that it leaves out because other transactions write them, a group for each: those of other
+    servers of Citus. `servers_away`: servers that did not answer before; it leaves out their brands, `brands_away`.
     `server`: the one that it writes.
     """
 
@@ -39,7 +39,7 @@ class Attempt:
     lock_timeouts: LockTimeouts | None = None
     brand_ids: set[int] = field(default_factory=set)
     days: set[date] = field(default_factory=set)
-    other_shards: list[frozenset[int]] = field(default_factory=list)
+    later: list[frozenset[int]] = field(default_factory=list)
     servers_away: Collection[int] = ()
     brands_away: frozenset[int] = frozenset()
     server: int | None = None
@@ -47,26 +47,34 @@ class Attempt:
     @property
     def left_out(self) -> frozenset[int]:
         """All brands whose inputs the transaction leaves uncounted."""
-        return self.excluded.union(self.brands_away, *self.other_shards)
+        return self.excluded.union(self.brands_away, *self.later)
 
     @property
     def finds_everywhere(self) -> bool:
         """Whether to look for campaigns on all servers; false after one of them did not answer."""
         return UNKNOWN_BRAND not in self.excluded
 
-    def choose_shard(self, connection: Connection, brand_ids: Iterable[int]) -> None:
-        """Leaves out the brands of all shards but the first one, because a transaction writes one shard of Citus.
+    def choose_server(self, connection: Connection, brand_ids: Iterable[int]) -> None:
+        """Leaves out the brands of all servers but the first one, because a transaction writes one server of Citus.
 
         And those of servers that are away.
         """
-        if not has_citus(connection):
-            return
-        shards = shards_of(connection, set(brand_ids) - self.excluded)
-        away = [brands for shard, brands in shards if shard.server in self.servers_away]
-        present = [(shard, brands) for shard, brands in shards if shard.server not in self.servers_away]
+        if has_citus(connection):
+            self._choose(by_server(connection, set(brand_ids) - self.excluded))
+
+    def choose_shard(self, connection: Connection, brand_ids: Iterable[int]) -> None:
+        """As `choose_server`, but leaves out all brands that are not on the first shard, too."""
+        if has_citus(connection):
+            shards = shards_of(connection, set(brand_ids) - self.excluded)
+            self._choose([(shard.server, brands) for shard, brands in shards])
+
+    def _choose(self, groups: Sequence[tuple[int, frozenset[int]]]) -> None:
+        """Leaves out the brands of all groups, as (server, brands), but the first whose server is not away."""
+        away = [brands for server, brands in groups if server in self.servers_away]
+        present = [(server, brands) for server, brands in groups if server not in self.servers_away]
         self.brands_away = frozenset[int]().union(*away)
-        self.other_shards = [brands for _, brands in present[1:]]
-        self.server = present[0][0].server if present else None
+        self.later = [brands for _, brands in present[1:]]
+        self.server = present[0][0] if present else None
 
     def servers(self) -> set[int]:
         """The server that it writes, in a set; empty on one server."""

@@ -147,7 +147,7 @@ class Committer(Generic[AnyBatch]):
                 COMMIT_SECONDS.observe(seconds)
                 locked_brands.add(attempt.brands_away)
                 results = [BatchResult(one) for one in counted]
-                return self._with_other_shards(results, attempt, is_retry=is_retry) if attempt.other_shards else results
+                return self._with_later(results, attempt, is_retry=is_retry) if attempt.later else results
 
     def _locked_in(self, attempt: Attempt, state: str, *, is_last: bool) -> frozenset[int]:
         """The brands because of which the attempt failed with this SQLSTATE: locked ones, or those of a server away."""
@@ -158,15 +158,13 @@ class Committer(Generic[AnyBatch]):
             return frozenset({UNKNOWN_BRAND}) - attempt.excluded
         return find_locked_brands(attempt, self.pace, is_last=is_last) if state == LOCK_NOT_AVAILABLE else frozenset()
 
-    def _with_other_shards(
-        self, results: Sequence[BatchResult], attempt: Attempt, *, is_retry: bool
-    ) -> list[BatchResult]:
-        """Commits the inputs that the attempt left to other shards, each shard in a transaction of its own, in order.
+    def _with_later(self, results: Sequence[BatchResult], attempt: Attempt, *, is_retry: bool) -> list[BatchResult]:
+        """Commits the inputs that the attempt left to later transactions, one for each group of brands, in order.
 
         Returns the results of all transactions for each batch.
         """
         whole = list(results)
-        for brand_ids in attempt.other_shards:
+        for brand_ids in attempt.later:
             parts = [[one for one in result.counted.uncounted if one.brand_id in brand_ids] for result in whole]
             places = [place for place, part in enumerate(parts) if part]
             batches = [self._batch_of(parts[place], brand_ids) for place in places]

@@ -119,7 +119,7 @@ def count_batches(
     at = clock.now()
     attempt = attempt or Attempt()
     known, judged = _judge_batches(connection, batches, only_brand_id, at, everywhere=attempt.finds_everywhere)
-    attempt.choose_shard(connection, chain.from_iterable(one.events.brand_ids for one in judged))
+    attempt.choose_server(connection, chain.from_iterable(one.events.brand_ids for one in judged))
     judged = [
         one._replace(events=events, uncounted=(*one.uncounted, *uncounted))
         for one in judged

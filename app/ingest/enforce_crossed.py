@@ -23,6 +23,7 @@ from db.repository.ledger.counting import LockTimeouts
 from db.repository.ledger.new_events import ClassifiedEvents
 from db.repository.ledger.sums import SpendSums
 from db.repository.shared.zones import local_days
+from db.repository.spread.shards import by_shard
 from domain.campaigns import Brand
 from domain.causes import Cause
 from domain.inputs.campaign_names import CampaignKey, CampaignMatch, campaigns_of
@@ -74,6 +75,20 @@ def count_and_enforce(
     if names_have_changed(connection, judged_by, only_brand_id, counted):
         raise StaleRead("an external id belongs to another campaign now")
     at = clock.now()
+    shards = by_shard(connection, counted.keys())
+    if len(shards) == 1:
+        return _enforce_if_crossed(connection, counted, added, cause, at)
+    changes = list[DecidedChange]()
+    for brands in shards:
+        of_shard = {brand_id: one for brand_id, one in counted.items() if brand_id in brands}
+        changes += _enforce_if_crossed(connection, of_shard, added.only(brands), cause, at)
+    return changes
+
+
+def _enforce_if_crossed(
+    connection: Connection, counted: Mapping[int, Headroom], added: SpendSums, cause: Cause, at: datetime
+) -> list[DecidedChange]:
+    """Renews the headroom of brands of one shard, and enforces those of which a budget crossed its limit."""
     today = local_days({one.time_zone for one in counted.values()}, at)
     unsure = [brand_id for brand_id, one in counted.items() if not one.is_enough_on(today.get(one.time_zone))]
     budget_states, loaded = _budget_states(connection, counted, unsure, added, at)

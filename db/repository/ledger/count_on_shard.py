@@ -7,8 +7,9 @@ first takes the lock of Citus that a write takes: a shard that is moved waits fo
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection, TextClause, text
@@ -114,17 +115,21 @@ def _on_shard(statement: TextClause, schema: str) -> str:
 
 
 def count(
-    connection: Connection, of_brand: int, parameters: Mapping[str, object], timeouts: LockTimeouts | None
+    connection: Connection, parts: Iterable[tuple[int, Mapping[str, object]]], timeouts: LockTimeouts | None
 ) -> list[tuple[Any, ...]]:
-    """Counts spend and locks its brands, which are on one shard; returns the rows of LESSEN_HEADROOM.
+    """Counts spend of shards of one server, in this order, and locks its brands; returns the rows of LESSEN_HEADROOM.
 
-    `of_brand`: one of the brands. `timeouts` None: the setting's lock timeout.
+    `parts`: one of the brands, and the parameters of the statements, for each shard. `timeouts` None: the setting's
+    lock timeout.
     """
     if timeouts is None:
         longest = settings().lock_timeout_ms
         timeouts = LockTimeouts(longest, longest, longest)
-    sent = json.dumps({**parameters, **timeouts._asdict()}, default=datetime.isoformat)
-    call: Query = (CALL, {"of_brand": str(of_brand), "sent": sent})
-    (locked,) = query_pipelined(connection, call, sets_limits_of_shards=False)
+    calls = [_call(brand_id, {**parameters, **timeouts._asdict()}) for brand_id, parameters in parts]
+    locked = query_pipelined(connection, *calls, sets_limits_of_shards=False)
     before_next(connection, local_setting(connection, "lock_timeout", str(timeouts.own_ms)))
-    return locked
+    return list(chain.from_iterable(locked))
+
+
+def _call(of_brand: int, sent: Mapping[str, object]) -> Query:
+    return CALL, {"of_brand": str(of_brand), "sent": json.dumps(sent, default=datetime.isoformat)}

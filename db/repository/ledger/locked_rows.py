@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Mapping
 from datetime import date
+from itertools import chain
 from typing import NamedTuple
 
 from sqlalchemy import Connection, TextClause, text
 
 from db.engine import query_pipelined
 from db.repository.shared.arrays import array_of
+from db.repository.spread.shards import by_shard
 
 # Brands whose row another transaction has locked.
 LOCKED_BRANDS = text("""
@@ -80,7 +82,7 @@ def locked_brand_rows(
     Leaves out rows locked by a transaction that itself waits for a lock, because it goes on when that wait ends;
     `counts_waiting` includes them. Locks the free rows until the transaction ends; end it right after the call.
     """
-    return _locked(connection, LOCKED_BRANDS, {"brand_ids": array_of(brand_ids)}, counts_waiting)
+    return _locked(connection, LOCKED_BRANDS, brand_ids, {}, counts_waiting)
 
 
 def locked_rows_of_brands(
@@ -96,14 +98,19 @@ def locked_rows_of_brands(
     Leaves out rows locked by a transaction that itself waits for a lock, unless `counts_waiting`. Locks the free rows
     until the transaction ends; end it right after the call.
     """
-    parameters = {"brand_ids": array_of(brand_ids), "days": array_of(days), "max_rows": max_rows}
-    return _locked(connection, LOCKED_ROWS_OF_BRANDS, parameters, counts_waiting)
+    parameters = {"days": array_of(days), "max_rows": max_rows}
+    return _locked(connection, LOCKED_ROWS_OF_BRANDS, brand_ids, parameters, counts_waiting)
 
 
 def _locked(
-    connection: Connection, find: TextClause, parameters: Mapping[str, object], counts_waiting: bool
+    connection: Connection,
+    find: TextClause,
+    brand_ids: Collection[int],
+    parameters: Mapping[str, object],
+    counts_waiting: bool,
 ) -> set[LockedRow]:
-    (rows,) = query_pipelined(connection, (find, parameters))
+    queries = [(find, {**parameters, "brand_ids": array_of(some)}) for some in by_shard(connection, brand_ids)]
+    rows = list(chain.from_iterable(query_pipelined(connection, *queries)))
     if not rows or counts_waiting:
         return {LockedRow(*row) for row in rows}
     (waiting,) = query_pipelined(connection, (WAITING_TRANSACTIONS, {}))

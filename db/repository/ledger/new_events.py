@@ -10,6 +10,7 @@ from db.engine import StaleRead
 from db.repository.ledger.ledger import Partition, by_day, day_of, days_in_partitions, ensure_partitions
 from db.repository.ledger.sums import NOTHING, CampaignDay, SpendSums
 from db.repository.shared.arrays import array_of
+from db.repository.spread.shards import by_shard
 from domain.inputs.columns import EventColumns
 from domain.inputs.values import ROUNDED_BY, is_same_moment
 from domain.periods import ONE_DAY
@@ -135,12 +136,14 @@ def _stored_facts(connection: Connection, keys: Iterable[EventKey]) -> dict[Even
         of_partitions.setdefault(key[2], []).append(key)
     facts: dict[EventKey, Fact] = {}
     for one, keys_of_one in of_partitions.items():
-        parameters = {
-            "brand_ids": array_of(brand_id for brand_id, _, _ in keys_of_one),
-            "event_ids": array_of(event_id for _, event_id, _ in keys_of_one),
-            "first": one.starts_at,
-            "last": one.ends_at,
-        }
-        for brand_id, event_id, campaign_id, occurred_at, micros in connection.execute(STORED, parameters):
-            facts[brand_id, event_id, one] = (campaign_id, occurred_at, micros)
+        for brands in by_shard(connection, {brand_id for brand_id, _, _ in keys_of_one}):
+            keys_of_shard = [key for key in keys_of_one if key[0] in brands]
+            parameters = {
+                "brand_ids": array_of(brand_id for brand_id, _, _ in keys_of_shard),
+                "event_ids": array_of(event_id for _, event_id, _ in keys_of_shard),
+                "first": one.starts_at,
+                "last": one.ends_at,
+            }
+            for brand_id, event_id, campaign_id, occurred_at, micros in connection.execute(STORED, parameters):
+                facts[brand_id, event_id, one] = (campaign_id, occurred_at, micros)
     return facts

@@ -19,6 +19,7 @@ from db.repository.ledger.counting import COUNT, LESSEN_HEADROOM, WAIT_FOR_BRAND
 from db.repository.ledger.new_events import ClassifiedEvents
 from db.repository.ledger.sums import SpendSums
 from db.repository.shared.arrays import array_of, text_array_of
+from db.repository.spread.shards import by_shard
 from domain.inputs.columns import EventColumns
 
 FEW_EVENTS: Final = 100
@@ -78,18 +79,25 @@ def _count_and_lock(
     Postgres runs the statements one after the other. All transactions that count send them in this order, which is the
     order of their locks, and by key within each. `timeouts` None: the lock timeout of the connection.
     """
-    spent = added.spent_by_brand()
-    brand_ids = sorted(spent)
-    of_brands = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[brand_id] for brand_id in brand_ids)}
-    parameters = of_brands | _counters(added) | _ledger(events) | {"at": at}
-    counting, locking = (COUNT, parameters), (LESSEN_HEADROOM, parameters)
     if has_citus(connection):
-        return count_on_shard.count(connection, brand_ids[0], parameters, timeouts)
+        shards = by_shard(connection, set(added.brand_of.values()))
+        parts = [(min(brands), _parameters(events.only(brands), added.only(brands), at)) for brands in shards]
+        return count_on_shard.count(connection, parts, timeouts)
+    parameters = _parameters(events, added, at)
+    counting, locking = (COUNT, parameters), (LESSEN_HEADROOM, parameters)
     if timeouts is None:
         return query_pipelined(connection, counting, locking)[-1]
     locked = query_pipelined(connection, counting, (WAIT_FOR_BRANDS, timeouts._asdict()), locking)[-1]
     before_next(connection, local_setting(connection, "lock_timeout", str(timeouts.own_ms)))
     return locked
+
+
+def _parameters(events: EventColumns, added: SpendSums, at: datetime) -> dict[str, Any]:
+    """The parameters of COUNT and LESSEN_HEADROOM."""
+    spent = added.spent_by_brand()
+    brand_ids = sorted(spent)
+    of_brands = {"brand_ids": array_of(brand_ids), "spent": array_of(spent[brand_id] for brand_id in brand_ids)}
+    return of_brands | _counters(added) | _ledger(events) | {"at": at}
 
 
 def _ledger(events: EventColumns) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Sums of spend events by day, campaign and brand: the amounts that a batch adds to the counters."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -38,6 +38,12 @@ class SpendSums(NamedTuple):
                 of_brands[day][brand_of[campaign_id]] += micros
         return cls(of_days, of_brands, brand_of)
 
+    def only(self, brand_ids: Collection[int]) -> "SpendSums":
+        """The sums of these brands alone."""
+        brand_of = {campaign_id: brand_id for campaign_id, brand_id in self.brand_of.items() if brand_id in brand_ids}
+        of_days = {day: _only(campaigns, brand_of) for day, campaigns in self.of_days.items()}
+        return SpendSums(of_days, {day: _only(some, brand_ids) for day, some in self.of_brands.items()}, brand_of)
+
     def spent_by_brand(self) -> dict[int, int]:
         """The positive spend of each brand in micros: a day with net refunds counts as 0."""
         spent: defaultdict[int, int] = defaultdict(int)
@@ -45,6 +51,10 @@ class SpendSums(NamedTuple):
             for brand_id, micros in brands.items():
                 spent[brand_id] += max(micros, 0)
         return spent
+
+
+def _only(micros: Mapping[int, int], ids: Collection[int]) -> dict[int, int]:
+    return {one: amount for one, amount in micros.items() if one in ids}
 
 
 NOTHING: Final = SpendSums(MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))

@@ -64,6 +64,14 @@ def shards_of(connection: Connection, brand_ids: Collection[int]) -> list[tuple[
     return [(shard, frozenset(brands)) for shard, brands in sorted(shards.items())]
 
 
+def by_server(connection: Connection, brand_ids: Collection[int]) -> list[tuple[int, frozenset[int]]]:
+    """The servers that hold the brands, each with those that it holds. One server, 0, where there is no Citus."""
+    servers = defaultdict[int, set[int]](set)
+    for shard, brands in shards_of(connection, brand_ids):
+        servers[shard.server] |= brands
+    return [(server, frozenset(brands)) for server, brands in sorted(servers.items())]
+
+
 def clear_shard_cache() -> None:
     """Empties the cache of `shards_of`, after shards may have been split or moved."""
     _cache.clear()
