@@ -39,6 +39,9 @@ class Limit(StrEnum):
     LOCKS = "A statement cannot lock rows of several shards"
     CATALOGS = "The coordinator's catalogs say nothing about what other servers do"
     DATABASES = "A database is not copied or made by one statement"
+    TRIGGERS = "Citus creates triggers on the parts of a spread table if `citus.enable_unsafe_triggers` is on"
+    OWNERS = "Citus refuses rows of a server to a user if another user wrote there in the same transaction"
+    VALUES = "Citus finds the shard of a statement by its values"
     DOWN = "`spendgate migrate --down` cannot go below revision 0036"
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 import psycopg
 import pytest
 
+from tests.citus import Limit
 from tests.db.alert_rows import REFUSED_ALERT_ROWS
 from tests.world import World
 
@@ -236,11 +237,13 @@ def refusal(world: World, statement: str) -> str:
     return "taken"
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_constraints_refuse_every_impossible_row_by_name(small_world: World) -> None:
     answers = [(rule, statement, refusal(small_world, statement)) for rule, statement in REFUSED]
     assert [answer for answer in answers if answer[0] not in answer[2]] == []
 
 
+@pytest.mark.on_one_server(Limit.CATALOGS)
 def test_every_named_check_constraint_is_tested(small_world: World) -> None:
     query = (
         "SELECT conname FROM pg_constraint WHERE contype IN ('c', 'u') AND connamespace = 'public'::regnamespace"
@@ -254,6 +257,7 @@ def test_every_named_check_constraint_is_tested(small_world: World) -> None:
     }
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_histories_are_append_only_even_for_the_owner(small_world: World) -> None:
     statements = [f"{edit.format(table)}" for table in HISTORY for edit in EDITS]
     answers = [(statement, refusal(small_world, statement)) for statement in statements]
@@ -286,6 +290,7 @@ CONTRACT = """
 """
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_rows_inserted_with_contract_columns_only_are_enforced(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     for statement in CONTRACT.split(";\n"):
@@ -307,6 +312,7 @@ def failed_checks() -> set[str]:
     return {check.name for check in verify() if check.wrong}
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_limits_set_by_sql_are_kept_in_history(small_world: World) -> None:
     small_world.execute("UPDATE budgets SET limit_micros = 7 WHERE campaign_id = 1")
     small_world.execute("UPDATE budgets SET limit_micros = 7 WHERE campaign_id = 1")

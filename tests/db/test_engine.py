@@ -26,6 +26,7 @@ from db.engine import (
 )
 from db.local_settings import local_setting
 from runtime.settings import settings
+from tests.citus import Limit
 from tests.kit import at_once, lines, statements
 from tests.world import World
 
@@ -230,7 +231,13 @@ def test_a_transaction_leaves_its_connection_to_the_driver_as_it_was(world: Worl
 SETTINGS = text("SELECT current_setting('lock_timeout'), current_setting('plan_cache_mode')")
 
 
-@pytest.mark.parametrize(("is_small", "plans"), [(True, "force_generic_plan"), (False, "auto")])
+@pytest.mark.parametrize(
+    ("is_small", "plans"),
+    [
+        pytest.param(True, "force_generic_plan", marks=pytest.mark.on_one_server(Limit.VALUES)),
+        (False, "auto"),
+    ],
+)
 def test_transaction_settings_do_not_outlive_the_transaction(world: World, *, is_small: bool, plans: str) -> None:
     brand = world.brand()
 
@@ -255,7 +262,7 @@ def test_connection_lost_during_queries_is_a_transient_error(world: World, queri
 
     def lose() -> None:
         with transaction() as connection:
-            world.execute("SELECT pg_terminate_backend(%s)", backend(connection))
+            world.execute("SELECT pg_terminate_backend(CAST(%s AS integer))", backend(connection))
             query_pipelined(connection, *[(RENAME, {"name": "lost", "id": brand})] * queries)
 
     with pytest.raises(OperationalError) as lost:

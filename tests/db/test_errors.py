@@ -12,6 +12,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalErr
 from app.ingest.ingest import count_events
 from db.engine import is_timeout, is_transient, query_pipelined, sql_state, transaction
 from db.errors import is_duplicate_in, translated
+from tests.citus import Limit
 from tests.world import World
 
 SPEND_OF_NOVEMBER = "spend_events_2026_11"
@@ -154,6 +155,7 @@ def fail_ledger(world: World) -> Callable[[str, str], None]:
     return fail
 
 
+@pytest.mark.on_one_server(Limit.TRIGGERS)
 @pytest.mark.parametrize("events", [1, 101])
 def test_event_is_not_rejected_for_an_error_in_rows_that_servers_copied(
     world: World, fail_ledger: Callable[[str, str], None], events: int

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import text
 
 from db.repository.platforms.reads import HASTEN
+from tests.citus import Limit
 from tests.world import World
 
 FILL = (
@@ -30,6 +32,7 @@ FILL = (
 )
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_search_for_changed_limits_reads_those_since_the_last_read_alone(world: World) -> None:
     from db.engine import transaction  # noqa: PLC0415 - after the environment is set
     from runtime import clock  # noqa: PLC0415

@@ -18,6 +18,7 @@ from db.repository.ledger import ledger, sequences
 from db.repository.reading import hours
 from db.repository.shared import locks
 from db.repository.shared.locks import Lock
+from tests.citus import Limit
 from tests.roles import UrlOf
 from tests.world import World, eventually
 
@@ -48,6 +49,7 @@ def reader(url_of: UrlOf) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+@pytest.mark.on_one_server(Limit.LOCKS)
 def test_reader_role_cannot_take_any_lock(reader: psycopg.Connection) -> None:
     for table in LOCKED_TABLES:
         for strength in STRENGTHS:
@@ -58,6 +60,7 @@ def test_reader_role_cannot_take_any_lock(reader: psycopg.Connection) -> None:
                 reader.execute(f"LOCK TABLE {table} IN {mode} MODE".encode())
 
 
+@pytest.mark.on_one_server(Limit.OWNERS)
 def test_reader_holding_all_advisory_locks_blocks_nothing(
     world: World, noon: datetime, reader: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +105,7 @@ def test_one_transaction_at_a_time_holds_a_lock(database: str) -> None:
         assert locks.take_if_free(third, Lock.CATALOG)
 
 
+@pytest.mark.on_one_server(Limit.CATALOGS)
 def test_ids_of_status_changes_rise_in_commit_order(world: World) -> None:
     campaigns = [world.campaign(world.brand(daily=10)) for _ in range(2)]
     key = world.brand_of(campaigns[0]), campaigns[0]

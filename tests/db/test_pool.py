@@ -49,7 +49,7 @@ def test_dead_connection_within_ping_grace_fails_once(world: World, monkeypatch:
     monkeypatch.setattr(ping_grace, "seconds", 10.0)
     with transaction() as connection:
         dead = backend(connection)
-    world.execute("SELECT pg_terminate_backend(%s)", dead)
+    world.execute("SELECT pg_terminate_backend(CAST(%s AS integer))", dead)
     with pytest.raises(OperationalError) as lost:
         committed(backend)
     assert is_transient(lost.value)
@@ -59,6 +59,6 @@ def test_dead_connection_within_ping_grace_fails_once(world: World, monkeypatch:
 def test_ping_grace_does_not_apply_outside_committed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ping_grace, "seconds", 10.0)
     dead = committed(backend)
-    world.execute("SELECT pg_terminate_backend(%s)", dead)
+    world.execute("SELECT pg_terminate_backend(CAST(%s AS integer))", dead)
     with transaction() as connection:
         assert backend(connection) != dead

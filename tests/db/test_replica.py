@@ -14,10 +14,13 @@ from benchmarks.standby import standby
 from db import replica
 from db.replica import view
 from runtime.settings import settings
+from tests.citus import Limit
 from tests.folders import new_folder
 from tests.kit import lines
 from tests.world import World, eventually
 from web.app import create_app
+
+pytestmark = pytest.mark.on_one_server(Limit.DATABASES)
 
 IS_REPLICA = text("SELECT pg_is_in_recovery()")
 

@@ -9,6 +9,7 @@ import pytest
 import db.models
 from db.models.base import Base
 from db.repository.access.privileges import READER, TABLES, DatabaseRole
+from tests.citus import Limit
 from tests.cli.shell import shell
 from tests.db.repository_statements import statements
 from tests.roles import UrlOf, Urls, roles_of
@@ -89,6 +90,7 @@ def test_privileges_name_every_table() -> None:
     assert all(set(granted) <= tables for granted in TABLES.values())
 
 
+@pytest.mark.on_one_server(Limit.LOCKS)
 def test_web_role_may_run_every_statement_except_deletions_of_history_and_new_epochs(urls: Urls) -> None:
     assert len(dict(statements())) > 120
     assert refused_statements(urls[DatabaseRole.WEB]) == {
@@ -98,6 +100,7 @@ def test_web_role_may_run_every_statement_except_deletions_of_history_and_new_ep
     }
 
 
+@pytest.mark.on_one_server(Limit.LOCKS)
 def test_worker_role_may_run_all_statements_except_edits_and_access(urls: Urls) -> None:
     denied = refused_statements(urls[DatabaseRole.WORKER])
     for_people = (
@@ -126,6 +129,7 @@ def test_histories_are_append_only_for_every_process(urls: Urls, world: World, r
     assert refused(urls[role], WRITABLE + "ALTER FUNCTION refuse_edit_of_history() RENAME TO other")
 
 
+@pytest.mark.on_one_server(Limit.LOCKS)
 def test_worker_cannot_edit_configuration_nor_read_users(urls: Urls, world: World) -> None:
     worker = urls[DatabaseRole.WORKER]
     world.campaign(world.brand(daily=UNIT))
@@ -211,6 +215,7 @@ def test_web_role_makes_owners_only_through_the_audited_function(urls: Urls, wor
     }
 
 
+@pytest.mark.on_one_server(Limit.DATABASES)
 def test_public_cannot_connect_and_reader_sessions_have_limits(database: str) -> None:
     with roles_of(database) as made, psycopg.connect(database, autocommit=True) as connection:
         granted = connection.execute(
@@ -252,6 +257,7 @@ def assert_reads_all_but_secrets(reader: str) -> None:
             assert refused(reader, WRITABLE + statement.format(table.name)), table.name
 
 
+@pytest.mark.on_one_server(Limit.DATABASES)
 def test_worker_creates_ledger_months_and_drops_only_those_beyond_retention(
     urls: Urls, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +293,7 @@ def test_worker_creates_ledger_months_and_drops_only_those_beyond_retention(
     )
 
 
+@pytest.mark.on_one_server(Limit.DATABASES)
 def test_objects_in_a_callers_search_path_do_not_redirect_owner_functions(urls: Urls, world: World) -> None:
     with psycopg.connect(urls[DatabaseRole.WORKER], autocommit=True) as connection:
         connection.execute("CREATE TEMP TABLE spend_events (LIKE public.spend_events) PARTITION BY RANGE (occurred_at)")

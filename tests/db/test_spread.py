@@ -29,6 +29,7 @@ from db.repository.spread.places import (
     key_columns,
     place_of,
 )
+from tests.citus import Limit
 from tests.kit import statements
 from tests.world import World
 
@@ -129,6 +130,7 @@ def prepared(world: World) -> World:
     return world
 
 
+@pytest.mark.on_one_server(Limit.DATABASES)
 @pytest.mark.parametrize("table", [*(name for name in SPREAD if name not in {"brands", "spend_events"}), A_MONTH])
 def test_keys_allow_partitioning_each_table_by_brand(prepared: World, table: str) -> None:
     """Postgres refuses a unique key without the partition key on a partitioned table."""
@@ -204,6 +206,7 @@ def brands_in(statement: str, parameters: dict[str, Any]) -> set[int]:
     return found
 
 
+@pytest.mark.on_one_server(Limit.BY_SERVER)
 @pytest.mark.parametrize("events", [2, FEW_EVENTS + 2], ids=["few events", "many events"])
 def test_each_statement_that_counts_events_names_their_brands(world: World, events: int) -> None:
     brands = [world.brand(daily=MORE_THAN_A_DAY, monthly=2 * MORE_THAN_A_DAY) for _ in range(3)]

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from db.repository.alerts import troubles
+from tests.citus import Limit
 from tests.world import World
 
 FILL = (
@@ -64,6 +65,7 @@ def test_pauses_that_no_platform_confirmed_are_found_whether_or_not_they_were_re
         assert {one.campaign_id for one in early} == {UNCONFIRMED}
 
 
+@pytest.mark.on_one_server(Limit.CATALOGS)
 def test_search_for_unconfirmed_pauses_scans_no_large_table(many: World) -> None:
     from db.engine import transaction  # noqa: PLC0415 - after the environment is set
     from runtime import clock  # noqa: PLC0415

@@ -585,6 +585,7 @@ def test_event_older_than_the_ledgers_retention_is_too_old_for_any_allowed_age(
     world.verify()
 
 
+@pytest.mark.on_one_server(Limit.CATALOGS)
 @pytest.mark.usefixtures("_long_lock_timeout")
 def test_currency_changed_during_a_batch_is_noticed(world: World, noon: datetime) -> None:
     """The batch waits for the edit, and spend validated in dollars is not counted in yen."""
