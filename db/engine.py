@@ -216,7 +216,7 @@ def query_pipelined(
     """Sends all queries to Postgres in one round trip and returns a list of rows for each.
 
     Raises the first error as SQLAlchemy would. Uses psycopg directly, because SQLAlchemy waits for each result. Without
-    `sets_limits_of_shards` the queries get by without these settings, which wait for the next round trip.
+    `sets_limits_of_shards`, the queries themselves set the limits that shards need, for the whole transaction.
     """
     driver, options = _driver_of(connection), connection.get_execution_options()
     first: list[Query] = []
@@ -225,6 +225,8 @@ def query_pipelined(
         if unsent:
             first += unsent
             unsent.clear()
+    if not sets_limits_of_shards:
+        options[SHARD_LIMITS].clear()
     sent = (*first, *queries)
     dialect, is_citus = connection.dialect, has_citus(connection)
     try:

@@ -55,7 +55,8 @@ STATES_OF_TEXTS: Final = (
     (re.compile("^(?:bigint|integer|smallint) out of range"), "22003"),
     (
         re.compile(
-            "connection to the remote node|^failed to complete COPY|^failure on connection marked as essential"
+            "connection to the remote node|^could not commit transaction for shard"
+            "|^failed to complete COPY|^failure on connection marked as essential"
             "|^server closed the connection|^terminating connection due to|^the database system is "
         ),
         NODE_AWAY,

@@ -21,11 +21,21 @@ SET_ALL = text("""
     FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) AS settings(name, value)
 """)
 
-# Lets Citus send each later SET LOCAL of the transaction to its shards.
-PROPAGATE = text("SET LOCAL citus.propagate_set_commands = 'local'")
+# Lets Citus send each later SET LOCAL of the transaction to its shards, and use one connection to each server, which
+# sees what the transaction wrote there. Else it refuses to write a table that is whole on each server after it read
+# several shards.
+FOR_WRITES = text("""
+    SELECT set_config('citus.propagate_set_commands', 'local', true),
+        set_config('citus.multi_shard_modify_mode', 'sequential', true)
+""")
 
-PROPAGATE_ALWAYS: Final = "SET citus.propagate_set_commands = 'local'"
+FOR_WRITES_ALWAYS: Final = (
+    "SET citus.propagate_set_commands = 'local'; SET citus.multi_shard_modify_mode = 'sequential'"
+)
 """The same for all transactions of a connection."""
+
+# Lets Citus read several shards of a server at a time until the transaction, which writes nothing, ends.
+FOR_READS = text("SELECT set_config('citus.multi_shard_modify_mode', 'parallel', true)")
 
 TEXTS_KEPT: Final = 500
 """SET LOCAL statements that a process keeps, at most: one for each setting and value."""

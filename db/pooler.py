@@ -11,7 +11,16 @@ from psycopg import ClientCursor
 from sqlalchemy import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from db.local_settings import HAS_CITUS, PROPAGATE, PROPAGATE_ALWAYS, Setting, has_citus, set_here, set_on_shards
+from db.local_settings import (
+    FOR_READS,
+    FOR_WRITES,
+    FOR_WRITES_ALWAYS,
+    HAS_CITUS,
+    Setting,
+    has_citus,
+    set_here,
+    set_on_shards,
+)
 from runtime.settings import settings
 
 KEEPS_HEADROOM: Final = "spendgate.keeps_headroom"
@@ -70,7 +79,7 @@ def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
     if record.info[HAS_CITUS]:
         driver.cursor_factory = ClientCursor
         if not record.info[BEHIND_POOLER]:
-            driver.execute(PROPAGATE_ALWAYS)
+            driver.execute(FOR_WRITES_ALWAYS)
     driver.autocommit = False
 
 
@@ -84,6 +93,11 @@ def unset_limits(connection: Connection, lock_timeout_ms: int | None = None) -> 
     return [] if lock_timeout_ms is None else [set_here({"lock_timeout": f"{lock_timeout_ms}ms"})]
 
 
+def limits_on_shards() -> dict[str, str]:
+    """The limits that shards of Citus need, by Postgres's names."""
+    return {name: value for name, value in limits().items() if name in OF_SHARDS}
+
+
 def limits_of_shards(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
     """The queries that bound a transaction on shards of Citus; none for another server.
 
@@ -93,7 +107,7 @@ def limits_of_shards(connection: Connection, lock_timeout_ms: int | None = None)
         return []
     bounds = _bounds(lock_timeout_ms)
     set_there = set_on_shards({name: bounds[name] for name in OF_SHARDS})
-    return [(PROPAGATE, {}), *set_there] if connection.info.get(BEHIND_POOLER) else set_there
+    return [(FOR_WRITES, {}), *set_there] if connection.info.get(BEHIND_POOLER) else set_there
 
 
 def _bounds(lock_timeout_ms: int | None) -> dict[str, str]:
@@ -101,8 +115,9 @@ def _bounds(lock_timeout_ms: int | None) -> dict[str, str]:
 
 
 def set_limits(connection: Connection) -> None:
-    """Bounds a transaction that SQLAlchemy begins. `db.engine.transaction` begins its own, in autocommit mode."""
+    """Bounds a transaction that SQLAlchemy begins, which only reads. `db.engine.transaction` begins its own."""
     driver = connection.connection.driver_connection
     if driver is not None and not driver.autocommit:
-        for query, parameters in (*unset_limits(connection), *limits_of_shards(connection)):
+        reading: list[Setting] = [(FOR_READS, {})] if has_citus(connection) else []
+        for query, parameters in (*unset_limits(connection), *limits_of_shards(connection), *reading):
             connection.execute(query, parameters)

@@ -2,8 +2,8 @@
 
 - Brands lie on several shards, by id, and the tables of `SPREAD` with them. Two servers have each second shard.
 - A statement locks rows of one shard, and writes none in a WITH.
-- A setting reaches the shards by SET LOCAL alone; `set_config` sets the lock timeout of the coordinator.
-- The function that counts runs on the server of its brand, on the tables themselves.
+- A setting reaches the shards by SET LOCAL alone; `set_config` sets what the coordinator alone needs.
+- The functions that count and read run on the server of their brand, on the tables themselves.
 - An error of a shard has the SQLSTATE XX000, no table, and the number of the shard behind a constraint's name.
 """
 
@@ -21,8 +21,9 @@ from sqlalchemy import Engine, event
 
 from db.local_settings import HAS_CITUS
 from db.models.base import Base
-from db.repository.ledger.count_on_shard import count_spend
+from db.repository.ledger.count_on_shard import COUNT_SPEND
 from db.repository.spread import directory_tables
+from db.repository.spread.on_shard import PREPARE
 from tests.world import World
 
 SHARDS: Final = 4
@@ -45,7 +46,16 @@ LOCK_SHARD: Final = """
 NUMBER: Final = re.compile(r"_%\d\$s")
 """The place of a shard's number in the function that counts: here the tables are whole."""
 
-COUNTS: Final = re.compile(r"\bcount_spend\(")
+RUN: Final = """
+    CREATE FUNCTION run_on_shard(of_brand bigint, tables text[], key text, statement text, arguments text)
+    RETURNS SETOF record LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM prepare_once('run_' || key, 'AS ' || replace(statement, '@', ''));
+        RETURN QUERY EXECUTE format('EXECUTE %I%s', 'run_' || key, arguments);
+    END $$
+"""
+
+CALLS: Final = re.compile(r"\b(?:count_spend|run_on_shard)\(")
+"""The functions that the server of a brand runs."""
 
 SPREAD: Final = {
     *("brands", "campaigns", "budgets", "budget_limits", "dayparts", "spend_events", "campaign_days", "brand_days"),
@@ -61,7 +71,7 @@ NAMED_BRANDS: Final = re.compile(r"%\((\w*brands?(?:_ids?)?(?:_\d+)?)\)s")
 LOCKS: Final = re.compile(r"FOR (NO KEY )?UPDATE")
 WRITES: Final = re.compile(r"^\s*(INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 WRITES_IN_WITH: Final = re.compile(r"AS (NOT )?(MATERIALIZED )?\(\s*(INSERT|UPDATE|DELETE)")
-SETS: Final = re.compile(r"set_config\(")
+SETS: Final = re.compile(r"set_config\((?!'citus\.)")
 
 Sent = tuple[str, Mapping[str, Any]]
 
@@ -117,8 +127,8 @@ class Driver:
             self.written.append(self._open.pop(id(connection), set()))
         if SETS.search(statement) and parameters.get("names") != ["lock_timeout"]:
             raise AssertionError(f"set_config reaches no shard: {statement}")
-        is_count = COUNTS.search(statement) is not None
-        if not is_count and not tables_in(statement):
+        is_call = CALLS.search(statement) is not None
+        if not is_call and not tables_in(statement):
             return
         shards = shards_in(statement, parameters, self.shards)
         if shards & self.away or (self.away and not shards):
@@ -127,7 +137,7 @@ class Driver:
             raise error_of("0A000", "could not run distributed query with FOR UPDATE/SHARE commands")
         if WRITES_IN_WITH.search(statement):
             raise error_of("22P02", 'invalid input syntax for type bigint: "PGCOPY"')
-        if is_count or WRITES.match(statement):
+        if is_call or WRITES.match(statement):
             self._open[id(connection)] |= shards
 
 
@@ -153,8 +163,9 @@ def of_shard(error: psycopg.Error) -> psycopg.Error:
 @contextmanager
 def as_citus(world: World, engine: Engine, shards: int) -> Iterator[Driver]:
     """Makes the connections of the engine answer as those of Citus do, with brands on so many shards."""
-    counting = NUMBER.sub("", count_spend("public"))
-    for statement in (SHARD_OF.format(shards), PLACES.format(shards), LOCK_SHARD, counting, *directory_tables.CREATE):
+    counting = NUMBER.sub("", COUNT_SPEND.replace("{schema}", "public"))
+    functions = (SHARD_OF.format(shards), LOCK_SHARD, PREPARE, RUN, counting)
+    for statement in (*functions, PLACES.format(shards), *directory_tables.CREATE):
         world.execute(statement)
     driver = Driver(shards)
     execute, leave, copy = psycopg.Cursor.execute, psycopg.Pipeline.__exit__, psycopg.Cursor.copy

@@ -50,6 +50,20 @@ def test_each_transaction_that_counts_writes_one_server(
     world.verify()
 
 
+def test_brands_that_were_moved_are_counted_by_the_next_try(world: World, campaigns: list[int]) -> None:
+    count_events([world.event(campaign, 1) for campaign in campaigns])
+    world.execute("CREATE SEQUENCE tries")
+    world.execute(
+        "CREATE OR REPLACE FUNCTION lock_shard_of_brands(shard bigint) RETURNS boolean LANGUAGE sql"
+        " AS 'SELECT nextval(''tries'') > 1'"
+    )
+    with statements() as sent:
+        assert count_events([world.event(campaign, 2) for campaign in campaigns]).taken == BRANDS
+    assert sum("get_shard_id" in statement for statement, _ in sent) == 1
+    assert [world.spent(campaign) for campaign in campaigns] == [3] * BRANDS
+    world.verify()
+
+
 def test_shard_of_a_brand_is_asked_for_once(world: World, campaigns: list[int]) -> None:
     count_events([world.event(campaign, 1) for campaign in campaigns])
     with statements() as sent:

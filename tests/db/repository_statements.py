@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 import db.repository
 from db.statements import for_citus
 
-OF_CITUS = ("db.repository.spread.citus", "db.repository.spread.shards")
+OF_CITUS = ("db.repository.spread.citus", "db.repository.spread.shards", "db.repository.ledger.count_on_shard")
 """Modules whose statements call functions that only Citus has."""
 
 OF_SEVERAL_SERVERS = (

@@ -178,6 +178,8 @@ FUNCTIONS: Final = {
         "set_platform_hold(bigint, boolean, text, timestamptz)",
         "note_platform_hold(bigint, bigint, boolean, text[], text, timestamptz)",
         "lock_shard_of_brands(bigint)",
+        "prepare_once(text, text)",
+        "run_on_shard(bigint, text[], text, text, text)",
         "count_spend(bigint, text)",
     ),
     DatabaseRole.WEB: (
@@ -189,6 +191,8 @@ FUNCTIONS: Final = {
         "set_platform_hold(bigint, boolean, text, timestamptz)",
         "note_platform_hold(bigint, bigint, boolean, text[], text, timestamptz)",
         "lock_shard_of_brands(bigint)",
+        "prepare_once(text, text)",
+        "run_on_shard(bigint, text[], text, text, text)",
         "count_spend(bigint, text)",
     ),
     DatabaseRole.READER: (),

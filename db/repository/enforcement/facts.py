@@ -21,6 +21,7 @@ from db.repository.shared.windows import (
     current_windows,
 )
 from db.repository.shared.zones import readable_zones
+from db.repository.spread.on_shard import COLUMNS
 from domain.budgets import Budget, BudgetSpend, Scope
 from domain.campaigns import Brand, Campaign, ConfiguredStatus
 from domain.holds import budget_hold
@@ -64,8 +65,18 @@ CHOSEN_BUDGETS = text(f"{BUDGETS} AND (campaign_id IS NULL OR campaign_id = ANY(
 # All campaigns of brands without a pass in progress, :most at most, and the budgets of the brands and these campaigns.
 FEW = f"WITH few AS MATERIALIZED ({FIRST_IDS})"
 IS_OF_FEW = "= ANY(ARRAY(SELECT id FROM few))"
-FEW_CAMPAIGNS = text(f"{FEW} {CAMPAIGNS} AND id {IS_OF_FEW} ORDER BY id")
-BUDGETS_OF_FEW = text(f"{FEW} {BUDGETS} AND (campaign_id IS NULL OR campaign_id {IS_OF_FEW})")
+FEW_CAMPAIGNS = text(f"{FEW} {CAMPAIGNS} AND id {IS_OF_FEW} ORDER BY id").execution_options(
+    **{
+        COLUMNS: "id bigint, brand_id bigint, configured_status text, starts_on date, ends_on date, set_holds text[],"
+        " schedule text, effective_status text, next_change_at timestamptz, is_new boolean, holds text[]"
+    }
+)
+BUDGETS_OF_FEW = text(f"{FEW} {BUDGETS} AND (campaign_id IS NULL OR campaign_id {IS_OF_FEW})").execution_options(
+    **{
+        COLUMNS: "brand_id bigint, campaign_id bigint, period text, limit_micros bigint, first_day date, end_day date,"
+        " spent numeric, ahead numeric"
+    }
+)
 
 
 class StoredCampaign(NamedTuple):

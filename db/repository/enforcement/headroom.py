@@ -12,11 +12,13 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import deferred
+from db.engine import deferred, query_pipelined
+from db.local_settings import has_citus
 from db.repository.enforcement.brand_locks import locks_of
 from db.repository.shared.arrays import array_of, text_array_of
 from db.repository.shared.windows import LEFT_MICROS, SPEND_OF_BUDGETS, current_windows
 from db.repository.shared.zones import local_days
+from db.repository.spread.on_shard import COLUMNS, on_shard
 
 NO_LIMIT: Final = 2**62
 """The headroom of a brand without budgets of its own."""
@@ -27,6 +29,7 @@ RENEW = text("""
         AS renewed(brand_id, micros, day)
     WHERE brands.id = renewed.brand_id /*citus AND brands.id = ANY(CAST(:brand_ids AS bigint[])) */
 """)
+RENEW_ON_SHARD = text(f"{RENEW} RETURNING brands.id").execution_options(**{COLUMNS: "id bigint"})
 
 # Brands whose headroom for today exceeds the least left of their own budgets, minus one micro.
 OVERSTATED = text(f"""
@@ -71,6 +74,7 @@ def renew(
 ) -> None:
     """Stores new headroom for the brands in `unsure`, null if a budget has run out.
 
+    Call it after counting spend of the brands, which are of one shard.
     `left_micros`: the least that is left of each brand's own budgets, None for no budgets. `days`: today by time zone;
     brands of other zones are left out.
     """
@@ -83,7 +87,10 @@ def renew(
     if renewals:
         brand_ids, headrooms, brand_days = zip(*renewals, strict=True)
         columns = {"brand_ids": array_of(brand_ids), "micros": _or_null(headrooms), "days": array_of(brand_days)}
-        connection.execute(RENEW, columns)
+        if has_citus(connection):
+            query_pipelined(connection, on_shard(connection, min(brand_ids), (RENEW_ON_SHARD, columns)))
+        else:
+            connection.execute(RENEW, columns)
 
 
 def overstated(

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from db.engine import Query, deferred, query_pipelined
 from db.repository.enforcement.brand_locks import locks_of
 from db.repository.shared.arrays import array_of, text_array_of
+from db.repository.spread.on_shard import COLUMNS
 from db.repository.spread.shards import by_shard
 from domain.passes import Pass, Progress
 
@@ -64,7 +65,12 @@ NEVER_ENFORCED = text(
 PENDING = text("""
     SELECT brand_id, after_campaign_id, stop_campaign_id, wrapped, done, paused, activated, cause, total
     FROM pending_enforcements WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))
-""")
+""").execution_options(
+    **{
+        COLUMNS: "brand_id bigint, after_campaign_id bigint, stop_campaign_id bigint, wrapped boolean, done bigint,"
+        " paused bigint, activated bigint, cause text, total bigint"
+    }
+)
 
 KEEP = text("""
     INSERT INTO pending_enforcements AS pending

@@ -1,6 +1,6 @@
 """Set-based searches for brands and campaigns that enforcement must decide again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from db.repository.shared.windows import (
     current_windows,
 )
 from db.repository.shared.zones import readable_zones
+from db.repository.spread.on_shard import COLUMNS, on_shard
 from domain.holds import SET_HOLDS
 
 # The brand and campaign of budgets, the micros left, whether they are exhausted, and the hold they put on campaigns.
@@ -104,7 +105,12 @@ BUDGET_STATES = text(rf"""
         ))
     END
     FROM state
-""")  # noqa: S608 - the same
+""").execution_options(  # noqa: S608 - the same
+    **{
+        COLUMNS: "brand_id bigint, left_micros numeric, is_unknown boolean, holds text[], crossed bigint[],"
+        " is_crossed boolean"
+    }
+)
 
 # Brands whose stored budget holds differ from the holds of their exhausted budgets.
 BRANDS_WITH_WRONG_KEPT_HOLDS = text(f"""
@@ -185,18 +191,20 @@ def budget_states(
     connection: Connection,
     zones: Iterable[str],
     at: datetime,
-    brand_ids: Iterable[int],
+    brand_ids: Collection[int],
     campaign_ids: Iterable[int],
     most: int,
     also: Sequence[Query] = (),
 ) -> tuple[dict[int, BrandBudgetState], list[list[tuple[Any, ...]]]]:
     """The state of the brands' budgets compared with their campaigns' holds, by brand id, and the rows of `also`.
 
+    Call it after counting spend of the brands, which are of one shard.
     The own budgets of `campaign_ids` are compared too. A brand with unknown stored holds and more than `most` campaigns
     counts as crossed. `also`: queries to send in the same round trip.
     """
     parameters = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "most": most}
-    rows, *others = query_pipelined(connection, (BUDGET_STATES, parameters | current_windows(zones, at)), *also)
+    queries = [(BUDGET_STATES, parameters | current_windows(zones, at)), *also]
+    rows, *others = query_pipelined(connection, *(on_shard(connection, min(brand_ids), query) for query in queries))
     states = {
         brand_id: BrandBudgetState(
             None if left is None else int(left), is_unknown, tuple(holds), tuple(campaigns or ()), bool(crossed)

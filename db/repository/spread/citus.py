@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.repository.shared.rows import plain
-from db.repository.spread import directory_tables, platform_holds
+from db.repository.spread import directory_tables, on_shard, platform_holds
 from db.repository.spread.places import (
     ON_EVERY_SERVER,
     REPLACED_TRIGGERS,
@@ -200,6 +200,7 @@ def spread_missing(connection: Connection, shards: int) -> list[str]:
         _spread(connection, name, shards)
     for reference in to_every_server:
         _alter(connection, reference.table, f"ADD CONSTRAINT {reference.name} {reference.definition}")
+    on_shard.create(connection)
     return names
 
 
