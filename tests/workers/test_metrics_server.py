@@ -56,7 +56,7 @@ def port() -> int:
 @pytest.fixture
 def worker(world: World, port: int, tmp_path: Path) -> Iterator[Service]:
     """A worker with two processes that serves its metrics."""
-    with serving("-m", "workers", output=tmp_path / "log", env=env(port), by_exec=True) as service:
+    with serving("-m", "workers", output=tmp_path / "log", env=env(port)) as service:
         eventually(lambda: value(port, "spendgate_worker_processes") == 2)
         yield service
 
@@ -82,7 +82,7 @@ def test_counters_continue_and_the_number_of_files_stays_constant_when_processes
     campaign = world.campaign(world.brand())
     (tmp_path / "folder").mkdir()
     settings = {**env(port, processes=1), "TMPDIR": str(tmp_path / "folder")}
-    with serving("-m", "workers", output=tmp_path / "log", env=settings, by_exec=True) as service:
+    with serving("-m", "workers", output=tmp_path / "log", env=settings) as service:
         for number in range(1, 6):
             send_events([world.event(campaign, UNIT)])
             eventually(lambda: counted(port) == number)  # noqa: B023 - called in this round
@@ -164,7 +164,7 @@ def test_health_follows_the_heartbeats() -> None:
 def test_scheduler_is_healthy_while_a_scrape_waits_for_postgres(world: World, port: int, tmp_path: Path) -> None:
     settings = {"SPENDGATE_SCHEDULER_METRICS_PORT": str(port)}
     with (
-        serving("-m", "workers.scheduler", output=tmp_path / "log", env=settings, by_exec=True),
+        serving("-m", "workers.scheduler", output=tmp_path / "log", env=settings),
         psycopg.connect(world.url) as other,
         ThreadPoolExecutor(1) as threads,
     ):
@@ -191,7 +191,7 @@ def test_second_worker_counts_without_serving_metrics_on_a_port_in_use(
     world: World, worker: Service, port: int, tmp_path: Path
 ) -> None:
     campaign = world.campaign(world.brand())
-    with serving("-m", "workers", output=tmp_path / "second", env=env(port), by_exec=True) as second:
+    with serving("-m", "workers", output=tmp_path / "second", env=env(port)) as second:
         eventually(lambda: len(second.logged("worker.ready")) == 2)
         assert second.logged("metrics.port_in_use")
         worker.send(signal.SIGTERM)
@@ -207,5 +207,5 @@ def test_metrics_end_when_the_master_is_killed(worker: Service, port: int) -> No
 
 def test_scheduler_serves_the_number_of_messages_it_has_sent(world: World, port: int, tmp_path: Path) -> None:
     settings = {"SPENDGATE_SCHEDULER_METRICS_PORT": str(port)}
-    with serving("-m", "workers.scheduler", output=tmp_path / "log", env=settings, by_exec=True):
+    with serving("-m", "workers.scheduler", output=tmp_path / "log", env=settings):
         eventually(lambda: value(port, "spendgate_enqueued_messages_total", actor="apply_dayparting") >= 1, 90)

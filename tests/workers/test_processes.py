@@ -46,6 +46,7 @@ BROKER_AWAY = (
     else {"REDIS_URL": "redis://:hidden@127.0.0.1:1/0"}
 )
 POSTGRES_AWAY = "postgresql://app:hidden@127.0.0.1:1/spendgate"
+PERIODIQ = "import sys, periodiq; sys.exit(periodiq.entrypoint())"
 SMALL = {"SPENDGATE_WORKER_PROCESSES": "1", "SPENDGATE_WORKER_THREADS": "2"}
 
 Start = Callable[..., AbstractContextManager[Service]]
@@ -53,13 +54,16 @@ Start = Callable[..., AbstractContextManager[Service]]
 
 @pytest.fixture
 def start(url_of: UrlOf, tmp_path: Path) -> Start:
-    """Returns a function that starts `python ...` on the test's database with its database role and an output file."""
+    """Returns a function that starts `python ...` on the test's database with its database role and an output file.
+
+    `by_exec`: by an interpreter of its own, as it is deployed, in place of a fork that has imported most modules.
+    """
     numbers = iter(range(100))
 
-    def started(*argv: str, env: Env = UNCHANGED) -> AbstractContextManager[Service]:
+    def started(*argv: str, env: Env = UNCHANGED, by_exec: bool = False) -> AbstractContextManager[Service]:
         role = DatabaseRole.WEB if argv == ("-m", "web") else DatabaseRole.WORKER
         output = tmp_path / f"output-{next(numbers)}"
-        return serving(*argv, output=output, env={"DATABASE_URL": url_of(role), **env}, by_exec=True)
+        return serving(*argv, output=output, env={"DATABASE_URL": url_of(role), **env}, by_exec=by_exec)
 
     return started
 
@@ -96,7 +100,7 @@ def is_ready(service: Service) -> bool:
 
 def test_worker_counts_enqueued_events_and_logs_json_lines(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand(daily=3 * BATCH * UNIT))
-    with start("-m", "workers", env=SMALL) as worker:
+    with start("-m", "workers", env=SMALL, by_exec=True) as worker:
         enqueue([*batches_of(world, campaign, 3), [{"event_id": "rubbish"}]])
         eventually(lambda: world.spent(campaign) == 3 * BATCH * UNIT and len(world.rejected()) == 1)
         eventually(lambda: waiting_messages() == 0)
@@ -130,7 +134,7 @@ def test_messages_of_a_killed_worker_are_counted_once_by_another(world: World, s
     campaign = world.campaign(world.brand())
     sent = batches_of(world, campaign, 300)
     enqueue(sent)
-    with start("-m", "workers") as killed:
+    with start("-m", "workers", by_exec=True) as killed:
         eventually(lambda: events_in_ledger(world) > 0)
         os.killpg(killed.process.pid, signal.SIGKILL)
         killed.code()
@@ -145,10 +149,10 @@ def test_messages_of_a_killed_worker_are_counted_once_by_another(world: World, s
 def test_commands_of_dramatiq_and_periodiq_run_workers_and_scheduler(world: World, start: Start) -> None:
     campaign = world.campaign(world.brand())
     enqueue(batches_of(world, campaign, 1))
-    with start("-c", "import sys, periodiq; sys.exit(periodiq.entrypoint())", "workers.main") as scheduler:
+    with start("-c", PERIODIQ, "workers.main", by_exec=True) as scheduler:
         eventually(lambda: "apply_dayparting" in queued_actors(), 90)
         assert scheduler.process.poll() is None
-        with start("-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "2"):
+        with start("-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "2", by_exec=True):
             eventually(lambda: is_empty(*QUEUES))
     assert world.spent(campaign) == BATCH * UNIT
 
@@ -254,7 +258,7 @@ def test_two_schedulers_at_once_change_each_status_once(world: World, start: Sta
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_scheduler_exits_with_0_after_a_signal(start: Start, number: signal.Signals) -> None:
-    with start("-m", "workers.scheduler") as scheduler:
+    with start("-m", "workers.scheduler", by_exec=True) as scheduler:
         eventually(lambda: "apply_dayparting" in queued_actors(), 90)
         scheduler.send(number)
         assert scheduler.code() == 0

@@ -104,7 +104,7 @@ def test_process_with_failing_servers_logs_no_secret(
 ) -> None:
     port = free_port()
     env = {**LOUD, **servers(), "PORT": str(port)}
-    with serving(*process, output=tmp_path / "output", env=env, by_exec=True) as service:
+    with serving(*process, output=tmp_path / "output", env=env) as service:
         if process[-1] == "web":
             with httpx.Client(base_url=f"http://127.0.0.1:{port}") as browser:
                 eventually(lambda: answers(browser))
