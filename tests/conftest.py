@@ -99,8 +99,9 @@ LONG = tuple(
     f"tests/{name}"
     for name in (
         *("faults/", "workers/", "ops/", "docs/test_guides", "cli/service/test_up", "cli/service/test_wheel"),
-        *("app/alerts/test_workers", "app/platforms/test_workers", "db/test_migrations", "runtime/test_signals"),
-        *("cli/imports/test_import_real_files", "web/test_browser", "web/api/test_contract"),
+        *("app/alerts/test_workers", "app/platforms/test_workers", "app/platforms/test_faults_in_workers"),
+        *("app/ingest/test_locked_brands", "cli/service/test_waiting", "db/test_migrations", "runtime/test_signals"),
+        *("cli/imports/test_import_real_files", "web/test_browser", "web/test_slow_clients", "web/api/test_contract"),
     )
 )
 """Where the tests lie that take seconds each."""
