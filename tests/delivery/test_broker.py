@@ -392,13 +392,13 @@ def test_dead_letter_that_postgres_refuses_blocks_no_other_and_stays(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch, behind_seconds: int
 ) -> None:
     monkeypatch.setattr("dramatiq.common.time", lambda: clock.read().timestamp() - behind_seconds)
+    refused, other = put_dead_letters(world, campaign, b"refused", b"rubbish")
     for module in (redis_consumer, rabbit_consumer):
         monkeypatch.setattr(module, "TIDY_SECONDS", 0.2)
-    refused, other = put_dead_letters(world, campaign, b"refused", b"rubbish")
     refuse_to_keep(world, "strpos(NEW.payload::text, 'refused') > 0")
     assert dead_letters() == {refused, other}
-    with working():
-        eventually(lambda: dead_letters() == {refused}, 20)
+    with structlog.testing.capture_logs(), working():
+        eventually(lambda: dead_letters() == {refused})
     assert kept(world) == [("dead_letter", "rubbish")]
 
 
@@ -406,9 +406,9 @@ def put_dead_letters(world: World, campaign: int, *several: bytes) -> list[str]:
     """Lets a worker dead-letter invalid messages while Postgres cannot store them; returns their names."""
     world.execute("ALTER TABLE rejected_events RENAME TO away")
     names = [put(data) for data in several]
-    with working():
+    with structlog.testing.capture_logs(), working():
         send(world, campaign)
-        eventually(lambda: world.spent(campaign) == 1 and is_empty(), 10)
+        eventually(lambda: world.spent(campaign) == 1 and is_empty())
     world.execute("ALTER TABLE away RENAME TO rejected_events")
     return names
 
@@ -434,8 +434,8 @@ def test_only_the_head_of_a_huge_message_is_kept(
         refuse_to_keep(world, "length(NEW.payload::text) > 1000")
     put(b"x" * 2_000)
     send(world, campaign)
-    with working():
-        eventually(lambda: world.spent(campaign) == 1 and is_empty(), 20)
+    with structlog.testing.capture_logs(), working():
+        eventually(lambda: world.spent(campaign) == 1 and is_empty())
     assert kept(world) == [("undecodable", "x" * 100)]
     assert "cut to 100 of 2000 bytes" in world.rejected()[0]["detail"]
     assert dead_letters() == set()
