@@ -1,6 +1,7 @@
 """HTTP to ad platforms: JSON answers, within the deadline of the settings."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,9 +10,12 @@ from typing import Any, Final
 from app import outgoing_http
 from app.outgoing_http import NoAnswer
 from app.platforms.protocol import TooLarge, Unanswered
+from domain.text import storable
 from runtime.settings import settings
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_UNSOUND: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
+"""JSON that may have U+0000 or half of a surrogate pair in a text; a whole pair, such as of an emoji, matches too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,24 @@ def send(method: str, url: str, headers: Mapping[str, str], **body: Any) -> Answ
         raise kind(f"the platform: {error}", may_be_applied=error.may_be_received) from None
     if answer.is_cut:
         raise TooLarge(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", may_be_applied=True)
-    return Answer(answer.status, answer.headers, _decoded(answer.content))
+    return Answer(answer.status, answer.headers, decoded(answer.content))
 
 
-def _decoded(content: bytes) -> Any:
+def decoded(content: bytes | str) -> Any:
+    """The value of a platform's JSON, without floats and with texts that can be stored; None if it is not JSON."""
     try:
-        return json.loads(content, parse_float=Decimal) if content else None
-    except (ValueError, RecursionError):
+        value = json.loads(content, parse_float=Decimal) if content else None
+        data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        return value if _UNSOUND.search(data) is None else _storable(value)
+    except (TypeError, ValueError, RecursionError):
         return None
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    if isinstance(value, dict):
+        return {storable(name): _storable(one) for name, one in value.items()}
+    return value

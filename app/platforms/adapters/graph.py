@@ -160,10 +160,7 @@ def usage_of(headers: Mapping[str, str]) -> Usage:
 
 def _uses(header: str | None) -> Iterator[dict[str, Any]]:
     """The objects with figures in a header: one, or lists of them by the id of an account or business."""
-    try:
-        content = json.loads(header or "{}", parse_float=Decimal)
-    except (ValueError, RecursionError):
-        return
+    content = http.decoded(header or "{}")
     if isinstance(content, dict):
         yield content
         for listed in content.values():

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
+from app.platforms import http
 from app.platforms.adapters import graph
 from app.platforms.adapters.ids import is_id, not_an_id
 from app.platforms.adapters.shapes import text_in
@@ -145,10 +146,7 @@ def _event_time(event: dict[str, Any]) -> datetime | None:
 
 def _new_status(event: dict[str, Any]) -> Confirmed | None:
     """The status that an activity ended in; None for steps between, such as `Pending process`."""
-    try:
-        extra = json.loads(event.get("extra_data") or "{}")
-    except (TypeError, ValueError, RecursionError):
-        return None
+    extra = http.decoded(event.get("extra_data") or "{}")
     word = str(extra.get("new_value")).lower() if isinstance(extra, dict) else ""
     return {"active": Confirmed.ENABLED, "inactive": Confirmed.PAUSED, "paused": Confirmed.PAUSED}.get(word)
 
@@ -157,10 +155,7 @@ def _outcome(account: Account, answer: Any, headers: Any) -> PlatformError | Non
     """The error of one change of a batch; None if it was done."""
     if not isinstance(answer, dict):
         return Unanswered("Meta gave no answer to this change in time", may_be_applied=True)
-    try:
-        content = json.loads(answer.get("body") or "null")
-    except (TypeError, ValueError, RecursionError):
-        content = None
+    content = http.decoded(answer.get("body") or "null")
     status = answer.get("code")
     if status == 200 and isinstance(content, dict) and content.get("success") is True:
         return None

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app import outgoing_http
 from app.platforms import http
 from app.platforms.accounts import Credentials
 from app.platforms.adapters import google_login, graph
@@ -18,6 +19,8 @@ from app.platforms.http import Answer
 from app.platforms.protocol import Account, Change, Limited, LoginFailed, Platform, PlatformError, Refused, Unanswered
 from app.platforms.registry import ADAPTERS
 from domain.reconcile import Confirmed
+from domain.text import is_sound
+from tests.app.platforms.kit import Connected
 from tests.world import moment
 
 DAY = date(2026, 6, 17)
@@ -189,5 +192,33 @@ def test_null_parts_of_a_row_are_no_spend_of_zero() -> None:
 
 
 def test_answer_that_is_nested_too_deeply_is_no_json() -> None:
-    assert http._decoded(b"[" * 1_000_000) is None
-    assert http._decoded(json.dumps(GOOGLE_ROW).encode()) == GOOGLE_ROW
+    assert http.decoded(b"[" * 1_000_000) is None
+    assert http.decoded(json.dumps(GOOGLE_ROW).encode()) == GOOGLE_ROW
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\ud800", "\\uDFFF", "\\ud83d\\ude00 \\ud83d", b"\xed\xa0\x80", "plain"])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["answer", "answer within an answer"])
+def test_texts_of_answers_can_be_stored(text: str | bytes, wrapped: bool) -> None:
+    word = text if isinstance(text, bytes) else text.encode()
+    content = b'{"' + word + b'": [{"message": "' + word + b'"}]}'
+    if wrapped and isinstance(text, str):
+        content = http.decoded(json.dumps({"body": content.decode()}).encode())["body"]
+    (name, (found,)), *_ = http.decoded(content).items()
+    assert is_sound(name)
+    assert is_sound(found["message"])
+    assert ("\U0001f600" in name) == ("ude00" in str(text))
+
+
+@pytest.mark.parametrize("word", [r"\u0000", r"\ud800"])
+def test_failure_whose_words_cannot_be_stored_is_stored_with_its_wait(on_each_platform: Connected, word: str) -> None:
+    error = {"message": "odd", "code": 100, "status": "INVALID_ARGUMENT"}
+    content = json.dumps({"error": error, "error_description": "odd"}).replace("odd", f"odd {word}").encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            outgoing_http, "request", lambda *_, **__: outgoing_http.RawAnswer(400, {}, content, is_cut=False)
+        )
+        on_each_platform.reconcile()
+    stored = on_each_platform.connection()
+    assert f"odd {word}" in stored["last_error"]
+    assert stored["failures"] == 1
+    assert stored["retry_at"] is not None
