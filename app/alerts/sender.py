@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from domain.alerts.channels import checked_url
+from domain.text import visible
 
 SECONDS: Final = 20.0
 """Time for one text. The services' own timeouts are per read, so that a dripping server would never reach them."""
@@ -79,11 +80,11 @@ class _Attempt(threading.Thread):
             _logger.removeHandler(handler)
 
     def complaints(self) -> str:
-        """The warnings of apprise without any word of the URL."""
+        """The warnings of apprise, which may quote the service, in one line without any word of the URL."""
         said = "; ".join(self._warnings) or "the service did not take it"
         for word in sorted(_secrets_of(self._url), key=len, reverse=True):
             said = said.replace(word, "…")
-        return " ".join(said.split())[:MAX_DETAIL]
+        return visible(" ".join(said.split()))[:MAX_DETAIL]
 
 
 class _Collector(logging.Handler):

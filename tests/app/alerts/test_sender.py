@@ -69,3 +69,9 @@ def test_mail_server_that_refuses_is_a_failed_attempt(mail: MailServer) -> None:
     outcome = sender.send(CHANNEL, mail.url, "title", "body", is_good_news=False)
     assert not outcome.is_delivered
     assert outcome.detail
+
+
+def test_quoted_words_of_a_service_can_be_stored_and_shown() -> None:
+    attempt = sender._Attempt(URL, "title", "body", is_good_news=False)
+    attempt._warnings.append("refused:\n bad \0 \ud800 \u202e \x9b")
+    assert attempt.complaints() == r"refused: bad \u0000 \ud800 \u202e \u009b"
