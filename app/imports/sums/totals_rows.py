@@ -100,7 +100,7 @@ def _is_footer(row: Row, columns: Columns) -> bool:
 
 def _bad(row: Row, own: str, day_cell: str, read: object) -> BadRow:
     if isinstance(read, (Day, Numeric)):
-        return BadRow(row.line, own, "campaign: is empty or no id")
+        return BadRow(row.line, own[:200], "campaign: is empty or no id")
     if isinstance(read, SeveralDays):
         return BadRow(row.line, day_cell[:200], f"date: {day_cell[:40]!r} is {read.kind}, not a day")
     return BadRow(row.line, day_cell[:200], f"date: cannot read {day_cell[:40]!r} as a day")
