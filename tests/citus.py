@@ -35,7 +35,7 @@ class Limit(StrEnum):
 
     SQL_BY_HAND = "SQL by hand for budgets, brands and campaigns does not write histories"
     OLDER_VERSIONS = "Versions before 0.4.0 cannot count beside this one"
-    BY_SERVER = "A batch is counted in one transaction for each server"
+    BY_SERVER = "A batch is counted in one transaction for each server, or for each part"
     LOCKS = "A statement cannot lock rows of several shards"
     CATALOGS = "The coordinator's catalogs say nothing about what other servers do"
     DATABASES = "A database is not copied or made by one statement"

@@ -119,7 +119,10 @@ def count_batches(
     at = clock.now()
     attempt = attempt or Attempt()
     known, judged = _judge_batches(connection, batches, only_brand_id, at, everywhere=attempt.finds_everywhere)
-    attempt.choose_server(connection, chain.from_iterable(one.events.brand_ids for one in judged))
+    brand_ids = list(chain.from_iterable(one.events.brand_ids for one in judged))
+    # The locks of one shard are held while the next is counted, so only a short transaction counts several.
+    choose = attempt.choose_server if len(brand_ids) <= spend.FEW_EVENTS else attempt.choose_shard
+    choose(connection, brand_ids)
     judged = [
         one._replace(events=events, uncounted=(*one.uncounted, *uncounted))
         for one in judged

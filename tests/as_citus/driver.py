@@ -166,7 +166,7 @@ def as_citus(world: World, engine: Engine, shards: int) -> Iterator[Driver]:
     counting = NUMBER.sub("", COUNT_SPEND.replace("{schema}", "public"))
     functions = (SHARD_OF.format(shards), LOCK_SHARD, PREPARE, RUN, counting)
     for statement in (*functions, PLACES.format(shards), *directory_tables.CREATE):
-        world.execute(statement)
+        world.execute(statement.replace("%", "%%"))
     driver = Driver(shards)
     execute, leave, copy = psycopg.Cursor.execute, psycopg.Pipeline.__exit__, psycopg.Cursor.copy
 
