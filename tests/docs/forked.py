@@ -46,7 +46,7 @@ def spendgate_by_fork(folder: Path) -> Iterator[Path]:
     program.write_text(PROGRAM.format(python=sys.executable, address=address))
     program.chmod(0o755)
     with ThreadingUnixStreamServer(address, _Command) as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
             yield program.parent

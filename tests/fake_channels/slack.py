@@ -46,7 +46,7 @@ def slack_server(folder: Path) -> Iterator[Slack]:
     slack = Slack(f"http://127.0.0.1:{server.server_port}", certificate)
     server.RequestHandlerClass = _handler(slack, context)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
         yield slack

@@ -118,7 +118,7 @@ def receiving() -> Iterator[Receiver]:
     server = _Server(("127.0.0.1", 0), handler)
     receiver = Receiver(server.server_port)
     handler.receiver = receiver  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
         yield receiver
