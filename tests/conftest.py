@@ -212,8 +212,10 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
     for server in rabbitmq.servers:
         server.flush()
     yield url
+    left = _engines[0].threads_left()
     settings.cache_clear()
     databases.give_back(_engines[0].end_test())
+    assert left == [], f"these threads use the database and outlive their test: {left}"
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ is kept if it was made with the settings that its test began with; the next test
 """
 
 import os
+import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -17,6 +19,12 @@ from tests.preloaded import OWN_VARIABLES
 
 MOST_CONNECTIONS = 3
 """Connections of an engine that are kept: tests with many threads open more."""
+
+PATIENCE_SECONDS = 30
+"""Time that a test's threads may take to end after it: those of a client that was closed are told so, no more."""
+
+OF_LOOPS = ("AnyIO worker thread", "asyncio_")
+"""Beginnings of the names of threads that wait for work of an event loop, which a client may leave open."""
 
 
 class Kept(NamedTuple):
@@ -36,6 +44,7 @@ class KeptEngines:
         self._make = make
         self._kept: list[Kept] = []
         self._began_with: Mapping[str, str] = {}
+        self._users: set[threading.Thread] = set()
 
     def __call__(self) -> Engine:
         """The engine for the present settings."""
@@ -45,6 +54,7 @@ class KeptEngines:
                 return kept.engine
         made, pids = self._make(), set[int]()
         event.listen(made, "connect", lambda driver, _: pids.add(driver.info.backend_pid))
+        event.listen(made, "checkout", lambda *_: self._users.add(threading.current_thread()))
         self._kept.append(Kept(this_process.kind, read, _environment(), made, pids))
         return made
 
@@ -52,6 +62,16 @@ class KeptEngines:
         """Notes the settings with which a test begins."""
         engine.cache_clear()
         self._began_with = _environment()
+        self._users.clear()
+
+    def threads_left(self) -> list[str]:
+        """Waits for the threads that used an engine in the test; returns the names of those that do not end."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        users = [*self._users]
+        others = [one for one in users if one is not threading.current_thread() and not one.name.startswith(OF_LOOPS)]
+        for thread in others:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return [thread.name for thread in others if thread.is_alive()]
 
     def end_test(self) -> set[int]:
         """Closes the connections that are not kept; the others' process ids in Postgres."""

@@ -1,5 +1,6 @@
 """A database is as new after it was emptied, or is refused."""
 
+import threading
 from collections.abc import Iterator
 
 import psycopg
@@ -7,6 +8,7 @@ import pytest
 
 from db.engine import engine
 from runtime.settings import settings
+from tests import kept_engines
 from tests.emptied import Emptied
 from tests.world import UNIT, World
 
@@ -66,6 +68,28 @@ def test_idle_connections_that_are_kept_stay_open_and_others_end(database: str, 
             ended.execute("SELECT 1")
     for connection in (kept, other, busy):
         connection.close()
+
+
+def test_thread_that_uses_the_database_and_does_not_end_is_named(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uses, ends = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with engine().connect():
+            uses.set()
+            ends.wait(60)
+
+    thread = threading.Thread(target=use, name="endless")
+    thread.start()
+    assert uses.wait(60)
+    monkeypatch.setattr(kept_engines, "PATIENCE_SECONDS", 0)
+    made = engine._make
+    assert isinstance(made, kept_engines.KeptEngines)
+    assert made.threads_left() == ["endless"]
+    ends.set()
+    thread.join()
+    assert made.threads_left() == []
 
 
 def test_engine_is_kept_for_equal_settings_alone(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
