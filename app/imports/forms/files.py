@@ -1,6 +1,7 @@
 """A file's bytes as tables: text, workbook or JSON, packed or not."""
 
 import gzip
+import importlib
 import lzma
 import tempfile
 import zipfile
@@ -20,6 +21,19 @@ from domain.errors import InvalidValue
 MAX_UNPACKED: Final = 4 * 1024**3
 IN_MEMORY: Final = 8 * 1024 * 1024
 
+
+def _zstd_errors() -> tuple[type[Exception], ...]:
+    """The error of bad Zstandard data, which zipfile unpacks from Python 3.14 on."""
+    try:
+        return (importlib.import_module("compression.zstd").ZstdError,)
+    except ImportError:
+        return ()
+
+
+_BAD_DATA: Final[tuple[type[Exception], ...]] = (
+    *(EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile),
+    *_zstd_errors(),
+)
 _DAMAGED: Final = ("the archive is cut off or damaged", "download it again")
 _REFUSED: Final = (
     (b"%PDF", "a PDF"),
@@ -138,7 +152,7 @@ def _copied(packed: IO[bytes]) -> Iterator[BinaryIO]:
                 copy.write(chunk)
                 if copy.tell() > MAX_UNPACKED:
                     raise Refused("unpacks to over 4 GB", "split it")
-        except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile):
+        except _BAD_DATA:
             raise Refused(*_DAMAGED) from None
         except OSError as error:
             if error.errno is None:  # bz2 raises it for bad data
