@@ -131,19 +131,28 @@ def _compared(brand_id: int, after: date | None) -> WrongCounters:
     """
     with snapshot() as connection:
         days = [day for day in (kept_since(connection), after) if day is not None]
-        months = recount.months_counted(connection, brand_id, max(days, default=None))
         is_right = not recount.has_mismatched_brand_days(connection, brand_id)
     floor = max(days, default=None)
     try:
         keys = _wrong_days(brand_id, floor, None)
     except (DBAPIError, psycopg.Error) as error:
-        if not is_timeout(error) or len(months) < 2:
+        months = _months(brand_id, floor) if is_timeout(error) else []
+        if not months:
             raise
-        ends = [month - ONE_DAY for month in months[1:]]
-        keys = [key for part in zip([floor, *ends], [*ends, None], strict=True) for key in _wrong_days(brand_id, *part)]
+        keys = [key for part in months for key in _wrong_days(brand_id, *part)]
     if is_right and not keys:
         return WrongCounters([], [])
     return committed(partial(_recount_up, brand_id=brand_id, keys=keys), settings().ingest_lock_timeout_ms)
+
+
+def _months(brand_id: int, after: date | None) -> list[tuple[date | None, date | None]]:
+    """The days after `after` (None: all days) in parts, each after a day and up to a day, that begin with a month.
+
+    Empty if the brand has counters of one month at most.
+    """
+    with snapshot() as connection:
+        ends = [month - ONE_DAY for month in recount.months_counted(connection, brand_id, after)[1:]]
+    return list(zip([after, *ends], [*ends, None], strict=True)) if ends else []
 
 
 def _wrong_days(brand_id: int, after: date | None, up_to: date | None) -> list[tuple[int, date]]:
