@@ -39,7 +39,10 @@ BY_SHARD = {
 }
 """Statements that lock rows or look up each brand of a list: the code sends them for the brands of one shard."""
 
-ON_ONE_SERVER = {"days.KEEP_CHANGED.0", "days.NOTE_UNDONE.0", "spend.LESSEN_HEADROOM.0"}
+ON_ONE_SERVER = {
+    *("days.KEEP_CHANGED.0", "days.NOTE_UNDONE.0"),
+    *("counting.LESSEN_HEADROOM.0", "spend.LESSEN_HEADROOM.0"),
+}
 """Statements that the code sends to one server alone; several get others in their place."""
 
 
