@@ -14,7 +14,10 @@ from runtime.embedded import servers as embedded
 from runtime.embedded.home import passwords_of
 from runtime.embedded.placement import server_account
 
-AS_THE_PRIMARY: Final = ("max_connections", "max_worker_processes", "max_wal_senders", "max_locks_per_transaction")
+AS_THE_PRIMARY: Final = (
+    *("max_connections", "max_worker_processes", "max_wal_senders"),
+    *("max_locks_per_transaction", "max_prepared_transactions"),
+)
 """Settings for which a replica must have at least the value of its primary."""
 
 

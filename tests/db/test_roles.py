@@ -107,7 +107,7 @@ def test_worker_role_may_run_all_statements_except_edits_and_access(urls: Urls) 
         *("access.", "audit.INSERT", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair."),
         *("platform_accounts.", "brand_corrections.", "set_holds.", "mappings.KEEP", "uploads.", "days.NOTE_UNDONE"),
         *("written_by_edits.", "connection_edits.", "kept_credentials.", "kept_secrets.", "endpoint_edits."),
-        *("channel_edits.", "mute_edits."),
+        *("channel_edits.", "mute_edits.", "budget_locks."),
     )
     assert denied == {name for name in denied if name.startswith(for_people)}
     assert "access.CREDENTIALS.0" in denied

@@ -35,7 +35,7 @@ def test_a_weekday_outside_1_to_7_is_refused(weekday: int) -> None:
 
 @pytest.mark.parametrize(("starts", "ends"), [(-1, 60), (60, 60), (61, 60), (0, 1441), (1440, 1441), (1440, 1440)])
 def test_a_daypart_outside_its_day_or_empty_is_refused(starts: int, ends: int) -> None:
-    with pytest.raises(InvalidValue, match="must rise, within 0 to 1440") as refusal:
+    with pytest.raises(InvalidValue, match="must end after it starts, in minutes from 0 to 1440") as refusal:
         Daypart(MONDAY, starts, ends)
     assert refusal.value.field == "daypart"
 

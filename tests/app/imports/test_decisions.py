@@ -210,7 +210,7 @@ def test_two_open_questions_are_asked_at_once() -> None:
             '"Report Aggregation: Weekly"\n"TimePeriod","CampaignId","Spend"\n"2026-11-01","7","5.5"\n',
             "says that it is Weekly",
         ),
-        ("Campaign ID,Day,Cost\n7,46327,5.5\n", "'46327' for a day, which is none"),
+        ("Campaign ID,Day,Cost\n7,46327,5.5\n", "line 2: '46327' is not a date"),
         ("Campaign ID,Day,Cost\n7,2026-01-02T03:00:00Z,5.5\n", "a moment and not a day"),
         ("Campaign ID,Day,Cost\n7,2026-01-02 03:00:00+0100,5.5\n", "a moment and not a day"),
     ],

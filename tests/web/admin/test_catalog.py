@@ -198,7 +198,7 @@ def test_campaign_budget_takes_the_brand_of_its_campaign(world: World, browser: 
         ({"limit_micros": "1.500"}, "limit_micros", "1.500 can be 1,500.00 or 1.50: write 1500 or 1.50"),
         ({"period": "hourly"}, "period", "Choose a value from the list."),
         ({"brand": ""}, "brand", "choose a brand or a campaign"),
-        ({"campaign": "2"}, "campaign", "is not brand"),
+        ({"campaign": "2"}, "campaign", "does not belong to brand"),
         ({"period": "daily"}, "period", "there is a daily budget already"),
     ],
 )

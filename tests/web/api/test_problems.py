@@ -186,7 +186,7 @@ def test_every_invalid_field_is_named(client: TestClient) -> None:
             "/api/campaigns/1/schedule/",
             f'{{"dayparts": [{NINE_MINUTES}, {NINE_MINUTES.replace("0", "9")}]}}',
             "dayparts.1",
-            "minutes 9 to 9 must rise, within 0 to 1440",
+            "must end after it starts, in minutes from 0 to 1440: 9 to 9",
         ),
     ],
 )
