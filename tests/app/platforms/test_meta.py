@@ -234,7 +234,7 @@ def test_limits_used_but_for_a_tenth_stop_reads_and_no_pause(account: Account, f
     fake.usage_percent = 90
     assert len(META.read_statuses(account)) == 10
     requests = len(fake.received)
-    with pytest.raises(Limited, match="but for pauses") as limited:
+    with pytest.raises(Limited, match="except the part kept for pauses") as limited:
         META.read_spend(account, FIRST, SECOND)
     assert (len(fake.received), limited.value.for_all) == (requests, False)
     assert 0 < limited.value.seconds <= 300

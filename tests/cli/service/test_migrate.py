@@ -90,7 +90,7 @@ def test_dry_run_lists_revisions_and_changes_nothing(world: World) -> None:
         (("--down", HEAD), (f"the database is at {HEAD}", "no revision after")),
         (("--down", "0404"), ("0404 does not exist", HEAD)),
         (("0404",), ("0404 does not exist",)),
-        (("0016", "--down", "0004"), ("name one revision",)),
+        (("0016", "--down", "0004"), ("give either a revision",)),
     ],
 )
 def test_migrate_refuses_a_revision_to_which_it_cannot_move(
