@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from app.decisions import announce
 from app.edits.effects import toggled, token_of
-from app.edits.preview import Agree, Unconfirmed, agree_to_all
+from app.edits.preview import Agree, agree_to_all, agreed
 from app.enforcement import enforce, outlook
 from app.reports.generate import report_month
 from db.dry_runs import run_dry
@@ -117,14 +117,7 @@ def correct(asked: BrandCorrection, edit: Edit, *, dry_run: bool = False, agree:
     work = partial(_correct, asked=asked, edit=edit)
     if dry_run:
         return run_dry(work)
-
-    def agreed_work(connection: Connection) -> Corrected:
-        corrected = work(connection)
-        if not agree(corrected):
-            raise Unconfirmed(corrected)
-        return corrected
-
-    corrected = committed(agreed_work)
+    corrected = committed(lambda connection: agreed(work(connection), agree))
     announce(corrected.changes, Cause.EDIT)
     if corrected.old != corrected.new:
         _restate_reports(asked.brand_id)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from app.decisions import announce
 from app.edits.effects import toggled, token_of
-from app.edits.preview import Agree, Unconfirmed, agree_to_all
+from app.edits.preview import Agree, agree_to_all, agreed
 from app.enforcement import enforce
 from app.passes import chosen_of_large
 from db.dry_runs import run_dry
@@ -141,14 +141,7 @@ def move(
     work = partial(_move, asked=asked, edit=edit, check=check)
     if dry_run:
         return run_dry(work)
-
-    def agreed_work(connection: Connection) -> Moved:
-        moved = work(connection)
-        if not agree(moved):
-            raise Unconfirmed(moved)
-        return moved
-
-    moved = committed(agreed_work)
+    moved = committed(lambda connection: agreed(work(connection), agree))
     announce(moved.changes, Cause.EDIT)
     return moved
 

@@ -99,6 +99,8 @@ class Unconfirmed(Exception):
         self.effect = effect
 
 
+AnyEffect = TypeVar("AnyEffect", bound=Confirmable)
+
 Agree = Callable[[Confirmable], bool]
 """Returns whether an edit with this effect may be committed."""
 
@@ -113,6 +115,13 @@ def agreed_to(token: str) -> Agree:
     return lambda effect: not effect.needs_consent or effect.token == token
 
 
+def agreed(effect: AnyEffect, agree: Agree) -> AnyEffect:
+    """Returns the effect. Raises Unconfirmed, which rolls the edit back, if `agree` does not allow it."""
+    if not agree(effect):
+        raise Unconfirmed(effect)
+    return effect
+
+
 def edit(work: Callable[[Connection], Result], brand_id: int, agree: Agree) -> tuple[Result, Effect]:
     """Makes and enforces an edit of one brand in one commit, if `agree` allows its effect.
 
@@ -124,9 +133,7 @@ def edit(work: Callable[[Connection], Result], brand_id: int, agree: Agree) -> t
         return work(connection), last_entry
 
     def check(connection: Connection, done: tuple[Result, int], at: datetime) -> None:
-        effects.append(_effect(connection, brand_id, done[1], at))
-        if not agree(effects[-1]):
-            raise Unconfirmed(effects[-1])
+        effects.append(agreed(_effect(connection, brand_id, done[1], at), agree))
 
     effects: list[Effect] = []
     result, _ = enforcement.edited_then(audited_work, brand_id, lambda _connection, done: done, check)

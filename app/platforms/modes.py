@@ -1,7 +1,5 @@
 """Edits of a connection: its mode, after a person agreed to the effect, and its credentials."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.edits.preview import Agree, Unconfirmed, agree_to_all
+from app.edits.effects import token_of
+from app.edits.preview import Agree, agree_to_all, agreed
 from app.platforms.accounts import encrypted, parts_of
 from db.dry_runs import run_dry
 from db.engine import committed
@@ -70,8 +69,7 @@ class ModeEffect:
     @property
     def token(self) -> str:
         """A hash (24 hex digits) of the change and its counts; sent back to confirm the change."""
-        seen = json.dumps([self.account, self.old, self.new, self.pauses, self.enables, self.holds])
-        return hashlib.sha256(seen.encode()).hexdigest()[:24]
+        return token_of(self.account, self.old, self.new, self.pauses, self.enables, self.holds)
 
     def sentence(self, *, is_done: bool = False) -> str:
         """The change and its effect: `Mode shadow → full: Spendgate will pause 12 campaigns on Google Ads`.
@@ -130,9 +128,7 @@ def _change(
 ) -> ModeEffect:
     stored = connection_edits.lock(connection, account)
     check(connection, stored)
-    effect = effect_of(connection, stored, Mode(changes.get("mode", stored.mode)), edit.at)
-    if not agree(effect):
-        raise Unconfirmed(effect)
+    effect = agreed(effect_of(connection, stored, Mode(changes.get("mode", stored.mode)), edit.at), agree)
     plain = {name: value for name, value in changes.items() if name != "secrets"}
     if "credentials" in plain:
         parts_of(plain["credentials"])
