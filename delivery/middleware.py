@@ -73,7 +73,7 @@ class Metrics(Middleware):
 
     def after_process_boot(self, broker: Broker) -> None:
         """Adds a sample of 0 for each scheduled job, so that an alert sees a job that was never done."""
-        for name in filter(partial(_is_scheduled, broker), broker.actors):
+        for name in filter(partial(ticks.schedule_of, broker), broker.actors):
             JOB_DONE.labels(name)
 
     def after_enqueue(self, _broker: Broker, message: Any, _delay: int | None) -> None:
@@ -89,16 +89,12 @@ class Metrics(Middleware):
     ) -> None:
         outcome = "done" if exception is None else "failed"
         actor = _actor_label(message)
-        if exception is None and _is_scheduled(broker, actor):
+        if exception is None and ticks.schedule_of(broker, actor) is not None:
             JOB_DONE.labels(actor).set(clock.read().timestamp())
         MESSAGES.labels(actor, outcome).inc(len(message.options.get("message_ids", "1")))
         if exception is None and message.queue_name == bundles.QUEUE:
             seconds = (current_millis() - message.message_timestamp) / 1000
             ENQUEUED_TO_COMMITTED_SECONDS.observe(max(0.0, seconds))
-
-
-def _is_scheduled(broker: Broker, actor_name: str) -> bool:
-    return actor_name in broker.actors and "periodic" in broker.actors[actor_name].options
 
 
 def _actor_label(message: Any) -> str:

@@ -70,15 +70,16 @@ class Ticks(Middleware):
             if run is not None and run.message_id == message.message_id:
                 made_ms = max(made_ms, run.made_ms)
                 del self._runs[message.actor_name]
-        next_tick = _periodic(broker, message).next_valid_date(pendulum.from_timestamp(made_ms / 1000))
+        next_tick = schedule_of(broker, message.actor_name).next_valid_date(pendulum.from_timestamp(made_ms / 1000))
         if next_tick.timestamp() * 1000 <= now_ms:
             message.options[IS_OVER] = True
             log.warning("job.not_retried", error=type(exception).__name__)
 
 
-def _periodic(broker: Broker, message: MessageProxy) -> Any:
-    """Returns when the message's actor is scheduled; None if it is not."""
-    return broker.get_actor(message.actor_name).options.get("periodic")
+def schedule_of(broker: Broker, actor_name: str) -> Any:
+    """Returns when the actor is scheduled; None if it is not, or is unknown."""
+    actor = broker.actors.get(actor_name)
+    return None if actor is None else actor.options.get("periodic")
 
 
 def _made_ms(message: MessageProxy, now_ms: int) -> int:
@@ -88,4 +89,4 @@ def _made_ms(message: MessageProxy, now_ms: int) -> int:
 
 
 def _is_tick(broker: Broker, message: MessageProxy) -> bool:
-    return not (message.args or message.kwargs) and _periodic(broker, message) is not None
+    return not (message.args or message.kwargs) and schedule_of(broker, message.actor_name) is not None
