@@ -146,6 +146,12 @@ def postponed(message: Message[Any]) -> bytes:
     return replace(message, queue_name=dq_name(message.queue_name), options=options).encode()
 
 
+def without_eta(message: Message[Any], queue_name: str, **more: Any) -> bytes:
+    """Encodes a message for a queue, without `eta` and with `more` options."""
+    options = {name: value for name, value in message.options.items() if name != "eta"} | more
+    return replace(message, queue_name=queue_name, options=options).encode()
+
+
 def age_seconds(data: bytes | None) -> float:
     """Seconds since a message on a queue was made; 0 for None, an invalid message, or one of the future."""
     try:

@@ -38,7 +38,7 @@ FULL: Final = {
 """pika's exceptions for a broker without room, with the reason given to the sender."""
 
 HEARTBEAT_SECONDS: Final = 30
-PERSISTENT: Final = pika.BasicProperties(delivery_mode=2)
+PERSISTENT: Final = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
 STATES: Final = ("waiting", "delayed", "dead")
 
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # pika also raises what it logs, and we log that

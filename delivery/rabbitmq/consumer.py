@@ -31,9 +31,6 @@ POLLED_MS: Final = 100
 HELD_BYTES: Final = 16_000_000
 """Bytes of messages in work from which no more are decoded: decoded they take several times as much memory."""
 
-PERSISTENT: Final = 2
-"""The delivery mode of messages that RabbitMQ writes to disk."""
-
 Send = Callable[[str, bytes, pika.BasicProperties], None]
 """Sends bytes to a queue, and returns once RabbitMQ has written them to disk."""
 
@@ -186,7 +183,7 @@ class RabbitConsumer(Consumer):
             self.channel.basic_ack(method.delivery_tag)
 
     def _move_to_the_end(self, queue_name: str, tag: int, body: bytes, properties: pika.BasicProperties) -> None:
-        properties.delivery_mode = PERSISTENT
+        properties.delivery_mode = pika.DeliveryMode.Persistent.value
         try:
             self.send(queue_name, body, properties)
         except NotEnqueued as error:

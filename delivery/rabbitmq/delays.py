@@ -7,7 +7,6 @@ when every message is retried, takes all memory.
 import heapq
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import pika
@@ -150,8 +149,7 @@ class RabbitDelays(Consumer):
         head = f'{{"queue_name":"{self.queue_name}",'.encode()
         if body.startswith(head):
             return f'{{"queue_name":"{queue_name}",'.encode() + body[len(head) :]
-        options = {name: value for name, value in message.options.items() if name != "eta"}
-        return replace(message, queue_name=queue_name, options=options).encode()
+        return messages.without_eta(message, queue_name)
 
     def _return_held(self) -> None:
         """Returns the held messages to the delay queue, for a worker whose clock is right."""

@@ -7,10 +7,9 @@ import math
 import random
 import time
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from dramatiq import Message, MessageProxy
+from dramatiq import MessageProxy
 from dramatiq.common import q_name
 
 from delivery import messages
@@ -101,14 +100,9 @@ class DelayedMessages:
             return
         due_ms = min(read.options.get("eta", 0), now_ms + messages.MAX_DELAY_MS)
         if due_ms > now_ms:
-            self.steps.run("SET_ETA", self.queue_name, redis_id, due_ms, _without_eta(read, redis_id, self.queue_name))
+            stored = messages.without_eta(read, self.queue_name, redis_message_id=redis_id)
+            self.steps.run("SET_ETA", self.queue_name, redis_id, due_ms, stored)
         else:
             queue_name = q_name(self.queue_name)
-            self.steps.run("MOVE", self.queue_name, redis_id, queue_name, _without_eta(read, redis_id, queue_name))
-
-
-def _without_eta(message: Message[Any], redis_id: str, queue_name: str) -> bytes:
-    """Encodes a message for a queue, without `eta` and with its Redis id."""
-    options = {name: value for name, value in message.options.items() if name != "eta"}
-    options["redis_message_id"] = redis_id
-    return replace(message, queue_name=queue_name, options=options).encode()
+            due = messages.without_eta(read, queue_name, redis_message_id=redis_id)
+            self.steps.run("MOVE", self.queue_name, redis_id, queue_name, due)
