@@ -40,6 +40,9 @@ WHEN: Final = {
     Timing.NEVER: "never",
 }
 
+Sent = Mapping[str, str]
+"""The fields of a posted form by name."""
+
 
 class Alerts(CustomView):
     """The page of alerts and channels. Each button posts its action by name."""
@@ -110,7 +113,7 @@ def _figures(query: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-async def _act(request: Request, form: FormData) -> "Sent":
+async def _act(request: Request, form: FormData) -> Sent:
     """Does the posted action, and shows its outcome or error on the next page; returns the values if refused, else {}.
 
     Raises HTTPException: 404 for an unknown action, 403 without the right to it.
@@ -129,9 +132,6 @@ async def _act(request: Request, form: FormData) -> "Sent":
         flash(request, str(error), "error")
         return sent
     return {}
-
-
-Sent = Mapping[str, str]
 
 
 def _acknowledge(sent: Sent, edit: Edit) -> str:
