@@ -84,7 +84,7 @@ def address_of(kind: Kind, process: Process) -> tuple[str, int]:
 
 
 def problem_of(kind: Kind, process: Process) -> str | None:
-    """What is wrong with the process; None if it is healthy, or if it answers on no port."""
+    """The fault of the process in words; None if it is healthy, or if it has no port."""
     host, port = address_of(kind, process)
     if port == 0:
         return None

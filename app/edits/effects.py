@@ -1,4 +1,4 @@
-"""What the effects of edits have in common: the campaigns that they toggle, and the hash that confirms them."""
+"""The campaigns that an edit toggles, and the hash of its effect, which confirms it."""
 
 import hashlib
 import json

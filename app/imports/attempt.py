@@ -79,7 +79,7 @@ def _interpreted(layout: Layout, options: ReadOptions, file: FileFacts) -> Inter
 
 
 def _checked(table: Interpreted, undated: Undated, sums: Sums, scale: Scale) -> Check:
-    """What the totals rows say of the sums, if all rows were added up."""
+    """Compares the sums with the totals rows; without result if some rows were left out of the sums."""
     if table.decided.currency.filtered is not None or sums.other_rows:
         return Check((), "totals rows are of all rows")
     return check(undated, sums, scale.micros, scale.shown)

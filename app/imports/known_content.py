@@ -75,7 +75,7 @@ def _is_undone_otherwise(earlier: Sequence[Earlier], options: FolderOptions) -> 
 def _as_newer(found: Found, newest: Earlier, options: FolderOptions, target: Target) -> Plan | Known:
     """The plan of the content as of the file's modification time, if it is taken for a newer report; else `Known`.
 
-    A content that states its own moment keeps that moment. So is a file at a path that had no other content.
+    A content that states its own moment keeps that moment. A file at a path that had no other content is no newer one.
     """
     reading = found.reading
     if reading.as_of != found.at or reading.is_delta or found.at <= newest.as_of:

@@ -25,7 +25,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the edit woul
 
 Work = Callable[[Connection], object]
 Made = TypeVar("Made", bound=Confirmable)
-"""The effect of an edit. Whoever makes the edit returns it if it is agreed to, else raises Unconfirmed with it."""
+"""The effect of an edit. The edit returns it if it is agreed to, else raises Unconfirmed with it."""
 
 
 def confirm_and_edit(work: Work, brand_id: int, done: str, *, yes: bool, dry_run: bool) -> None:

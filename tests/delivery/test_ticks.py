@@ -26,7 +26,7 @@ TICKS = 40
 
 runs: list[str] = []
 work: list[Callable[[], object]] = []
-"""What a run of either job does: the first of the list, once, if there is any."""
+"""Each run of either job takes the first entry, if there is one, and calls it."""
 
 
 def run(name: str) -> None:

@@ -120,7 +120,7 @@ def on_shard(connection: Connection, of_brand: int, query: Query) -> Query:
 
 
 def key_of(statement: str) -> str:
-    """What the servers name a prepared statement by."""
+    """A short hash of a statement, part of the name under which servers prepare it."""
     return hashlib.md5(statement.encode(), usedforsecurity=False).hexdigest()[:16]
 
 
