@@ -151,15 +151,19 @@ def outlook(connection: Connection, brand_id: int, at: datetime) -> tuple[list[D
 
 @dataclass
 class _Run:
-    """The state of one job: its cause, its transient errors, and the brands with a campaign whose holds changed."""
+    """The state of one job: its cause, its transient errors, and the brands with a campaign whose holds changed.
+
+    `changed` None: nobody asks for these brands.
+    """
 
     cause: Cause
+    changed: set[int] | None
     transient: list[Exception] = field(default_factory=list)
-    changed: set[int] = field(default_factory=set)
 
     def note(self, changes: Iterable[DecidedChange]) -> None:
         """Adds the brands of committed changes of holds, except the first enforcement of a new campaign."""
-        self.changed.update(one.brand_id for one in changes if one.holds_before != one.holds_after and not one.is_first)
+        if self.changed is not None:
+            self.changed.update(one.brand_id for one in changes_of_holds(changes) if not one.is_first)
 
 
 def enforce_brands(brand_ids: Iterable[int], cause: Cause, changed: set[int] | None = None) -> int:
@@ -169,9 +173,9 @@ def enforce_brands(brand_ids: Iterable[int], cause: Cause, changed: set[int] | N
     logged and delays no other brand. Raises the first transient error, such as a lock timeout, after all other brands
     are done.
     """
-    run = _Run(cause, changed=set() if changed is None else changed)
     distinct = sorted(set(brand_ids))
-    return _enforce_batches(chain.from_iterable(map(_batches_of_brands, sliced(distinct, BRANDS_A_COUNT))), run)
+    batches = chain.from_iterable(map(_batches_of_brands, sliced(distinct, BRANDS_A_COUNT)))
+    return _enforce_batches(batches, _Run(cause, changed))
 
 
 def _batches_of_brands(brand_ids: Sequence[int]) -> Iterator[list[Target]]:
@@ -193,8 +197,7 @@ def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause, changed: s
         for brand_id, of_brand in itertools.groupby(pairs, key=itemgetter(0))
         for some in chunked((campaign_id for _, campaign_id in of_brand), passes.CAMPAIGNS_A_PART)
     )
-    run = _Run(cause, changed=set() if changed is None else changed)
-    return _enforce_batches(_batches(targets, lambda target: len(target[1] or ())), run)
+    return _enforce_batches(_batches(targets, lambda target: len(target[1] or ())), _Run(cause, changed))
 
 
 def _batches(targets: Iterable[Target], campaigns_of: Callable[[Target], int]) -> Iterator[list[Target]]:
