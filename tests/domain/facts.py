@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.budgets import Budget, BudgetSpend, Scope
 from domain.campaigns import Brand, Campaign, ConfiguredStatus
-from domain.holds import Hold
+from domain.holds import SET_HOLDS, Hold
 from domain.periods import Period, window_of
 from domain.schedules import Daypart, Schedule, parse_schedule
 
@@ -239,6 +239,6 @@ def decisions(draw: st.DrawFn) -> tuple[Campaign, datetime]:
         draw(_flight_day_near(today)),
         draw(st.just(()) | schedules),
         draw(_spends_on(today)),
-        draw(st.sampled_from([(), (Hold.PLATFORM_PAUSED.value,)])),
+        tuple(draw(st.lists(st.sampled_from(sorted(SET_HOLDS)), unique=True))),
     )
     return facts, at
