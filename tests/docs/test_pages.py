@@ -13,6 +13,7 @@ from tests.docs.markdown import anchors, blocks, code_spans, links, pages, slug
 from tests.releases import present_version, releases
 
 README_BYTES = 8 * 1024
+KEPT_IN_GIT = (*PACKAGES, "alembic", "benchmarks", "docs", "examples", "ops", "tests")
 PICTURE_BYTES = 300 * 1024
 PATH = rf"({'|'.join([*PACKAGES, 'alembic', 'benchmarks', 'docs', 'examples', 'tests'])})/[\w./-]*"
 
@@ -53,6 +54,16 @@ def test_page_of_verify_describes_each_check_in_order() -> None:
     section = (REPOSITORY / "docs/operations/verify-and-repair.md").read_text().split("\n## ")[1]
     described = re.findall(r"^\| ([^|]+?) \|", section, re.MULTILINE)
     assert described[1:] == [name for name, _, _ in CHECKS]
+
+
+def test_table_of_changes_names_files_that_exist_and_each_change_once() -> None:
+    page = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    names = set(re.findall(r"`([\w./-]+\.(?:py|html|yml|md|json))`", page))
+    files = {path.name for folder in KEPT_IN_GIT for path in (REPOSITORY / folder).rglob("*.*")}
+    files |= {path.name for path in REPOSITORY.glob("*.*")}
+    assert sorted(name for name in names if Path(name).name not in files) == []
+    changes = re.findall(r"^\| ([^|]+?) \|", page, re.MULTILINE)
+    assert sorted(change for change in set(changes) if changes.count(change) > 1) == []
 
 
 def test_readme_has_at_most_8_kb() -> None:
