@@ -69,7 +69,10 @@ class _Parted(NamedTuple):
 
 
 class _Judged(NamedTuple):
-    """A group of rows that may be sums over the columns `summed`, compared with the rows below it."""
+    """Rows of one campaign's day that may be sums over the columns at places `summed`.
+
+    `found`: their figure beside the sum of the rows that they would sum up.
+    """
 
     key: CampaignDay
     summed: Places
@@ -191,23 +194,23 @@ def _grouped(
 
 
 def _judged(found: Mapping[CampaignDay, _Groups], places: Sequence[int]) -> Iterator[_Judged]:
-    """Compares the groups that may be sums with the groups below them, those over the fewest columns first.
+    """Compares each group that may be a sum with the groups that it would sum up, sums over the fewest columns first.
 
-    Below a group are those that may be sums over fewer of its columns, with the same cells in the others; if there are
-    none, all parts of the day, if it is their sum. A sum's excess over its parts is a part for the sums above it.
+    A group would sum up those that may be sums over fewer of its columns, with the same cells in the others; if there
+    are none, all parts of the day, if it is their sum. A sum's excess over its parts is a part for the larger sums.
     Leaves out figures of 0, and those without others: the total is the same whatever they are.
     """
     for key, groups in found.items():
         counted: _Groups = {one: group for one, group in groups.items() if not one[0]}
         parts = _total(counted.values())
         for summed in sorted({own for own, _ in groups if own}, key=len):
-            below = _below(counted, summed, places)
+            finer = _finer_sums(counted, summed, places)
             for (own, cells), group in groups.items():
                 if own != summed:
                     continue
-                others = below.get(cells, parts)
+                others = finer.get(cells, parts)
                 maybe = _compared(group, others)
-                if not (group.amount and others.amount) or (cells not in below and not maybe.agrees):
+                if not (group.amount and others.amount) or (cells not in finer and not maybe.agrees):
                     counted[own, cells] = group
                     continue
                 if not maybe.agrees:
@@ -215,7 +218,7 @@ def _judged(found: Mapping[CampaignDay, _Groups], places: Sequence[int]) -> Iter
                 yield _Judged(key, summed, group, maybe)
 
 
-def _below(counted: _Groups, summed: Places, places: Sequence[int]) -> dict[Cells, _Group]:
+def _finer_sums(counted: _Groups, summed: Places, places: Sequence[int]) -> dict[Cells, _Group]:
     """The totals of the groups that may be sums over only some of these columns, by their cells in the others."""
     found: dict[Cells, list[_Group]] = defaultdict(list)
     for (own, cells), group in counted.items():
