@@ -86,7 +86,8 @@ def _note_usage(account: Account, usage: Usage) -> None:
 def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: float) -> Iterator[dict[str, Any]]:
     """The rows of all pages. Each page is asked for by cursor, since Meta's link to it contains the token.
 
-    Raises Unanswered if the pages take longer than `seconds`, so that a part is never taken for the whole.
+    Raises TooLarge if the pages take longer than `seconds`, so that a part is never taken for the whole; Unanswered for
+    an answer in another form.
     """
     ends_at = time.monotonic() + seconds
     after: dict[str, str] = {}
@@ -98,7 +99,7 @@ def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: flo
             or not isinstance(found, list)
             or not all(isinstance(row, dict) for row in found)
         ):
-            raise Unanswered("Meta answered in another form", may_be_applied=False)
+            raise Unanswered("Meta's answer does not have the documented form", may_be_applied=False)
         yield from found
         if "next" not in paging:
             return
@@ -106,7 +107,7 @@ def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: flo
         if not isinstance(cursor, str) or cursor == after.get("after"):
             raise Unanswered("Meta answered with a page that has no cursor", may_be_applied=False)
         if time.monotonic() > ends_at:
-            raise TooLarge(f"not all pages within {seconds:g} s", may_be_applied=False)
+            raise TooLarge(f"Meta's report did not end within {seconds:g} s", may_be_applied=False)
         after = {"after": cursor}
         content = _read(account, path, {**params, **after})
 
@@ -122,7 +123,7 @@ def batch(account: Account, items: list[dict[str, str]]) -> tuple[list[Any], Map
     if answer.status == 200 and isinstance(answer.content, list):
         return answer.content, answer.headers
     _content(account, answer, changes_something=True)
-    raise Unanswered("Meta answered in another form", may_be_applied=True)
+    raise Unanswered("Meta's answer does not have the documented form", may_be_applied=True)
 
 
 def error_of(

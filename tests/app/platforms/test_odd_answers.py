@@ -174,7 +174,7 @@ def test_error_that_ends_a_stream_of_google_is_no_answer(method: str, code: int,
 
 @pytest.mark.parametrize("content", [[None], ["text"], [{"results": None}], [{"results": [None]}], {"results": []}, 5])
 def test_stream_of_another_form_is_no_answer(content: Any) -> None:
-    with pytest.raises(Unanswered, match="another form"):
+    with pytest.raises(Unanswered, match="documented form"):
         asked("google_ads", "read_statuses", Answer(200, {}, content))
 
 
