@@ -1,8 +1,8 @@
 """Holds: the reasons why a campaign must not serve. `KINDS` defines the words and properties of every kind.
 
-A kind with `is_set` is stored on the campaign and stays until it is lifted: an API call, a command, or a person's
-change on the ad platform sets and lifts it. All other kinds are derived from budgets, flight, schedule and configured
-statuses.
+A kind with `is_set` is stored on the campaign and stays until it is lifted: people set and lift it by the API or the
+command line; `platform_paused` also follows the ad platform. All other kinds are derived from budgets, flight, schedule
+and configured statuses.
 """
 
 from collections.abc import Iterable, Mapping

@@ -32,10 +32,10 @@ def extent(since: datetime | None) -> Extent:
 
 
 def replay(since: datetime | None) -> Iterator[int]:
-    """Returns the messages acknowledged since then (None: all kept ones) to their queue; yields numbers of messages.
+    """Returns the messages acknowledged since then (None: all kept ones) to their queue.
 
-    Workers count what the ledger lacks. A message is moved in one step, so that a replay that was interrupted can be
-    run again. Raises InvalidValue with RabbitMQ, redis.RedisError.
+    Yields how many messages each step moved. Workers count what the ledger lacks. Each message is moved by one command,
+    so that an interrupted replay can be run again. Raises InvalidValue with RabbitMQ, redis.RedisError.
     """
     return _kept().replay(since)
 

@@ -47,9 +47,12 @@ def day_chart(
     }
 
 
-def _hour_by_hour(days: Sequence[Sequence[int]], fold: Any) -> list[int] | None:
-    """For each hour, `fold` of the sums that the days have at it; None without days."""
-    return [fold(sums) for sums in zip(*days, strict=True)] if days else None
+def _hour_by_hour(running_sums: Sequence[Sequence[int]], fold: Any) -> list[int] | None:
+    """For each hour, `fold` of what each day had spent by the end of that hour, in micros; None without days.
+
+    `running_sums`: a list for each day, with the day's spend from midnight to the end of each hour.
+    """
+    return [fold(sums) for sums in zip(*running_sums, strict=True)] if running_sums else None
 
 
 def month_chart(

@@ -36,7 +36,7 @@ class Difference(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """The whole content of a selection at one step."""
+    """All rows of a selection after its `step`-th difference. `id` names this content."""
 
     id: str
     epoch: str
@@ -64,7 +64,7 @@ class Selection:
         """The id before each recent difference, and its event."""
         self._history_bytes = 0
         self.moved = asyncio.Event()
-        """Set at the next step."""
+        """Set by the next difference."""
 
     @property
     def id(self) -> str:

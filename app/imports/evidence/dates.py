@@ -102,7 +102,10 @@ def plain(word: str) -> str:
 
 @cache
 def _months() -> dict[str, int]:
-    """Months by name, in full and cut, in the languages of LOCALES; names that mean two months are left out."""
+    """Months by name, in full and abbreviated, in the languages of LOCALES: in lower case, without accents.
+
+    Leaves out names of one or two letters, and names of two months, except the eight that are decided here.
+    """
     found: dict[str, set[int]] = {}
     for locale in LOCALES:
         for width in ("wide", "abbreviated"):
