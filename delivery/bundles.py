@@ -29,7 +29,7 @@ IDS: Final = "redis_message_ids"
 TRACEPARENTS: Final = "traceparents"
 """The option of a bundle that lists the `traceparent` of each of its messages that has one."""
 
-IS_TRANSIENT: Final = "passing"
+IS_TRANSIENT: Final = "transient"
 """The option of a failed bundle that says whether its error is transient."""
 
 
