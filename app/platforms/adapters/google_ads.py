@@ -152,7 +152,7 @@ def _changed_at(event: dict[str, Any], zone: ZoneInfo) -> datetime:
     try:
         return datetime.fromisoformat(_text(event, "changeDateTime")).replace(tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Unanswered("Google Ads answered with a change in another form", may_be_applied=False) from None
+        raise Unanswered("a change of Google Ads is not in the documented form", may_be_applied=False) from None
 
 
 def _changed_fields(event: dict[str, Any]) -> list[str]:
@@ -232,7 +232,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
 
 
 def _other_form() -> Unanswered:
-    return Unanswered("Google Ads answered in another form", may_be_applied=False)
+    return Unanswered("Google Ads's answer does not have the documented form", may_be_applied=False)
 
 
 def _customer(account: Account) -> str:

@@ -238,7 +238,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
 
 
 def _other_form() -> Unanswered:
-    return Unanswered("Meta answered with a row in another form", may_be_applied=False)
+    return Unanswered("a row of Meta's answer does not have the documented form", may_be_applied=False)
 
 
 def _node(account: Account) -> str:
