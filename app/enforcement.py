@@ -22,7 +22,8 @@ from app.decisions import (
     decide_changes,
 )
 from app.side_by_side import side_by_side
-from db.engine import TRANSIENT_ERRORS, committed, is_transient, transaction
+from db.engine import committed, transaction
+from db.failures import TRANSIENT_ERRORS, is_transient
 from db.local_settings import has_citus
 from db.repository.access import audit
 from db.repository.enforcement import passes as pass_rows

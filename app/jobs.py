@@ -15,7 +15,8 @@ from app.alerts import prune
 from app.batches import in_batches
 from app.enforcement import enforce_brands, enforce_campaigns
 from app.proof import recounts
-from db.engine import committed, is_timeout, snapshot, transaction
+from db.engine import committed, snapshot, transaction
+from db.failures import is_timeout
 from db.repository.access import access
 from db.repository.delivery import suspects
 from db.repository.enforcement import headroom, search, targets

@@ -23,7 +23,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.decisions import announce, count_toggles, decide_changes
 from app.side_by_side import side_by_side
-from db.engine import TRANSIENT_ERRORS, after_commit, committed, is_transient, transaction
+from db.engine import after_commit, committed, transaction
+from db.failures import TRANSIENT_ERRORS, is_transient
 from db.repository.enforcement import passes as rows
 from db.repository.enforcement.changes import DecidedChange, apply
 from db.repository.enforcement.facts import SmallBrands, load_facts, load_small_brands, lock_brands

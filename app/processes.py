@@ -17,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import clock_guard
 from app.ingest.locked_brands import locked_brands
 from db.connections import ProcessKind, this_process
-from db.engine import TRANSIENT_ERRORS, snapshot, transaction
+from db.engine import snapshot, transaction
+from db.failures import TRANSIENT_ERRORS
 from db.repository.health import processes
 from db.repository.health.processes import Process
 from db.repository.reading import feed

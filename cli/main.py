@@ -21,7 +21,7 @@ from cli.output import BAD_USE_EXIT, UNREACHABLE_EXIT, errors
 from cli.service import commands as servers
 from cli.service import migrate
 from cli.service.waiting import TIMEOUT_EXIT
-from db.engine import StaleRead, is_timeout
+from db.failures import StaleRead, is_timeout
 from domain.errors import InvalidValue
 from runtime import logs
 from runtime.embedded.placement import EmbeddedError

@@ -11,17 +11,16 @@ import psycopg
 import psycopg.pq
 import structlog
 from sqlalchemy import Connection, Engine, TextClause, event, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnectionFree
+from sqlalchemy.exc import DBAPIError
 
 from db import traced
 from db.connections import pool_size, this_process
-from db.errors import SHUTDOWN_STATES, in_place_of, of_sqlalchemy, translated
+from db.errors import in_place_of, of_sqlalchemy, translated
+from db.failures import READ_ONLY, StaleRead, Step, is_retried, retry_reason, sql_state
 from db.local_settings import has_citus, local_setting
 from db.pool import make_engine, ping_grace
 from db.pooler import limits_of_shards, unset_limits
 from db.statements import for_citus, for_driver
-from runtime.clock import ClockIsOff
 from runtime.metrics import CONNECTIONS_ALLOWED, CONNECTIONS_IN_USE, TRANSACTION_RETRIES
 from runtime.once import Once
 from runtime.settings import settings
@@ -30,7 +29,6 @@ log = structlog.get_logger()
 
 Result = TypeVar("Result")
 Query = tuple[TextClause, Mapping[str, object]]
-Step = Callable[[Connection], object]
 
 MAX_TRIES = 6
 """Attempts of one transaction in `committed`."""
@@ -49,13 +47,6 @@ AFTER_COMMIT: Final = "after_commit"
 
 SNAPSHOT_OPTIONS: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
-RETRIED_STATES: Final = {"40P01": "deadlock", "40001": "serialization_failure"}
-"""SQLSTATEs after which Postgres rolled back and the transaction can be retried, with their names in metrics."""
-
-LOCK_NOT_AVAILABLE: Final = "55P03"
-TIMEOUT_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
-"""SQLSTATEs of a lock timeout and a statement timeout."""
-
 
 BEGIN = text("BEGIN")
 COMMIT = text("COMMIT")
@@ -64,26 +55,6 @@ COMMIT = text("COMMIT")
 SET_FOR_SMALL = text("""
     SELECT set_config('lock_timeout', :milliseconds, true), set_config('plan_cache_mode', 'force_generic_plan', true)
 """)
-
-
-class StaleRead(Exception):
-    """Data read before taking locks has changed since: `committed` rolls the transaction back and retries it.
-
-    `first`: work to commit before the retry, each in its own transaction. `beginning`: work with which the transaction
-    of the retry begins.
-    """
-
-    def __init__(self, reason: str, first: Iterable[Step] = (), beginning: Iterable[Step] = ()) -> None:
-        super().__init__(reason)
-        self.first = first
-        self.beginning = beginning
-
-
-TRANSIENT_ERRORS = (OperationalError, InterfaceError, psycopg.OperationalError, NoConnectionFree, StaleRead, ClockIsOff)
-"""Errors that a later retry can avoid, such as an unreachable server or a timeout; never errors due to bad data."""
-
-READ_ONLY = "25006"
-"""The SQLSTATE of a write on a read-only server, as after a failover to another primary."""
 
 
 def _send_unsent(connection: Connection) -> None:
@@ -252,10 +223,10 @@ def committed(
         try:
             return once(beginning)
         except (DBAPIError, psycopg.Error, StaleRead) as error:
-            if not _is_retried(error):
+            if not is_retried(error):
                 _reconnect_if_read_only(error)
                 raise
-            TRANSACTION_RETRIES.labels(_retry_reason(error)).inc()
+            TRANSACTION_RETRIES.labels(retry_reason(error)).inc()
             log.info("transaction.retried", attempt=attempt, error=type(error).__name__)
             beginning = error.beginning if isinstance(error, StaleRead) else ()
             for work_before in error.first if isinstance(error, StaleRead) else ():
@@ -291,35 +262,3 @@ def _reconnect_if_read_only(error: DBAPIError | psycopg.Error | StaleRead) -> No
     """Closes the pool after a write on a read-only server, so that new connections find the new primary by the URL."""
     if not isinstance(error, StaleRead) and sql_state(error) == READ_ONLY:
         engine().dispose()
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether a retry of the same work may succeed later."""
-    is_read_only = isinstance(error, (DBAPIError, psycopg.Error)) and sql_state(error) == READ_ONLY
-    return is_read_only or isinstance(error, TRANSIENT_ERRORS)
-
-
-def is_unreachable(error: BaseException) -> bool:
-    """Whether Postgres did not answer or ends its connections, so that any other transaction would fail too."""
-    if isinstance(error, (OperationalError, InterfaceError, psycopg.OperationalError)):
-        return sql_state(error) in {None, *SHUTDOWN_STATES}
-    return isinstance(error, NoConnectionFree)
-
-
-def is_timeout(error: DBAPIError | psycopg.Error) -> bool:
-    """Whether the error is a lock timeout or a statement timeout."""
-    return sql_state(error) in TIMEOUT_STATES
-
-
-def _retry_reason(error: DBAPIError | psycopg.Error | StaleRead) -> str:
-    return "stale_read" if isinstance(error, StaleRead) else RETRIED_STATES[sql_state(error) or ""]
-
-
-def _is_retried(error: DBAPIError | psycopg.Error | StaleRead) -> bool:
-    return isinstance(error, StaleRead) or sql_state(error) in RETRIED_STATES
-
-
-def sql_state(error: DBAPIError | psycopg.Error) -> str | None:
-    """The SQLSTATE of an error, five characters; None if the connection itself failed."""
-    state = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
-    return state if isinstance(state, str) else None

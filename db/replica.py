@@ -8,7 +8,8 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Engine, text
 
-from db.engine import SNAPSHOT_OPTIONS, TRANSIENT_ERRORS, snapshot
+from db.engine import SNAPSHOT_OPTIONS, snapshot
+from db.failures import TRANSIENT_ERRORS
 from db.pool import make_engine
 from runtime.once import Once
 from runtime.settings import settings

@@ -11,7 +11,8 @@ from dramatiq.common import current_millis, dq_name, q_name
 from dramatiq.errors import BrokerConnectionError, DecodeError
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import TRANSIENT_ERRORS, is_transient, sql_state, transaction
+from db.engine import transaction
+from db.failures import TRANSIENT_ERRORS, is_transient, sql_state
 from db.repository.ledger import rejected
 from domain.inputs.json_text import FlawedObject, flaws_of, read_json
 from runtime import clock, tracing

@@ -17,7 +17,7 @@ from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Retries
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import is_transient, is_unreachable, sql_state
+from db.failures import is_transient, is_unreachable, sql_state
 from delivery import bundles, messages, ticks
 from delivery.in_flight import KILL_AFTER_SECONDS
 from delivery.queues import QUEUE_OF

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from db.engine import TRANSIENT_ERRORS
+from db.failures import TRANSIENT_ERRORS
 from db.repository.ledger.rejected import printable
 from delivery.messages import NotEnqueued
 from domain.errors import InvalidValue

@@ -18,7 +18,8 @@ from app.imports.intake.plans import Plan
 from app.imports.known_content import Found, Known, NotAgreed, plan_of
 from app.imports.reading import read_file
 from app.imports.spend_folder import LastScan, Skipped, SpendFile, Version
-from db.engine import TRANSIENT_ERRORS, committed, snapshot
+from db.engine import committed, snapshot
+from db.failures import TRANSIENT_ERRORS
 from db.repository.access.audit import Edit
 from db.repository.ledger import spend_files
 from db.repository.ledger.spend_files import FileKey, Seen

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError, NotSupportedError
 from app.ingest.attempts import UNKNOWN_BRAND, Attempt, UncountedInput
 from app.ingest.batches import Batch, TotalsBatch, partition
 from app.ingest.enforce_crossed import count_and_enforce
-from db.engine import StaleRead
+from db.failures import StaleRead
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.ledger import ledger, new_events, rejected, sequences, spend, totals
 from db.repository.ledger.accounts import clear_campaign_cache, find_campaigns, find_campaigns_cached

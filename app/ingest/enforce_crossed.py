@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from app import passes
 from app.decisions import changes_of_holds
-from db.engine import StaleRead
+from db.failures import StaleRead
 from db.local_settings import has_citus
 from db.repository.enforcement import headroom, search
 from db.repository.enforcement import passes as pass_rows

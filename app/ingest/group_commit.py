@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-from db.engine import is_transient
+from db.failures import is_transient
 from runtime import tracing
 
 Item = TypeVar("Item")

@@ -20,7 +20,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.proof.verification import differences, kept_since, wrong_campaign_days
-from db.engine import committed, is_timeout, is_transient, snapshot
+from db.engine import committed, snapshot
+from db.failures import is_timeout, is_transient
 from db.repository.enforcement import headroom, targets
 from db.repository.enforcement.facts import lock_brands
 from db.repository.proof import corrections, recount

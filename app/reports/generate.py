@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.reports.content import closed_section, content_of_month
-from db.engine import TRANSIENT_ERRORS, StaleRead, committed, snapshot
+from db.engine import committed, snapshot
+from db.failures import TRANSIENT_ERRORS, StaleRead
 from db.replica import view
 from db.repository.catalog import catalog
 from db.repository.enforcement import targets

@@ -7,7 +7,8 @@ import pytest
 
 from app import clock_guard
 from app.clock_guard import offset_between
-from db.engine import is_transient, transaction
+from db.engine import transaction
+from db.failures import is_transient
 from runtime import clock
 from runtime.clock import ClockIsOff
 from runtime.settings import settings

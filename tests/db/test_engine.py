@@ -13,17 +13,15 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, Operationa
 from db.dry_runs import run_dry
 from db.engine import (
     MAX_TRIES,
-    StaleRead,
     before_next,
     committed,
     deferred,
     engine,
-    is_transient,
     query_pipelined,
     snapshot,
-    sql_state,
     transaction,
 )
+from db.failures import StaleRead, is_transient, sql_state
 from db.local_settings import local_setting
 from runtime.settings import settings
 from tests.citus import Limit

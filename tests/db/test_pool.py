@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from db.engine import committed, engine, is_transient, transaction
+from db.engine import committed, engine, transaction
+from db.failures import is_transient
 from db.pool import ping_grace, unpooled_engine
 from runtime.settings import settings
 from tests.world import World

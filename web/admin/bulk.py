@@ -15,7 +15,7 @@ from starlette_admin.exceptions import ActionFailed
 
 from app.edits import preview as edits
 from app.edits.preview import Effect, Unconfirmed
-from db.engine import TRANSIENT_ERRORS
+from db.failures import TRANSIENT_ERRORS
 from db.repository.access.audit import Edit
 from domain.edits.words import counted, effect_words
 from web.admin import consent

@@ -24,7 +24,8 @@ from starlette_admin.theme import ClassMap
 from starlette_admin.views import Link
 
 from app.access import HashingBusy
-from db.engine import TRANSIENT_ERRORS, engine
+from db.engine import engine
+from db.failures import TRANSIENT_ERRORS
 from db.models.access import User
 from db.models.ledger import RejectedEvent
 from runtime.settings import settings

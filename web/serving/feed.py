@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from app.serving import Differences, Position, differences, read_all, read_since
-from db.engine import is_transient
+from db.failures import is_transient
 from db.repository.reading.serving import Row
 from web.polling import FIRST_BACKOFF_SECONDS, Poller
 from web.serving.selections import Board, Key, Selection, Step

@@ -13,7 +13,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import OperationalError
 
-from db.engine import LOCK_NOT_AVAILABLE, StaleRead, deferred, query_pipelined, sql_state
+from db.engine import deferred, query_pipelined
+from db.failures import LOCK_NOT_AVAILABLE, StaleRead, sql_state
 from db.local_settings import local_setting
 from db.repository.enforcement.brand_locks import locks_of
 

@@ -9,7 +9,8 @@ import structlog
 from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.engine import StaleRead, after_commit, committed, query_pipelined
+from db.engine import after_commit, committed, query_pipelined
+from db.failures import StaleRead
 from db.repository.enforcement.brand_locks import locks_of
 from db.repository.shared.arrays import array_of
 from db.repository.shared.rows import plain

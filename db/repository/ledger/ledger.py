@@ -14,7 +14,7 @@ import structlog
 from more_itertools import chunked
 from sqlalchemy import Connection, text
 
-from db.engine import StaleRead
+from db.failures import StaleRead
 from db.local_settings import has_citus
 from db.repository.shared import watermarks
 from domain.periods import ONE_DAY, Period, window_of

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from db.engine import StaleRead
+from db.failures import StaleRead
 from db.repository.ledger.ledger import Partition, by_day, day_of, days_in_partitions, ensure_partitions
 from db.repository.ledger.sums import NOTHING, CampaignDay, SpendSums
 from db.repository.shared.arrays import array_of

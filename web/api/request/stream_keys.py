@@ -7,7 +7,7 @@ from anyio import to_thread
 
 from app import access
 from app.access import Caller
-from db.engine import TRANSIENT_ERRORS
+from db.failures import TRANSIENT_ERRORS
 
 SHARED_SECONDS: Final = 20.0
 """Seconds for which streams with the same key share the result of a check."""
