@@ -1,9 +1,9 @@
 """Probes of the web process: `/healthz` (alive) and `/readyz` (ready)."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from dramatiq.errors import BrokerConnectionError
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -19,7 +19,7 @@ from runtime.settings import settings
 router = APIRouter(tags=["probes"])
 
 THREADS: Final = 2
-_threads = CapacityLimiter(THREADS)
+_threads = ThreadPoolExecutor(THREADS, "probe")
 """Threads reserved for probes, so that they are answered while all other threads are busy."""
 
 
@@ -37,7 +37,7 @@ async def healthz() -> dict[str, str]:
 )
 async def readyz() -> JSONResponse:
     """Answers 200 if Postgres has the tables, the broker replies and the clock is right, else 503 with the faults."""
-    faults = await run_sync(_faults, limiter=_threads)
+    faults = await asyncio.get_running_loop().run_in_executor(_threads, _faults)
     return JSONResponse({"status": "unavailable" if faults else "ok", **faults}, status_code=503 if faults else 200)
 
 

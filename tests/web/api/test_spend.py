@@ -8,13 +8,14 @@ from starlette.testclient import TestClient
 
 from runtime.embedded.placement import installed_file
 from tests.conftest import redis_server
-from tests.kit import is_empty, working
+from tests.kit import at_once, is_empty, working
 from tests.web.api.conftest import Program
 from tests.web.conftest import Browse
 from tests.web.test_pages import REDIS_AWAY
 from tests.world import UNIT, World, eventually
 
 NOW = {"wait": "true"}
+JSON = {"Content-Type": "application/json"}
 
 
 def waiting(world: World) -> list[tuple[str, int]]:
@@ -277,3 +278,15 @@ def test_campaign_moved_after_validation_sends_no_spend_to_another_brand(world: 
         eventually(is_empty)
     assert world.spent(other) == 0
     assert [row["reason"] for row in world.rejected()] == ["unknown_campaign"]
+
+
+def test_bodies_of_requests_in_several_event_loops_are_all_decoded(client: TestClient) -> None:
+    """The test client runs each request in an event loop of its own; they share the threads that decode."""
+    body = json.dumps({"events": [{}] * 100_000}).encode()
+    statuses = list[int]()
+
+    def send() -> None:
+        statuses.extend(client.post("/api/spend/", content=body, headers=JSON).status_code for _ in range(5))
+
+    at_once(*[send] * 8)
+    assert statuses == [422] * 40

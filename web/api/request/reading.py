@@ -1,9 +1,10 @@
 """Reads JSON bodies like messages: a value that Postgres cannot store rejects its input, not the whole batch."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -14,7 +15,7 @@ from web.api.request.keys import bearer, caller_of
 DECODED_AT_ONCE: Final = 2
 """Bodies that threads of a process decode at the same time. More would only take the processor from other requests."""
 
-_decoders = CapacityLimiter(DECODED_AT_ONCE)
+_decoders = ThreadPoolExecutor(DECODED_AT_ONCE, "decode")
 
 
 class _JsonRequest(Request):
@@ -23,7 +24,8 @@ class _JsonRequest(Request):
     async def json(self) -> Any:
         """The decoded body. Raises json.JSONDecodeError, ValueError or RecursionError if it cannot be decoded."""
         if not hasattr(self, "_json"):
-            self._json = await run_sync(decoded, await self.body(), limiter=_decoders)
+            body = await self.body()
+            self._json = await asyncio.get_running_loop().run_in_executor(_decoders, decoded, body)
         return self._json
 
 
