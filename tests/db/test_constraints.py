@@ -184,7 +184,6 @@ REFUSED = [
     ("ck_status_changes_is_a_toggle", STATUS_CHANGE.format(1, "active", "active", "{}")),
     ("ck_status_changes_active_has_no_holds", STATUS_CHANGE.format(1, "inactive", "active", "{archived}")),
     ("ck_status_changes_active_has_no_holds", STATUS_CHANGE.format(1, "active", "inactive", "{}")),
-    ("fk_status_changes_campaigns", STATUS_CHANGE.format(2, "active", "inactive", "{archived}")),
     ("fk_campaign_days_campaigns", "INSERT INTO campaign_days VALUES (1, 2, '2026-06-17', 1)"),
     ("fk_brand_days_brands", "INSERT INTO brand_days VALUES (404, '2026-06-17', 1)"),
     ("fk_reported_totals_campaigns", "INSERT INTO reported_totals VALUES ('s', 404, '2026-06-17', 1, now())"),
@@ -241,6 +240,12 @@ def refusal(world: World, statement: str) -> str:
 def test_constraints_refuse_every_impossible_row_by_name(small_world: World) -> None:
     answers = [(rule, statement, refusal(small_world, statement)) for rule, statement in REFUSED]
     assert [answer for answer in answers if answer[0] not in answer[2]] == []
+
+
+def test_campaign_with_a_status_change_cannot_be_deleted(small_world: World) -> None:
+    small_world.set_status(2, "paused")
+    assert [row["to_status"] for row in small_world.rows("SELECT * FROM status_changes WHERE campaign_id = 2")]
+    assert refusal(small_world, "DELETE FROM campaigns WHERE id = 2") == "fk_hold_changes_campaigns"
 
 
 @pytest.mark.on_one_server(Limit.CATALOGS)
