@@ -36,7 +36,7 @@ SERVICES: Final[Mapping[str, str]] = {
 HOSTS: Final[Mapping[str, tuple[str, ...]]] = dict.fromkeys(
     ("workflow", "workflows"), (".logic.azure.com", ".api.powerplatform.com")
 )
-"""For schemes whose URL names the host of a service: the endings that it may have."""
+"""By scheme, for schemes whose URL names the service's host: the endings of which that host must have one."""
 
 PARAMETERS: Final = frozenset(
     {

@@ -10,7 +10,7 @@ DIGEST_AT: Final = time(9)
 
 
 def digest_at(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant of the local `day` at which its clock shows 09:00 or later, in UTC.
+    """The first instant (UTC) of the local `day` at which the wall clock of `zone` shows 09:00 or later.
 
     A day that the zone skipped has its digest when the next day starts.
     """
@@ -22,6 +22,6 @@ def digest_at(day: date, zone: ZoneInfo) -> datetime:
 
 
 def next_digest_at(at: datetime, zone: ZoneInfo) -> datetime:
-    """The first digest after `at`."""
+    """The instant (UTC) of the first digest after `at`, in a brand's time zone `zone`."""
     today = local_day(at, zone)
     return next(due for number in range(3) for due in [digest_at(today + number * ONE_DAY, zone)] if due > at)

@@ -37,8 +37,8 @@ class Ending(StrEnum):
     """Why an alert was resolved.
 
     `below`: spend fell a percentage point below the threshold, or the limit was raised. `cleared`: the condition ended.
-    `superseded`: a higher threshold of the same budget was raised. `window_ended`: the budget's window ended. `gone`:
-    the budget was removed.
+    `superseded`: the budget got an alert of a higher threshold. `window_ended`: the budget's window ended. `gone`: the
+    budget was removed.
     """
 
     BELOW = "below"
@@ -93,14 +93,14 @@ FACTS: Final[Mapping[AlertKind, KindFacts]] = {
 }
 
 RANK: Final[Mapping[str, int]] = {kind: place for place, kind in enumerate(AlertKind)}
-"""The place of each kind in a list, the worst first."""
+"""The position of each kind in lists of alerts: 0 for the worst kind."""
 
 URGENT: Final = tuple(kind for kind, facts in FACTS.items() if facts.is_urgent)
 """The kinds that are sent at once unless a route says otherwise; the others wait for the digest."""
 
 
 def parse_kind(name: str) -> AlertKind:
-    """The kind of this name. Raises InvalidValue for another word."""
+    """The kind that is stored as `name`. Raises InvalidValue if there is none."""
     try:
         return AlertKind(name)
     except ValueError:

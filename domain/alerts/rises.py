@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from typing import Final
 
 MIN_REJECTED: Final = 10
-"""Rejected inputs in an hour below which there is no alert."""
+"""Least number of rejected inputs in an hour that can be an alert."""
 
 TIMES_MORE: Final = 3
-"""Factor: a rise exceeds the busiest earlier hour times this."""
+"""Factor: an alert needs more rejected inputs in an hour than this times those of the worst earlier hour."""
 
 
 def is_rise(this_hour: int, earlier_hours: Sequence[int]) -> bool:
-    """Whether `this_hour`, the inputs rejected in the last 60 minutes, is a rise over the counts of earlier hours."""
+    """Whether `this_hour` is at least MIN_REJECTED and over TIMES_MORE times the highest of `earlier_hours`.
+
+    Both count rejected inputs: `this_hour` those of the last 60 minutes, `earlier_hours` those of each hour before.
+    """
     return this_hour >= MIN_REJECTED and this_hour > TIMES_MORE * max(earlier_hours, default=0)

@@ -15,7 +15,12 @@ from domain.alerts.kinds import AlertKind, Ending
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition that is true now and needs a person. See `Alert` in db/models/alerts.py for the fields."""
+    """A condition that is true now and needs a person.
+
+    `subject`: the row that it is about, such as `budget:12`. `episode`: the budget's window, or when the condition
+    began. `threshold`: percent of the limit; 0 for kinds without thresholds. `window_first_day`: None for a lifetime
+    budget, and for conditions of no budget. `figures`: JSON values for the alert's sentence.
+    """
 
     kind: AlertKind
     subject: str
@@ -29,7 +34,7 @@ class Condition:
 
 
 class KnownAlert(NamedTuple):
-    """A stored alert."""
+    """A stored alert. `threshold`: percent of the limit; 0 for kinds without thresholds. `is_open`: not resolved."""
 
     id: int
     subject: str

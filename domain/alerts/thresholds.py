@@ -55,8 +55,8 @@ def threshold_changes(
 
     `condition`: of that budget and window, its threshold ignored. `known`: the alerts that the window has had. Spend
     that jumped over several thresholds raises the highest alone; a threshold below one that was raised is not raised
-    any more in that window. An alert ends a point below its threshold, so that spend on the edge does not toggle it;
-    spend that reaches the threshold again reopens it.
+    any more in that window. An alert is resolved a percentage point below its threshold, so that spend near the
+    threshold does not resolve and reopen it again and again; spend that reaches the threshold again reopens it.
     """
     by_threshold = {alert.threshold: alert for alert in known}
     current = next((alert for alert in by_threshold.values() if alert.is_open), None)
