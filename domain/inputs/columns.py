@@ -152,7 +152,10 @@ def _numbers(sources: list[str], fields: Sequence[Any]) -> list[tuple[str, int]]
 def judge_columns(
     drafts: PlainDrafts, accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> EventColumns | None:
-    """The drafts as accepted events, by the rules of `domain.inputs.spend.judge_event`; None if one is rejected."""
+    """The drafts as accepted events, in order, by the rules of `judge_event` in `domain.inputs.spend`.
+
+    None as soon as one event is rejected. `accounts`: the campaigns found, by campaign id. `at`: now.
+    """
     earliest, latest = accepted_span(at, bounds)
     billed: list[Any] = list(map(accounts.get, drafts.campaign_ids))
     if None in billed or min(drafts.occurred_at) < earliest or max(drafts.occurred_at) > latest:

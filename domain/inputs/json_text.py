@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Any, Final
 
 MAX_DEPTH: Final = 64
-"""Containers within containers, counted from the outermost. The fields of an event in a message are 4 deep."""
+"""Most levels of nested arrays and objects, the outermost being 1. The fields of an event in a message are at 4."""
 
 MAX_DIGITS: Final = 4_300
 """Most characters of an integer, its sign included: Python's default limit of digits.
@@ -26,13 +26,13 @@ MAX_FLAWS: Final = 3
 """Most flaws listed per object; further ones are left out."""
 
 MAX_BRACKETS: Final = 400_000
-"""Most brackets of a text, those within texts included; a message of 5,000 inputs has some 10,000.
+"""Most brackets in a JSON document, those within strings included; a message of 5,000 inputs has some 10,000.
 
 Without this limit and the next one, a body of 8 MB would keep a processor busy for ten seconds.
 """
 
 MAX_TOKENS: Final = 500_000
-"""Most texts and brackets, together, of a text that may nest too deeply."""
+"""Most strings and brackets, counted together, in a JSON document that may nest too deeply (`may_be_deep`)."""
 
 _KEY_SHOWN: Final = 40
 _PLACE_SHOWN: Final = 80
@@ -45,7 +45,10 @@ _ROUNDS: Final = 16
 """Levels that `may_be_deep` removes before it answers True, so that large bodies take milliseconds."""
 
 _TOKENS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
-"""Texts and brackets. An unfinished text matches to its end; otherwise each quote in it is tried, in quadratic time."""
+"""Matches a JSON string or a bracket.
+
+An unfinished string matches to the end; otherwise each quote in it would be tried, in quadratic time.
+"""
 
 _UNSOUND: Final = re.compile("[\0\ud800-\udfff]")
 
@@ -116,9 +119,10 @@ def flaws_of(value: object) -> list[str]:
 
 
 def may_be_deep(data: bytes) -> bool:
-    """A fast check of UTF-8 JSON. False: its brackets, with those within texts, nest at most _ROUNDS deep.
+    """Whether UTF-8 JSON may nest more than MAX_DEPTH deep; a fast check that may answer True for harmless JSON.
 
-    True: it may nest more than MAX_DEPTH deep. Raises json.JSONDecodeError over MAX_BRACKETS.
+    False: its brackets, those within strings included, nest at most _ROUNDS deep. Raises json.JSONDecodeError for more
+    than MAX_BRACKETS.
     """
     brackets = data.translate(_ONE_KIND, _NO_BRACKETS)
     if len(brackets) > MAX_BRACKETS:

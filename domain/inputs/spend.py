@@ -78,7 +78,7 @@ def sequence_of(raw: object) -> tuple[str, int] | None:
 def judge_event(
     draft: SpendDraft, accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> SpendEvent | Rejection:
-    """Accepts a draft, or returns its Rejection. `accounts`: the campaign that was found by the draft's key.
+    """Accepts a draft, or returns its Rejection. `accounts`: the campaigns found, by the drafts' campaign keys.
 
     One campaign must own the name on the day of `occurred_at`, a given currency must be the brand's, and the age at
     `at` must be within `bounds`.
@@ -92,7 +92,7 @@ def judge_events(
 ) -> Iterator[SpendEvent | Rejection]:
     """Yields, in order, each draft as a SpendEvent if `judge_event` would accept it, else as a Rejection.
 
-    `accounts`: the campaigns that were found by the drafts' keys.
+    `accounts`: the campaigns found, by the drafts' campaign keys.
     """
     earliest, latest = accepted_span(at, bounds)
     for draft in drafts:

@@ -65,7 +65,7 @@ def judge_total(
     """Accepts a total if one campaign owns the name on its day, its currency is the brand's, and its day exists there.
 
     Rejects it if the day begins or `as_of` lies more than `bounds.ahead` after `at`, or if the day is too old by
-    `bounds`. `accounts`: the campaign found by the total's key.
+    `bounds`. `accounts`: the campaigns found, by the totals' campaign keys.
     """
     account = _account(draft, accounts)
     if isinstance(account, Rejection):
