@@ -17,14 +17,14 @@ LEAST_DAYS: Final = LEAST_OBSERVATIONS + 1
 """Least ended days needed to find when days are complete: one more, because the newest one may still grow."""
 
 AGES: Final = (0, 1, 2, 3, 5, 7, 14, 21, 28)
-"""Days after a day's end at which its total is compared with the newest one."""
+"""Numbers of days after a day's end at which its total then is compared with its newest total."""
 
 COMPLETE_PERMILLE: Final = 1
 """A day is complete once it grows by at most this share of its total."""
 
 
 class PauseSeen(NamedTuple):
-    """One decision to pause campaigns because of a budget, which the platform confirmed.
+    """One decision to pause campaigns because of a budget; the platform confirmed the pause.
 
     `day`: the brand's day of the decision. `beyond_micros`: spend above the limit at the decision. `growth_micros`:
     spend of that day received after the decision and before a release. `grows_seconds`: from the confirmation to the
@@ -38,7 +38,11 @@ class PauseSeen(NamedTuple):
 
 
 class DaySeen(NamedTuple):
-    """One ended day of a brand in the account. `later_micros`: by age of AGES, spend received then or later."""
+    """One ended day of a brand in the account.
+
+    `total_micros`: its spend by now. `later_micros`: for each number of AGES, the part of it that was received so many
+    days after the day's end or later.
+    """
 
     day: date
     total_micros: int
@@ -46,7 +50,7 @@ class DaySeen(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """The measured bound of an account, from `pauses` and `days`, the numbers of observations.
+    """The measured bound of an account. `pauses`, `days`: how many pauses and ended days it was measured from.
 
     `bound_micros`: spend above a limit after a pause. `grows_seconds`: the time after a confirmed pause until spend
     stays flat. `settles_after_days`: days after which a day is complete. Each is None without enough observations.
@@ -60,13 +64,16 @@ class Bound(NamedTuple):
 
 
 def day_seen(day: date, micros_by_days_late: Mapping[int, int]) -> DaySeen:
-    """The day from its spend by the number of whole days after its end at which it was received (-1: on the day)."""
+    """The day with its total and its later spend.
+
+    `micros_by_days_late`: its spend by the whole days from its end to the receipt; -1: received on the day itself.
+    """
     later = {age: sum(micros for late, micros in micros_by_days_late.items() if late >= age) for age in AGES}
     return DaySeen(day, sum(micros_by_days_late.values()), later)
 
 
 def bounded_by(observations: Sequence[int]) -> int | None:
-    """The bound of the next observation with CONFIDENCE_PERCENT; None for too few observations."""
+    """The figure that the next observation stays at or below with CONFIDENCE_PERCENT; None for too few observations."""
     place = -(-CONFIDENCE_PERCENT * (len(observations) + 1) // 100)
     return None if place > len(observations) else sorted(observations)[place - 1]
 
@@ -87,7 +94,10 @@ def settles_after(days: Sequence[DaySeen], today: date) -> int | None:
 
 
 def measured(pauses: Sequence[PauseSeen], days: Sequence[DaySeen], today: date) -> Bound:
-    """The account's bound from pauses of days that are complete by `today`; without figures if none is known to be."""
+    """The account's bound, from the pauses of days that are complete by `today`.
+
+    Its figures are None if it is unknown when days are complete.
+    """
     settles = settles_after(days, today)
     if settles is None:
         return Bound(pauses=0, days=len(days))

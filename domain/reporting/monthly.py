@@ -70,7 +70,7 @@ class ServingTimes(NamedTuple):
 
 
 class SpentBefore(NamedTuple):
-    """Micros spent before `MonthFacts.days_from`: since the year began, and in total."""
+    """Micros spent before the day `MonthFacts.days_from`: since the month's year began, and since the first spend."""
 
     year_micros: int = 0
     lifetime_micros: int = 0
@@ -80,9 +80,10 @@ class SpentBefore(NamedTuple):
 class MonthFacts:
     """The stored facts that a report is computed from. A campaign id of None stands for the brand.
 
-    `span`: the time that the report covers. `days`: micros by day from `days_from` (at the latest the Monday of the
-    month's first week) to the month's end. `carried`: spend before `days_from`. `limits`: the history of each budget.
-    `holds`: the hold changes of each campaign in order, since `days_from` or since its longest budget window began.
+    `span`: the time that the report covers. `names`: names of campaigns by id. `days`: micros by day from `days_from`
+    (at the latest the Monday of the month's first week) to the month's end. `carried`: spend before `days_from`.
+    `limits`: the history of each budget, by campaign id and period. `holds`: by campaign, (changed_at, holds) in order,
+    since `days_from` or since its longest budget window began.
     """
 
     zone: ZoneInfo
@@ -116,7 +117,7 @@ class MonthFacts:
 
 @dataclass(frozen=True, slots=True)
 class LimitWindow:
-    """One window of one budget. Its limit is the one in force at its end, or at the report's if it is still running.
+    """One window of one budget. Its limit is the one in force at its end, or at the report's end while it runs.
 
     `complete`: the window has ended. `exhausted`: the spans in which the budget's hold was in force; for a brand's
     budget, on any campaign.

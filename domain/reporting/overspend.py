@@ -28,8 +28,8 @@ CAUSE_WORDS: Final[dict[str, str]] = {
 class Crossing(NamedTuple):
     """The event, in order of `occurred_at`, whose spend reached a window's limit.
 
-    `reached_at` is its time, None if the ledger no longer has those events. `beyond_micros` is how far it exceeded
-    the limit.
+    `reached_at` is its time, None if the ledger no longer has those events. `beyond_micros` is how far the window's
+    spend exceeded the limit after it.
     """
 
     reached_at: datetime | None
@@ -51,7 +51,8 @@ class Overspend(NamedTuple):
     """The explanation of one window's overspend, as `explain_overspend` returns it.
 
     `reached_at`: when spend reached the limit. `held_at`: when the budget's hold began, None if never.
-    `delay_seconds`: from the first to the second. `after_hold_micros`: spend received after the hold.
+    `delay_seconds`: from `reached_at` to `held_at`, or without a hold to the receipt of the spend that reached the
+    limit; 0 if the limit was lowered. `after_hold_micros`: spend received after the hold.
     `confirmation_delay_micros`: the part of the overspend that the platform served after the hold and before it
     confirmed the pause; `cause` explains the rest, if there is any. Each is None if unknown.
     """
