@@ -20,4 +20,4 @@ class Cause(StrEnum):
 
 
 PERIODIC: Final = frozenset({Cause.SCHEDULE, Cause.DAILY_RESET, Cause.MONTHLY_RESET, Cause.REFRESH})
-"""Causes of scheduled runs. They wait briefly for a locked brand, then skip it until the next run."""
+"""Causes of scheduled enforcement, which waits briefly for a locked brand and then skips it until its next run."""

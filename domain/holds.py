@@ -101,12 +101,12 @@ def in_order(holds: Iterable[str]) -> tuple[str, ...]:
 
 
 def of_budgets(holds: Iterable[str]) -> frozenset[str]:
-    """Those of the holds that exhausted budgets put on a campaign."""
+    """The budget holds among `holds`: those that an exhausted budget puts on a campaign."""
     return frozenset(holds).intersection(BUDGET_HOLDS.values())
 
 
 def budget_hold(spend: BudgetSpend) -> Hold:
-    """The hold that this budget puts on a campaign when it is exhausted."""
+    """The hold that this budget puts on a campaign when it is exhausted, by its scope and period."""
     return BUDGET_HOLDS[spend.budget.scope, spend.budget.period]
 
 

@@ -34,7 +34,7 @@ class SharedHour(NamedTuple):
 
 @dataclass(frozen=True)
 class Regrouped(Generic[Key]):
-    """Figures by key and day. `shared`: hours that cannot be split; both days of each are left out of `days`."""
+    """Micros by (key, day). `shared`: hours that cannot be split; both days of each are left out of `days`."""
 
     days: Mapping[tuple[Key, date], int]
     shared: tuple[SharedHour, ...]

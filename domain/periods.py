@@ -15,11 +15,11 @@ from domain.errors import InvalidValue
 
 FIRST_DAY: Final = date(1990, 1, 1)
 LAST_DAY: Final = date(2199, 12, 31)
-"""The first and last day that spend, flights and windows may use."""
+"""The last day that spend, flights and windows may use; FIRST_DAY is the first."""
 
 FIRST_INSTANT: Final = datetime(1990, 1, 2, tzinfo=UTC)
 END_INSTANT: Final = datetime(2199, 12, 30, tzinfo=UTC)
-"""Bounds, the end excluded, within which every time zone shows a day from FIRST_DAY to LAST_DAY."""
+"""From FIRST_INSTANT up to, excluding, END_INSTANT, every time zone shows a day from FIRST_DAY to LAST_DAY."""
 
 ONE_DAY: Final = timedelta(days=1)
 _PROBE: Final = timedelta(hours=3)
@@ -124,7 +124,10 @@ def windows_between(period: Period, first_day: date, end_day: date) -> list[Wind
 
 
 def next_transition(at: datetime, zone: ZoneInfo) -> datetime | None:
-    """The first instant after `at` at which the zone's UTC offset changes; None if not before the next year ends."""
+    """The first instant (UTC) after `at` at which the zone's UTC offset changes.
+
+    None if it does not change before the end of the year (UTC) after that of `at`.
+    """
     at = at.astimezone(UTC)
     for year in (at.year, at.year + 1):
         transitions = _transitions(zone, year)

@@ -113,9 +113,9 @@ def _since(moment: datetime | None, at: datetime, zone: ZoneInfo) -> str:
 
 
 def account_in_words(state: str, error: str | None, waits_until: datetime | None) -> str:
-    """Why an account is not read as usual: its `state` is `waiting`, `failing`, `unread` or `off`; else empty.
+    """Why an account is not read as usual, for the states `waiting`, `failing`, `unread` and `off`; else empty.
 
-    `error`, `waits_until`: the last error and the end of its wait, None without.
+    `error`: the last request's error. `waits_until`: the platform allows no request before. None: there is none.
     """
     if state == "waiting" and waits_until is not None:
         return f"the platform allows no requests before {waits_until:%d %b %H:%M %Z}"

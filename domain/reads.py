@@ -31,10 +31,13 @@ KEPT_FOR_PAUSES: Final = 10
 """Percent of a quota that only pauses may use."""
 
 KEPT_FOR_CHANGES: Final = 20
-"""Percent of the rest that reads leave to changes."""
+"""Percent that reads leave to other requests, of a quota without the part that only pauses may use."""
 
 READ_SPANS: Final = (timedelta(minutes=5), timedelta(hours=1))
-"""Spans of which each has a share of the day's reads: a burst in an hour's first minute would stop the rest of it."""
+"""Sliding spans, each with its proportional share of the reads of a day.
+
+With a limit of the hour alone, a burst in its first minute would stop reads for the rest of the hour.
+"""
 
 SPARING_PERCENT: Final = 50
 """Used percent of an account's quota, as the platform reports it, from which reads become rarer."""
@@ -43,7 +46,7 @@ STOPPING_PERCENT: Final = 100 - KEPT_FOR_PAUSES
 """Used percent of an account's quota, as the platform reports it, from which no reads are made."""
 
 STATUSES_PATIENCE: Final = 12
-"""Divisor of the urgency of reads of statuses, so that reads of spend, which decide more, come first."""
+"""Divisor of the urgency of reads of statuses: reads of spend come first, because they decide more."""
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -89,14 +92,20 @@ def _time_left(limit: LimitPace, since_read: timedelta | None) -> timedelta | No
 
 
 def spend_interval(left: timedelta | None, longest: timedelta) -> timedelta:
-    """The interval between reads of spend, `left` before a limit (None: no limit is near); at most `longest`."""
+    """The interval between reads of spend: a fraction of `left`, from SHORTEST to `longest`.
+
+    `left`: the time until spend reaches a limit; None: no limit is near, so that the interval is `longest`.
+    """
     if left is None:
         return longest
     return min(max(left / READS_AHEAD, SHORTEST), longest)
 
 
 def statuses_interval(longest: timedelta, *, holds_some: bool) -> timedelta:
-    """The interval between reads of statuses, up to `longest`. `holds_some`: Spendgate keeps a campaign paused."""
+    """The interval between reads of an account's statuses, at most `longest`.
+
+    `holds_some`: Spendgate keeps a campaign of the account paused on the platform.
+    """
     return min(HELD_STATUSES if holds_some else OTHER_STATUSES, longest)
 
 
@@ -108,8 +117,9 @@ def retry_interval(failures: int, longest: timedelta) -> timedelta:
 def operations_for_reads(limit: int, used_in_a_day: int, reads_in: Mapping[timedelta, int]) -> int:
     """The operations that reads may use now, of a quota of `limit` operations in 24 sliding hours.
 
-    `reads_in`: the reads of each of READ_SPANS before now. Reads of a span use its share of what pauses and other
-    changes leave of the day, so that an account that nears its limit seldom waits for more than the shortest span.
+    `used_in_a_day`: operations of any kind in the last 24 hours. `reads_in`: the number of reads in the last five
+    minutes and in the last hour, by READ_SPANS. Reads of each span may use the span's share of the day's part for
+    reads, so that an account near a limit seldom waits for longer than the shortest span.
     """
     without_pauses = limit * (100 - KEPT_FOR_PAUSES) // 100
     for_reads = without_pauses * (100 - KEPT_FOR_CHANGES)
@@ -145,7 +155,7 @@ class Wait(NamedTuple):
 
     @property
     def urgency(self) -> float:
-        """The number by which due reads are ordered, the highest first."""
+        """The number by which due reads are sorted, the highest first: `overdue`, for reads of statuses divided."""
         return self.overdue if self.is_of_spend else self.overdue / STATUSES_PATIENCE
 
 

@@ -15,7 +15,7 @@ REPAUSES_AN_HOUR: Final = 3
 REPAUSE_WINDOW: Final = timedelta(hours=1)
 
 TRIES: Final = 3
-"""Changes sent for one decision without a wait between them, but for that of the account; then `refused_wait`."""
+"""Requests sent for one decision without a delay between them, if the account has none; then `refused_wait` applies."""
 
 FIRST_WAIT: Final = timedelta(minutes=5)
 """Time until a change that was refused TRIES times is sent again; it doubles with each refusal to LONGEST_WAIT."""
@@ -59,7 +59,7 @@ class Confirmed(StrEnum):
 
 
 class Action(StrEnum):
-    """The step that brings the platform to the desired status.
+    """The next request that brings the platform to the desired status: `pause` or `enable`; `none`: none is needed now.
 
     `leave`: the statuses differ and Spendgate may not change the platform's, or the campaign was removed there.
     `alert`: as `leave`, because another program or a person keeps enabling the campaign there.
@@ -81,7 +81,7 @@ class Hand(StrEnum):
 
 
 ACTING: Final = frozenset({Mode.PAUSE_ONLY, Mode.FULL})
-"""The modes in which Spendgate changes campaigns on the platform and holds of its own."""
+"""The modes in which Spendgate changes campaigns on the platform, and sets and lifts the hold `platform_paused`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,10 @@ class StatusFacts:
 
 
 def reconcile(facts: StatusFacts) -> Action:
-    """The next step for the campaign. Enables only a campaign that Spendgate paused, and only in mode `full`.
+    """The next action for the campaign. Enables only a campaign that Spendgate paused, and only in mode `full`.
 
     `none` in modes `off` and `shadow`, and until a read shows the status there or the outcome of the last change. While
-    the platform cannot be read, a pause is sent without knowing that outcome: twice does no harm.
+    the platform cannot be read, a pause is sent although that outcome is unknown: a second pause changes nothing.
     """
     if facts.mode not in ACTING or facts.confirmed is Confirmed.UNKNOWN:
         return Action.NONE
@@ -139,7 +139,7 @@ def _release(facts: StatusFacts) -> Action:
 
 
 def would_do(facts: StatusFacts) -> Action:
-    """The step that mode `full` would take, for mode `shadow` and dry runs."""
+    """The action that `reconcile` returns in mode `full`, for mode `shadow` and dry runs."""
     return reconcile(replace(facts, mode=Mode.FULL))
 
 
@@ -157,15 +157,18 @@ def hand(facts: StatusFacts) -> Hand:
 
 
 def paused_by_us_after(read: Confirmed, *, paused_by_us: bool) -> bool:
-    """Whether the pause in force is Spendgate's, after the platform was read: an enabled campaign has none."""
+    """Whether Spendgate's pause is in force after a read of the platform; a campaign that is enabled has none.
+
+    `read`: the status read. `paused_by_us`: whether Spendgate's pause was in force before the read.
+    """
     return paused_by_us and read is not Confirmed.ENABLED
 
 
 def refused_wait(attempts: int) -> timedelta:
-    """The time after which a change that was sent `attempts` times for one decision may be sent again."""
+    """The delay before a change that was sent `attempts` times for one decision is sent again; 0 below TRIES."""
     return min(FIRST_WAIT * 2 ** min(attempts - TRIES, 16), LONGEST_WAIT) if attempts >= TRIES else timedelta(0)
 
 
 def recent_repauses(moments: Iterable[datetime], at: datetime) -> list[datetime]:
-    """The moments in the REPAUSE_WINDOW up to `at`, sorted."""
+    """The moments within the hour (REPAUSE_WINDOW) that ends at `at`, sorted."""
     return sorted(moment for moment in moments if at - REPAUSE_WINDOW < moment <= at)

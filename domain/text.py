@@ -13,7 +13,7 @@ _FORBIDDEN: Final = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e
 _UNSEEN: Final = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _BLANKS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Characters that Unicode counts as letters or signs, but that show nothing."""
+"""Characters that Unicode counts as letters or signs, but that are drawn as blank space."""
 
 _UNSEEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cn", "Cs", "Mn", "Me", "Zs", "Zl", "Zp"})
 
@@ -53,7 +53,7 @@ def is_sound(text: str) -> bool:
 def visible(text: str) -> str:
     """The text with the characters that names may not have, but tabs and line feeds, as escapes such as `\\u009b`.
 
-    A terminal obeys some of them, and others show the text in another order. JSON means the same with the escapes.
+    Some of them control a terminal, others change the order in which text is shown. Escaped JSON means the same.
     """
     return text if text.isprintable() else _UNSEEN.sub(_escape, text)
 

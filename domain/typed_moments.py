@@ -1,4 +1,4 @@
-"""Times that people and programs write beside events: as options, in forms, in bodies of the API."""
+"""Parses times that people and programs write outside spend events: in options, forms and API bodies."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from domain.inputs.values import instant_of
 
 
 def parse_moment(field: str, text: str) -> datetime:
-    """The instant that a text names, in UTC, by the rules for times of events: ISO 8601 with its distance from UTC.
+    """The instant (UTC) of a text in ISO 8601 with UTC offset, by the rules for times of events.
 
     Raises InvalidValue, which names `field`, for any other text.
     """

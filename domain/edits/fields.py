@@ -18,7 +18,7 @@ CAMPAIGN_FIELDS: Final = frozenset(
 )
 BUDGET_FIELDS: Final = frozenset({"limit_micros"})
 SCHEDULE_FIELDS: Final = frozenset({"dayparts"})
-"""The editable fields of each kind of row."""
+"""The editable fields of a schedule; BRAND_FIELDS, CAMPAIGN_FIELDS and BUDGET_FIELDS are those of the other rows."""
 
 
 DEFAULT_ZONE: Final = "UTC"
@@ -26,7 +26,10 @@ DEFAULT_CURRENCY: Final = "USD"
 
 
 def default_notice(*, zone: bool, currency: bool) -> str | None:
-    """A notice that names the defaults that a new brand got; None if none. `zone`, `currency`: it got the default."""
+    """A notice that names the defaults that a new brand got; None if it got none.
+
+    `zone`, `currency`: whether it got the default time zone, the default currency.
+    """
     defaults = [name for name, is_default in ((DEFAULT_ZONE, zone), (DEFAULT_CURRENCY, currency)) if is_default]
     if not defaults:
         return None

@@ -20,7 +20,7 @@ LABELS: Final = {
 }
 
 NAMED: Final = 40
-"""Campaigns that a line names, at most."""
+"""Most campaigns that one line names; `…` stands for the others."""
 
 Values = Mapping[str, Any]
 Money = Callable[[int], str]
@@ -86,9 +86,9 @@ def effect_words(stopped: int, released: int, *, at_least: bool = False, is_done
 def toggle_lines(
     stops: Sequence[object], starts: Sequence[object], *, at_least: bool = False, is_done: bool = False
 ) -> list[str]:
-    """The campaigns that an edit stops and those it starts, a line each: `stops 2 campaigns: 7, 9`; none for none.
+    """A line for the ids of the campaigns that an edit stops and one for those it starts: `stops 2 campaigns: 7, 9`.
 
-    `at_least`: there may be more. `is_done`: the edit was made, so the verbs are in the past tense.
+    No ids give no line. `at_least`: there may be more. `is_done`: the edit was made, so verbs are in the past tense.
     """
     verbs = ("stopped", "started") if is_done else ("stops", "starts")
     lines = []

@@ -13,7 +13,7 @@ from domain.periods import window_of
 
 
 class MessageType(StrEnum):
-    """The types that an endpoint may ask for."""
+    """A type of webhook messages that an endpoint may subscribe to."""
 
     CAMPAIGN_PAUSED = "campaign.paused"
     CAMPAIGN_ACTIVATED = "campaign.activated"
@@ -35,7 +35,7 @@ OF_CHANGES: Final = STATUS_TYPES | {MessageType.BUDGET_EXHAUSTED}
 
 PAUSE_URGENCY: Final = 0
 URGENCY: Final = 1
-"""The order of sending: pauses before all others."""
+"""The rank in the order of sending of all messages but pauses, which have PAUSE_URGENCY; lower ranks are sent first."""
 
 
 class Exhausted(NamedTuple):
@@ -69,19 +69,19 @@ def checked_types(names: Sequence[str]) -> list[MessageType]:
 
 
 def type_of_status(status: str) -> MessageType:
-    """The type of a message about a campaign that has this effective status now."""
+    """The type of the message about a status change to this effective status."""
     return MessageType.CAMPAIGN_PAUSED if status == EffectiveStatus.INACTIVE else MessageType.CAMPAIGN_ACTIVATED
 
 
 def urgency_of(message_type: str) -> int:
-    """The place of the type in the order of sending; lower is earlier."""
+    """The rank of the type in the order of sending: 0 for pauses, 1 for all others; lower ranks are sent first."""
     return PAUSE_URGENCY if message_type == MessageType.CAMPAIGN_PAUSED else URGENCY
 
 
 def exhausted_budgets(
     campaign_id: int, holds_before: Sequence[str], holds_after: Sequence[str], details: Mapping[str, Any]
 ) -> Iterator[Exhausted]:
-    """Yields the budgets that ran out with a status change of the campaign. `details`: the figures of that change."""
+    """Yields the budgets whose hold a status change of the campaign added. `details`: the figures of that change."""
     kinds = {str(hold): kind for kind, hold in BUDGET_HOLDS.items()}
     for hold, figures in details.get("budgets", {}).items():
         if hold in kinds and hold in holds_after and hold not in holds_before:

@@ -13,16 +13,19 @@ from domain.errors import InvalidValue
 PREFIX: Final = "whsec_"
 LEAST_BYTES: Final = 24
 MOST_BYTES: Final = 64
-"""Bounds of a secret's length that the specification sets."""
+"""Most bytes of a secret's key by the specification; LEAST_BYTES is the least."""
 
 
 def secret_of(key: bytes) -> str:
-    """The key's bytes as receivers write the secret: PREFIX and base64."""
+    """The key as the text that receivers configure as secret: PREFIX and base64."""
     return PREFIX + base64.b64encode(key).decode()
 
 
 def key_of(secret: str) -> bytes:
-    """The bytes of a secret's key. Raises InvalidValue, without the secret, for anything else."""
+    """The bytes of the key in a secret, which is PREFIX and base64.
+
+    Raises InvalidValue, whose text leaves out the secret, for another form or a key of another length.
+    """
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
