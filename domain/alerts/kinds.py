@@ -38,7 +38,7 @@ class Ending(StrEnum):
 
     `below`: spend fell a percentage point below the threshold, or the limit was raised. `cleared`: the condition ended.
     `superseded`: the budget got an alert of a higher threshold. `window_ended`: the budget's window ended. `gone`: the
-    budget was removed.
+    budget was removed, or its brand or campaign was archived.
     """
 
     BELOW = "below"

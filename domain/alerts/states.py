@@ -17,9 +17,10 @@ from domain.alerts.kinds import AlertKind, Ending
 class Condition:
     """A condition that is true now and needs a person.
 
-    `subject`: the row that it is about, such as `budget:12`. `episode`: the budget's window, or when the condition
-    began. `threshold`: percent of the limit; 0 for kinds without thresholds. `window_first_day`: None for a lifetime
-    budget, and for conditions of no budget. `figures`: JSON values for the alert's sentence.
+    `subject`: the row that it is about, such as `budget:12`. `episode`: one occurrence of it, such as the first day of
+    the budget's window; a subject has one alert for each episode and threshold. `threshold`: percent of the limit; 0
+    for kinds without thresholds. `window_first_day`: None for a lifetime budget, and for conditions of no budget.
+    `figures`: JSON values for the alert's sentence.
     """
 
     kind: AlertKind
