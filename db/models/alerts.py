@@ -207,7 +207,7 @@ class AlertAttempt(Base):
 class SpendHours(Base):
     """The hours of the last two weeks in which spend of a campaign (`source` empty) or of a source (campaign 0) came.
 
-    `hours`: whole hours since 1970 (UTC), rising; `last_hour`: the last of them.
+    `hours`: whole hours since 1970 (UTC), ascending; `last_hour`: the last of them.
     """
 
     __tablename__ = "spend_hours"
