@@ -118,7 +118,7 @@ def create_user(connection: Connection, email: str, password_hash: str, role: Ro
 
 
 def edit_user(connection: Connection, user_id: int, role: Role, edit: Edit, *, disabled: bool) -> None:
-    """Changes a user's role, or disables or enables the login, and ends its sessions.
+    """Sets a user's role and whether the login is disabled, and ends all sessions of the user.
 
     Raises InvalidValue if there is no such user, or no enabled owner would be left.
     """

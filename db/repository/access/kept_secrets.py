@@ -7,7 +7,10 @@ from sqlalchemy import Connection, TextClause, text
 
 
 class KeptSecrets(NamedTuple):
-    """A column of encrypted secrets, by the rows' bigint key. `words`: its rows in words, for people."""
+    """A column of encrypted secrets, and the statements that count, page and replace them.
+
+    `words`: one secret in words, such as `URL of alert channel`.
+    """
 
     words: str
     table: str
@@ -18,7 +21,7 @@ class KeptSecrets(NamedTuple):
 
 
 def secrets_in(words: str, table: str, key: str, column: str) -> KeptSecrets:
-    """The statements for one column. Its names are constants of this module, never input."""
+    """The statements for one column. `key`: the table's bigint key. All names are constants of this module."""
     return KeptSecrets(
         words,
         table,
@@ -52,5 +55,5 @@ def page(connection: Connection, kept: KeptSecrets, after: int, limit: int) -> S
 
 
 def replace(connection: Connection, kept: KeptSecrets, key: int, old: str, new: str) -> bool:
-    """Stores `new` if the row still has `old`; returns whether it had."""
+    """Stores the encrypted secret `new` in the row if it still has `old`; returns whether it had."""
     return connection.execute(kept.replace, {"key": key, "old": old, "new": new}).rowcount == 1

@@ -23,7 +23,7 @@ MAX_NAME: Final = 63
 LEDGER: Final = "spend_events"
 
 DIRECTORY: Final = "directory_campaigns"
-"""A table that only a database has whose brands are spread over several servers."""
+"""A table that exists only in databases whose brands are spread over several servers."""
 
 OUR_FUNCTIONS: Final = frozenset(
     {
