@@ -15,7 +15,10 @@ TAKE_BACK = text("UPDATE alerts SET acknowledged_at = NULL, acknowledged_by = NU
 
 
 def acknowledge(connection: Connection, alert_id: int, edit: Edit, *, take_back: bool = False) -> None:
-    """Stores who acknowledged the alert first, or removes that. Raises InvalidValue if there is no such alert."""
+    """Stores the author of `edit` as the person who acknowledged the alert, unless another did before.
+
+    `take_back`: removes the acknowledgement instead. Raises InvalidValue if there is no such alert.
+    """
     old = required(connection, alert_id)
     connection.execute(TAKE_BACK if take_back else ACKNOWLEDGE, {"id": alert_id, "at": edit.at, "by": edit.by})
     new = None if take_back else old["acknowledged_by"] or edit.by

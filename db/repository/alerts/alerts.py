@@ -73,12 +73,12 @@ FORGET = text("""
 
 
 def is_only_evaluation(connection: Connection) -> bool:
-    """Whether no other transaction is evaluating alerts; if so, none does until this transaction ends."""
+    """Takes the lock for the evaluation of alerts until the transaction ends; False if another transaction has it."""
     return locks.take_if_free(connection, Lock.ALERTS)
 
 
 def known(connection: Connection, kind: AlertKind, subjects: Sequence[str]) -> list[KnownAlert]:
-    """The open alerts of a kind, and those of its subjects that were raised before."""
+    """All open alerts of the kind, and the resolved ones of the given subjects, in id order."""
     rows = connection.execute(KNOWN, {"kind": kind, "subjects": text_array_of(subjects)})
     return [KnownAlert(*row) for row in rows]
 
@@ -122,7 +122,7 @@ def resolve(connection: Connection, endings: Mapping[int, Ending], at: datetime)
 
 
 def of_ids(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
-    """The alerts with the names of their brand and campaign, in id order."""
+    """The alerts with these ids, each with the names of its brand and campaign, in id order."""
     return plain(connection.execute(BY_ID, {"ids": array_of(ids)}))
 
 

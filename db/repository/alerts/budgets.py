@@ -96,9 +96,10 @@ ENDED = text("""
 
 
 class BudgetFacts(NamedTuple):
-    """A budget in its current window, the thresholds of its brand, and the alerts of that window by kind.
+    """A budget in its current window, its brand's thresholds in percent, and by kind the alerts of that window.
 
-    `bound_micros`: the most that its platforms were measured to serve after a pause; None: not measured.
+    `first_day`: of the window. `bound_micros`: the most that its platforms were measured to spend above a limit after a
+    pause; None: not measured.
     """
 
     budget_id: int
@@ -114,19 +115,19 @@ class BudgetFacts(NamedTuple):
 
     @property
     def subject(self) -> str:
-        """The subject of the budget's alerts."""
+        """The subject of the budget's alerts, such as `budget:12`."""
         return f"budget:{self.budget_id}"
 
 
 def changed_brands(connection: Connection, since: datetime | None) -> list[int]:
-    """The brands that got spend, limits or thresholds since then; None: all with budgets. In id order."""
+    """The ids, in order, of brands that got spend, limits or thresholds since `since`; None: all that have budgets."""
     if since is None:
         return list(connection.scalars(ALL))
     return list(connection.scalars(CHANGED, {"since": since}))
 
 
 def facts(connection: Connection, brand_ids: Iterable[int], at: datetime) -> list[BudgetFacts]:
-    """The budgets of these brands whose alerts may change at `at`, in id order."""
+    """The budgets of these brands that have reached a threshold or had an alert in the window of `at`, in id order."""
     parameters = {
         **current_windows(targets.zones_in_use(connection), at),
         "brand_ids": array_of(brand_ids),
@@ -160,6 +161,9 @@ def _facts(
 
 
 def ended(connection: Connection, at: datetime) -> list[tuple[int, bool]]:
-    """The open alerts of budgets whose window has ended, or (true) that are gone."""
+    """The open alerts that must end at `at`, in id order: (alert id, is gone) pairs.
+
+    True: the budget was removed, or its brand or campaign was archived. False: the window of the alert has ended.
+    """
     parameters = {**current_windows(targets.zones_in_use(connection), at), "kinds": array_of(OF_BUDGETS)}
     return [(alert_id, is_gone) for alert_id, is_gone in connection.execute(ENDED, parameters)]

@@ -80,7 +80,10 @@ def channels(connection: Connection) -> list[dict[str, Any]]:
 
 
 def required(connection: Connection, channel_id: int) -> dict[str, Any]:
-    """The channel. Raises InvalidValue if there is none."""
+    """The channel, without its URL, with its last delivery and the number of waiting messages.
+
+    Raises InvalidValue if there is no such channel.
+    """
     found = plain(connection.execute(CHANNELS, {"id": channel_id}))
     if not found:
         raise unknown(channel_id)
@@ -96,13 +99,16 @@ def encrypted_url(connection: Connection, channel_id: int) -> str:
 
 
 def claim(connection: Connection, channel_id: int, at: datetime, until: datetime) -> str | None:
-    """Claims the channel for one worker until `until` and returns its encrypted URL; None if another has it."""
+    """Claims the channel for one worker until `until` and returns its encrypted URL.
+
+    None if another worker's claim is in force at `at`, or the channel was removed.
+    """
     found: str | None = connection.scalar(CLAIM, {"id": channel_id, "at": at, "until": until})
     return found
 
 
 def release(connection: Connection, channel_id: int, until: datetime) -> None:
-    """Ends this worker's claim of the channel until `until`; does nothing if another worker has claimed it since."""
+    """Ends the claim of the channel that lasts until `until`; does nothing if another worker has claimed it since."""
     connection.execute(RELEASE, {"id": channel_id, "until": until})
 
 
@@ -117,7 +123,10 @@ def note_attempt(
     is_delivered: bool,
     detail: str,
 ) -> None:
-    """Stores an attempt, and since when the channel fails. Does nothing if the channel was removed meanwhile."""
+    """Stores an attempt to send, and since when the channel fails. Does nothing if the channel was removed meanwhile.
+
+    `purpose`: the kind of text sent. `alerts`: how many alerts it contained.
+    """
     values = {"channel_id": channel_id, "purpose": purpose, "at": at, "duration_ms": duration_ms, "alerts": alerts}
     connection.execute(NOTE_ATTEMPT, values | {"is_delivered": is_delivered, "detail": detail})
 

@@ -99,7 +99,7 @@ NOTE_FAILED = text("""
 """)
 
 BRANDS_APART: Final = 3
-"""Brands with alerts due at one moment that get a text each. With more brands people would get a flood of texts."""
+"""Most brands whose due alerts are sent in a text for each brand. Alerts of more brands are sent in one text."""
 
 
 class Message(NamedTuple):
@@ -135,7 +135,7 @@ def enqueue(connection: Connection, alert_ids: Sequence[int], event: str, at: da
 
 
 def channels_due(connection: Connection, at: datetime) -> list[int]:
-    """The channels with a message that is due and that no worker is sending by."""
+    """The ids, in order, of the channels that have a due message and that no worker has claimed at `at`."""
     return list(connection.scalars(CHANNELS_DUE, {"at": at}))
 
 

@@ -26,7 +26,7 @@ SET_THRESHOLDS = text("""
 
 
 class Muted(NamedTuple):
-    """The alerts that a mute is about: of a brand, a kind, one alert, for one channel. None: of or for all."""
+    """The alerts that a mute keeps from being sent: of a brand, a kind, or one alert, by one channel. None: any."""
 
     brand_id: int | None = None
     kind: str | None = None
@@ -53,7 +53,7 @@ def unmute(connection: Connection, mute_id: int, edit: Edit) -> None:
 
 
 def set_thresholds(connection: Connection, brand_id: int, percents: Sequence[int], edit: Edit) -> None:
-    """Stores the brand's thresholds in percent; none: its budgets raise no threshold."""
+    """Stores the brand's thresholds in percent of the limit; with an empty sequence its budgets get no such alerts."""
     old = thresholds(connection, brand_id)
     connection.execute(SET_THRESHOLDS, {"brand_id": brand_id, "thresholds": list(percents), "at": edit.at})
     before = None if old is None else {"thresholds": list(old)}

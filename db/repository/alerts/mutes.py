@@ -25,7 +25,7 @@ THRESHOLDS = text("SELECT thresholds FROM alert_settings WHERE brand_id = :brand
 
 
 def mutes(connection: Connection, at: datetime) -> list[dict[str, Any]]:
-    """The mutes in force at `at`, the one that ends first first."""
+    """The mutes in force at `at`, with the names of brand and channel, sorted by their end."""
     return plain(connection.execute(MUTES, {"at": at}))
 
 

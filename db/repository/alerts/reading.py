@@ -54,7 +54,7 @@ HIDDEN = text(f"""
 def open_alerts(
     connection: Connection, at: datetime, limit: int, *, brand_id: int | None = None, everything: bool = False
 ) -> list[dict[str, Any]]:
-    """Open alerts, worst first, each with `matching`, the number of all, and `muted_until`.
+    """At most `limit` open alerts, worst first, each with `muted_until` and with `matching`, the number without limit.
 
     `everything`: acknowledged and muted ones too, after the others. `brand_id`: the only brand; None: all.
     """
@@ -69,7 +69,7 @@ def open_alerts(
 
 
 def hidden(connection: Connection, at: datetime) -> int:
-    """The number of open alerts that somebody has acknowledged or muted for everybody."""
+    """The number of open alerts that are acknowledged, or muted at `at` for all channels."""
     return int(connection.execute(HIDDEN, {"at": at}).scalar_one())
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from domain.alerts.silence import HISTORY, hour_of
 
 FRESH: Final = "interval '2 days'"
-"""Events that occurred earlier before their receipt are a backfill: they say nothing about when spend comes."""
+"""Events received later than this after they occurred are a backfill: their hours show no habit, and are left out."""
 
 # The first run reads the ledger of two weeks.
 TAKE_TIME = text("SET LOCAL statement_timeout = '10min'")
@@ -107,7 +107,10 @@ HELD = text("""
 
 
 class SilentCampaign(NamedTuple):
-    """A campaign that may serve and spends no more, and the hours of the last two weeks in which it did, rising."""
+    """An active campaign without recent spend.
+
+    `hours`: the hours of the last two weeks in which its spend was received, as whole hours since 1970, ascending.
+    """
 
     brand_id: int
     campaign_id: int
@@ -115,7 +118,11 @@ class SilentCampaign(NamedTuple):
 
 
 class SilentSource(NamedTuple):
-    """A source that reports no more; `serving_since`: since when the brand has had a campaign that may serve."""
+    """A source of a brand without recent reports.
+
+    `hours`: the hours of the last two weeks in which it reported spend, as whole hours since 1970, ascending.
+    `serving_since`: since when the brand has always had an active campaign.
+    """
 
     brand_id: int
     source: str
@@ -124,7 +131,7 @@ class SilentSource(NamedTuple):
 
 
 class HeldCampaign(NamedTuple):
-    """A stopped campaign that still spends, and the status change that stopped it."""
+    """An inactive campaign that still spends. `change_id`, `held_since`: id and time of the change that stopped it."""
 
     brand_id: int
     campaign_id: int
@@ -133,9 +140,10 @@ class HeldCampaign(NamedTuple):
 
 
 def note_spend(connection: Connection, since: datetime, until: datetime) -> list[tuple[int, datetime]]:
-    """Adds the hours of spend received in [since, until). A repeated or overlapping call changes nothing.
+    """Stores, for campaigns and sources, the hours in which spend was received in [since, until).
 
-    Returns the stopped campaigns among them, each with the moment at which its newest spend occurred.
+    A repeated or overlapping call adds no hour twice. Deletes hours older than two weeks. Returns (campaign id, when
+    its newest spend occurred) pairs of the inactive campaigns with such spend.
     """
     connection.execute(TAKE_TIME)
     oldest_hour = hour_of(until - HISTORY)
@@ -146,15 +154,19 @@ def note_spend(connection: Connection, since: datetime, until: datetime) -> list
 
 
 def silent_campaigns(connection: Connection, last_hour: int, least: int) -> list[SilentCampaign]:
-    """Active campaigns whose last spend came in `last_hour` or before, with more than `least` hours of spend."""
+    """Active campaigns whose newest hour with spend is `last_hour` or earlier, and that have over `least` such hours.
+
+    `last_hour`: the number of an hour, counted since 1970.
+    """
     rows = connection.execute(SILENT_CAMPAIGNS, {"last": last_hour, "least": least})
     return [SilentCampaign(*row) for row in rows]
 
 
 def silent_sources(connection: Connection, last_hour: int, least: int) -> list[SilentSource]:
-    """Sources that last reported in `last_hour` or before, with more than `least` hours of reports.
+    """Sources whose newest hour with a report is `last_hour` or earlier, and that have over `least` such hours.
 
-    Leaves out brands without an active campaign, and brands of whose campaigns fewer than two have spent.
+    `last_hour`: the number of an hour, counted since 1970. Leaves out brands without an active campaign, and brands of
+    whose campaigns fewer than two have spent.
     """
     rows = connection.execute(SILENT_SOURCES, {"last": last_hour, "least": least})
     return [SilentSource(*row) for row in rows]
@@ -163,9 +175,10 @@ def silent_sources(connection: Connection, last_hour: int, least: int) -> list[S
 def held_but_spending(
     connection: Connection, seen: Sequence[tuple[int, datetime]], grace_seconds: int, last_hour: int
 ) -> list[HeldCampaign]:
-    """Stopped campaigns with spend that occurred more than `grace_seconds` after the stop.
+    """Inactive campaigns with spend that occurred more than `grace_seconds` after they were stopped, in id order.
 
-    `seen`: the campaigns and moments to check. One with an open alert stays while spend came after `last_hour`.
+    `seen`: (campaign id, when its newest spend occurred) pairs to check. A campaign with an open alert of this kind is
+    returned too while its newest hour with spend is after `last_hour`.
     """
     parameters: dict[str, Any] = {
         "campaign_ids": [campaign_id for campaign_id, _ in seen],

@@ -153,7 +153,7 @@ def failing_accounts(connection: Connection, at: datetime) -> Iterator[Condition
 
 
 def failing_endpoints(connection: Connection, _at: datetime) -> Iterator[Condition]:
-    """Webhook endpoints that do not take an urgent delivery, and those that ended by their own answer."""
+    """Webhook endpoints with an undelivered pause that was reported, and those disabled because of their answer."""
     for row in connection.execute(FAILING_ENDPOINTS, {"by_person": DISABLED_BY_PERSON}):
         since = row.failing_since.isoformat()
         yield Condition(
@@ -175,7 +175,7 @@ def failed_imports(connection: Connection, _at: datetime) -> Iterator[Condition]
 
 
 def rejected_inputs(connection: Connection, at: datetime) -> Iterator[Condition]:
-    """A rise of rejected inputs, by the last hour against each hour of the week before."""
+    """One condition if far more inputs were rejected in the last hour than in each hour of the week before, or none."""
     rejected = int(connection.execute(REJECTED_SINCE, {"since": at - HOUR, "at": at}).scalar_one())
     if rejected < MIN_REJECTED:
         return
@@ -194,7 +194,7 @@ TROUBLES: Final[Mapping[AlertKind, Callable[[Connection, datetime], Iterator[Con
     AlertKind.FAILED_IMPORT: failed_imports,
     AlertKind.REJECTED_EVENTS: rejected_inputs,
 }
-"""The query of the conditions that hold, for six kinds; `app.alerts.evaluate` and `app.alerts.silences` find others."""
+"""By kind, the function that finds its conditions; `app.alerts.evaluate` and `app.alerts.silences` find other kinds."""
 
 
 def holding(connection: Connection, kind: AlertKind, at: datetime) -> list[Condition]:
