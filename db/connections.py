@@ -10,11 +10,11 @@ OVERFLOW: Final = 2
 """Connections that a pool may open beyond its size for a moment, such as for the probes of a busy web process."""
 
 FOR_BACKGROUND: Final = 1
-"""Connections of a pool for threads that work for no message and no request."""
+"""Connections of a pool for background threads, beside those for threads that handle messages or requests."""
 
 
 class ProcessKind(StrEnum):
-    """Kinds of processes, by what their threads work on."""
+    """A kind of process: it handles messages, requests, the schedule, or one command of a person."""
 
     WORKER = "worker"
     WEB = "web"
@@ -23,10 +23,10 @@ class ProcessKind(StrEnum):
 
 
 def pool_size(kind: ProcessKind, read: Settings) -> int:
-    """The connections that one process of the kind keeps open: one a thread, and some for the background.
+    """The connections that one process of the kind keeps open: one per working thread, and FOR_BACKGROUND.
 
-    A scheduler has no such threads: it only reads figures for metrics. A command may run the work of workers and of web
-    processes.
+    A scheduler has no working threads: it only reads figures for metrics. A command has as many as a worker or a web
+    process, whichever has more, because it may run the work of both.
     """
     threads = {
         ProcessKind.WORKER: read.worker_threads,
@@ -38,12 +38,15 @@ def pool_size(kind: ProcessKind, read: Settings) -> int:
 
 
 def processes_of_settings(read: Settings) -> dict[ProcessKind, int]:
-    """The processes of one `worker`, one `web` and one `scheduler`, by kind."""
+    """The number of processes of each kind where `spendgate worker`, `web` and `scheduler` run once each."""
     return {ProcessKind.WORKER: read.worker_processes, ProcessKind.WEB: 1, ProcessKind.SCHEDULER: 1}
 
 
 def most_connections(read: Settings, counts: Mapping[ProcessKind, int]) -> dict[ProcessKind, int]:
-    """The connections that so many processes, each with these settings, may open at once, by kind."""
+    """The connections that all processes of a kind together may open at once, by kind.
+
+    `read`: the settings of each process. `counts`: the number of processes by kind.
+    """
     return {kind: count * (pool_size(kind, read) + OVERFLOW) for kind, count in counts.items()}
 
 

@@ -1,4 +1,4 @@
-"""The step of `spendgate migrate` that spreads tables over the servers of a Citus cluster. Plain Postgres: no step."""
+"""Spreads the tables over the servers of a Citus cluster, as part of `spendgate migrate`; nothing on plain Postgres."""
 
 from db.pool import unpooled_engine
 from db.repository.ledger import count_on_shard

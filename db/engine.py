@@ -105,7 +105,7 @@ def transaction() -> Iterator[Connection]:
 
 
 def _begin_with(connection: Connection, lock_timeout_ms: int | None = None) -> None:
-    """Queues BEGIN and the transaction's limits. `lock_timeout_ms`: in place of the setting's."""
+    """Queues BEGIN and the transaction's limits. `lock_timeout_ms`: the lock timeout; None: that of the settings."""
     options = connection.get_execution_options()
     options[BEGINNING][:] = [(BEGIN, {}), *unset_limits(connection, lock_timeout_ms)]
     options[SHARD_LIMITS][:] = limits_of_shards(connection, lock_timeout_ms)

@@ -24,13 +24,13 @@ NODE_AWAY: Final = "08006"
 """The SQLSTATE with which Citus reports that the server of a shard does not answer."""
 
 WITHOUT_STATE: Final = frozenset({INTERNAL_ERROR, "58030"})
-"""SQLSTATEs that Citus gives to errors whose own one it drops: those of rows that it copies to shards."""
+"""SQLSTATEs that Citus puts in place of an error's own one, for errors in rows that it copies to shards."""
 
 SHUTDOWN_STATES: Final = frozenset({"57P01", "57P02", "57P03"})
 """SQLSTATEs of a server that is going down or coming up."""
 
 FROM_NODE: Final = "while executing command on "
-"""The context that Citus adds to an error of another server."""
+"""The beginning of the context line that Citus adds to an error of another server."""
 
 INTEGRITY: Final = "23"
 """The class of SQLSTATEs of violated constraints."""
@@ -39,7 +39,7 @@ BAD_FORMAT_STATES: Final = frozenset({"22P02", "22P03", "22P04"})
 """SQLSTATEs of a text, a binary value and COPY data that Postgres cannot read."""
 
 OF_COPIED_ROWS: Final = re.compile(r"PGCOPY|read_intermediate_result|\bCOPY (?:file|data)\b")
-"""The text of an error in rows that a server copied: never the fault of a value that was sent to it."""
+"""Matches errors in rows that servers copied between each other, which no value sent by a client can cause."""
 
 # The SQLSTATE of each text with which Postgres reports an error of a shard. Texts are those of `lc_messages = C`.
 STATES_OF_TEXTS: Final = (
@@ -71,7 +71,7 @@ PARTITION: Final = re.compile(r"spend_events_\d{4}_\d{2}(?:_\d{2})?(?=_|$)")
 
 
 def translated(error: psycopg.Error) -> psycopg.Error:
-    """The error of Postgres that an error of Citus passes on, of its own class; any other error as it is.
+    """The error of Postgres that an error of Citus passes on, of psycopg's class for it; any other error unchanged.
 
     The result has the SQLSTATE as `sqlstate` and, for a violated constraint, the table as `diag.table_name`.
     """
@@ -93,9 +93,9 @@ def translated(error: psycopg.Error) -> psycopg.Error:
 
 
 def in_place_of(failure: ExceptionContext) -> DBAPIError | None:
-    """The error for SQLAlchemy to raise in place of one it met; None to raise the met one.
+    """The error of Postgres that SQLAlchemy raises instead of the error of Citus that passes it on.
 
-    A replacement exists if the met error of Citus passes on an error of Postgres.
+    None for any other error, which SQLAlchemy then raises itself.
     """
     error = failure.original_exception
     if not isinstance(error, psycopg.Error):
@@ -105,7 +105,7 @@ def in_place_of(failure: ExceptionContext) -> DBAPIError | None:
 
 
 def of_sqlalchemy(error: psycopg.Error, dialect: Dialect) -> DBAPIError:
-    """The error as SQLAlchemy raises it, of the class that goes with its SQLSTATE."""
+    """The error wrapped as SQLAlchemy raises it, in SQLAlchemy's class for the error's class."""
     made = DBAPIError.instance(None, None, error, psycopg.Error, dialect=dialect)
     assert isinstance(made, DBAPIError)  # noqa: S101 - SQLAlchemy wraps each error of the driver
     return made
@@ -132,9 +132,9 @@ def _state_of(error: psycopg.Error) -> str:
 
 
 def _table_in(words: str) -> str | None:
-    """The table whose constraint the text names, without the number of a shard; None if it names none.
+    """The table whose constraint the error text names, without the number of a shard; None if it names none.
 
-    The constraint itself if its table is not known.
+    If the text names the constraint alone and no partition, the name of the constraint.
     """
     named = next(filter(None, (pattern.search(words) for pattern in NAMED)), None)
     if named is None:

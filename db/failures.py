@@ -12,7 +12,7 @@ from db.errors import SHUTDOWN_STATES
 from runtime.clock import ClockIsOff
 
 Step = Callable[[Connection], object]
-"""Work of a transaction whose result is not needed."""
+"""A function that does a part of a transaction's work on the connection; its result is ignored."""
 
 RETRIED_STATES: Final = {"40P01": "deadlock", "40001": "serialization_failure"}
 """SQLSTATEs after which Postgres rolled back and the transaction can be retried, with their names in metrics."""

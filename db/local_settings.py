@@ -32,13 +32,13 @@ FOR_WRITES = text("""
 FOR_WRITES_ALWAYS: Final = (
     "SET citus.propagate_set_commands = 'local'; SET citus.multi_shard_modify_mode = 'sequential'"
 )
-"""The same for all transactions of a connection."""
+"""The statements that set the two settings of FOR_WRITES for all later transactions of a connection."""
 
 # Lets Citus read several shards of a server at a time until the transaction, which writes nothing, ends.
 FOR_READS = text("SELECT set_config('citus.multi_shard_modify_mode', 'parallel', true)")
 
 TEXTS_KEPT: Final = 500
-"""SET LOCAL statements that a process keeps, at most: one for each setting and value."""
+"""Most SET LOCAL statements that a process caches: one for each setting and value."""
 
 Setting = tuple[TextClause, Mapping[str, Any]]
 
@@ -49,7 +49,7 @@ def local_setting(connection: Connection, name: str, value: str) -> Setting:
 
 
 def set_on_shards(settings: Mapping[str, str]) -> list[Setting]:
-    """The queries that set all of `settings` until the transaction ends, on a server with Citus and its shards."""
+    """The queries that set all of `settings` until the transaction ends, on a server with Citus and on its shards."""
     return [(_set_local(name, value), {}) for name, value in settings.items()]
 
 
@@ -59,7 +59,7 @@ def set_here(settings: Mapping[str, str]) -> Setting:
 
 
 def has_citus(connection: Connection) -> bool:
-    """Whether the connection's database has the extension Citus, by the answer at its start."""
+    """Whether the connection's database had the extension Citus when the connection was opened. Sends no query."""
     return bool(connection.info.get(HAS_CITUS))
 
 

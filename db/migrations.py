@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # importing alembic takes 0.2 s, which most processes do not 
 log = structlog.get_logger()
 
 INSTALLED: Final = Path(__file__).with_name("alembic")
-"""The folder of migrations in a wheel. A folder `alembic` beside `db` would be the library's."""
+"""The folder of migrations in a wheel; beside `db`, the folder would hide the library `alembic`."""
 
 SCRIPTS: Final = INSTALLED if INSTALLED.is_dir() else Path(__file__).resolve().parents[1] / "alembic"
 HEAD: Final = "head"
@@ -34,7 +34,7 @@ LONG_LOCK_TIMEOUT_MS: Final = 1_500
 """Long enough for Postgres to cancel an autovacuum that holds the lock."""
 
 LONG_EVERY: Final = 5
-"""Every so many tries have LONG_LOCK_TIMEOUT_MS."""
+"""Each try whose number is a multiple of this has LONG_LOCK_TIMEOUT_MS; the others have FIRST_LOCK_TIMEOUT_MS."""
 
 PATIENCE_SECONDS: Final = 180.0
 MAX_PAUSE_SECONDS: Final = 3.0
@@ -67,7 +67,7 @@ def revisions() -> list[Revision]:
 
 
 def stored() -> str:
-    """The revision of the database at DATABASE_URL, BASE without tables."""
+    """The id of the revision of the database at DATABASE_URL; BASE if it has no tables."""
     with unpooled_engine().connect() as connection:
         return servers.revision(connection) or BASE
 

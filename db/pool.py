@@ -46,7 +46,7 @@ class PingGrace:
 
 
 ping_grace: Final = PingGrace()
-"""The grace of this process's pools."""
+"""How long after its last use the pools of this process use a connection without a ping."""
 
 
 VANISHED: Final = {

@@ -40,7 +40,7 @@ BEHIND_POOLER: Final = "behind_pooler"
 """The key of a connection's info that is true if the options of its start were dropped."""
 
 OF_SHARDS: Final = ("lock_timeout", "timezone", "random_page_cost")
-"""The limits that shards of Citus need for themselves. The coordinator ends their statements for the others."""
+"""The limits that must be set on shards of Citus too. Those on time the coordinator enforces by ending statements."""
 
 DECLARED: Final = "SELECT current_setting(%s, true), EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 
@@ -84,9 +84,9 @@ def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
 
 
 def unset_limits(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
-    """The queries that bound a transaction on the server of this connection; none if the connection has the limits.
+    """The queries that set a transaction's limits on the server of this connection: behind a pooler all limits.
 
-    `lock_timeout_ms`: in place of the setting's.
+    Else the lock timeout alone, or nothing if `lock_timeout_ms` is None. `lock_timeout_ms`: None: that of the settings.
     """
     if connection.info.get(BEHIND_POOLER):
         return [set_here(_bounds(lock_timeout_ms))]
@@ -99,9 +99,9 @@ def limits_on_shards() -> dict[str, str]:
 
 
 def limits_of_shards(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
-    """The queries that bound a transaction on shards of Citus; none for another server.
+    """The queries that set a transaction's limits on shards of Citus; none for a server without Citus.
 
-    `lock_timeout_ms`: in place of the setting's.
+    `lock_timeout_ms`: the lock timeout; None: that of the settings.
     """
     if not has_citus(connection):
         return []
@@ -115,7 +115,7 @@ def _bounds(lock_timeout_ms: int | None) -> dict[str, str]:
 
 
 def set_limits(connection: Connection) -> None:
-    """Bounds a transaction that SQLAlchemy begins, which only reads. `db.engine.transaction` begins its own."""
+    """Sets the limits of a reading transaction that SQLAlchemy begins; does nothing in `db.engine.transaction`."""
     driver = connection.connection.driver_connection
     if driver is not None and not driver.autocommit:
         reading: list[Setting] = [(FOR_READS, {})] if has_citus(connection) else []

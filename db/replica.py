@@ -20,7 +20,7 @@ LATE_SECONDS: Final = 10.0
 """The replication lag in seconds above which pages read from the primary instead."""
 
 LEFT_FOR_SECONDS: Final = 30.0
-"""How long in seconds an unreachable or late replica is not used."""
+"""Seconds for which an unreachable or late replica stays unused."""
 
 # The replication lag in seconds; null if unknown, because no primary is connected; 0 if the server is no replica.
 BEHIND = text("""
@@ -41,7 +41,10 @@ class Replica:
         self._not_before = 0.0
 
     def connection(self) -> Connection | None:
-        """A read-only connection that sees one state of the database; None if the replica is unreachable or late."""
+        """A read-only connection that sees one state of the database; None if the replica is unreachable or late.
+
+        None too for LEFT_FOR_SECONDS after that.
+        """
         if time.monotonic() < self._not_before:
             return None
         connection = None

@@ -20,7 +20,7 @@ STATEMENTS_KEPT: Final = 2_000
 
 
 def for_citus(statement: str) -> str:
-    """The statement with the conditions that stand in comments, and without the words for Postgres alone."""
+    """The statement for Citus: the inside of `/*citus … */` comments added, the words up to `/*end*/` removed."""
     return COMMENT.sub(r"\1", PLAIN.sub("", statement))
 
 

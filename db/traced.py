@@ -15,7 +15,7 @@ MAX_CHARACTERS: Final = 2_000
 def round_trip(statements: Iterable[object]) -> AbstractContextManager[object]:
     """A span around a round trip to Postgres that sends these statements, named like the last one's first word.
 
-    Only within another span that is kept: the SQL of background threads would make a trace for each statement.
+    Makes none outside a recorded span, because the SQL of background threads would make a trace for each statement.
     """
     if not tracing.is_recording():
         return tracing.NOTHING
