@@ -33,7 +33,7 @@ LOCK_BRAND_DAYS = text("""
 """)
 
 CORRECTS_BRAND: Final = "spendgate.corrects_brand"
-"""The setting with the id of the brand whose zone and currency may be updated, which a trigger else refuses."""
+"""The setting with the id of the brand whose zone and currency may be updated; a trigger refuses it for all others."""
 
 CORRECT = text("""
     UPDATE brands SET time_zone = :time_zone, currency = :currency, headroom_micros = NULL, headroom_on = NULL,
@@ -147,7 +147,7 @@ COUNT_BRAND_DAYS = text("""
 """)
 
 BEFORE_ALL_DAYS: Final = date(1, 1, 1)
-"""The value of `kept` (the last day to keep as counted) if the ledger has all days."""
+"""The value of the parameter `kept`, the last day whose counters are not recounted, if the ledger has all days."""
 
 
 class Misplaced(NamedTuple):
@@ -168,12 +168,15 @@ def lock_counters(connection: Connection, brand_id: int) -> None:
 
 
 def days_of(connection: Connection, brand_id: int) -> dict[date, int]:
-    """The brand's own counters: micros by day."""
+    """The brand's spend in micros by day, from `brand_days`."""
     return {row.day: row.spent_micros for row in connection.execute(BRAND_DAYS, {"brand_id": brand_id})}
 
 
 def stretches(connection: Connection, brand_id: int, old: ZoneInfo, new: ZoneInfo) -> dict[str, Any]:
-    """The parameters of EVENTS: the UTC offsets of both zones, by stretch of time, over the brand's ledger."""
+    """The parameters of EVENTS: the UTC offsets in seconds of both zones, by stretch of time, and the brand's id.
+
+    The stretches cover the brand's events in the ledger, and three days before and after.
+    """
     first, last = connection.execute(SPAN, {"brand_id": brand_id}).one()
     rows: list[tuple[datetime, datetime, int, int]] = []
     if first is not None:

@@ -93,7 +93,7 @@ INSERT_DAYPART = text("""
 
 
 def lock_catalog(connection: Connection) -> None:
-    """Takes the lock for creating missing brands and campaigns, until the transaction ends; waits for others."""
+    """Takes the lock for creating missing brands and campaigns until the transaction ends; waits until it is free."""
     locks.take(connection, Lock.CATALOG)
 
 
@@ -129,14 +129,14 @@ def insert_campaign(connection: Connection, new: Mapping[str, Any]) -> int:
 
 
 def update_brand(connection: Connection, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Writes the editable fields of the brand with the id in `new`; `old` has those of before."""
+    """Writes the editable fields of the brand with the id in `new`; `old` has the fields before the edit."""
     connection.execute(UPDATE_BRAND, new)
     if (old["time_zone"], old["currency"]) != (new["time_zone"], new["currency"]):
         written_by_edits.keep_facts(connection, new["id"], new["time_zone"], new["currency"])
 
 
 def update_campaign(connection: Connection, old: Mapping[str, Any], new: Mapping[str, Any], at: datetime) -> None:
-    """Writes the editable fields of the campaign with the id in `new`; `old` has those of before.
+    """Writes the editable fields of the campaign with the id in `new`; `old` has the fields before the edit.
 
     A released external id is recorded as released at `at`. Raises InvalidValue if another campaign of the account has
     the external id.
@@ -175,7 +175,7 @@ def limit_of(connection: Connection, key: Mapping[str, Any]) -> Row[Any] | None:
 
 
 def write_limit(connection: Connection, new: Mapping[str, Any], old_micros: int | None) -> int:
-    """Writes a budget's limit; returns the budget's id. `old_micros`: the limit of before, None without one.
+    """Writes a budget's limit; returns the budget's id. `old_micros`: the limit before the edit; None: there was none.
 
     Raises StaleRead if an edit by SQL has locked the budget.
     """

@@ -31,8 +31,9 @@ FOLLOWS_PLATFORM: Final = (
 def set_hold(connection: Connection, campaign_id: int, hold: str, edit: Edit) -> None:
     """Sets a hold on the campaign; one that is set already stays. The caller enforces the brand in the same commit.
 
-    Raises InvalidValue for a campaign that does not exist, a hold that cannot be set by hand, or `platform_paused` of a
-    campaign whose account is connected: there it follows the platform's status, so it would be lifted again at once.
+    Raises InvalidValue for a campaign that does not exist, a hold that cannot be set by hand, or `platform_paused`, if
+    not set yet, where the account is connected in mode `pause_only` or `full`: the next read of its status would lift
+    it.
     """
     _change(connection, campaign_id, edit, added={settable(hold).value}, removed=set())
 
