@@ -22,7 +22,10 @@ FORGET = text("DELETE FROM suspect_messages WHERE since < :before")
 
 
 class Suspect(NamedTuple):
-    """A suspect message, the worker process that begins it alone, and the deaths known when it is first begun."""
+    """A suspect message that a worker process begins to process alone.
+
+    `begun_by`: the id of that worker process. `known_deaths`: the deaths to store if the message has no row yet.
+    """
 
     message_id: str
     begun_by: str
@@ -30,15 +33,18 @@ class Suspect(NamedTuple):
 
 
 def begun_by(connection: Connection, message_id: str) -> str | None:
-    """The worker process that began the message alone and has not finished it; None if there is none. Locks the row."""
+    """The id of the worker process that began to process the suspect alone and has not finished; None if there is none.
+
+    Locks the suspect's row until the transaction ends.
+    """
     worker_id: str | None = connection.scalar(BEGUN_BY, {"message_id": message_id})
     return worker_id
 
 
 def begin(connection: Connection, suspect: Suspect, at: datetime, *, has_died: bool) -> int:
-    """Records that a process begins the suspect alone; returns its deaths so far.
+    """Records that a worker process begins to process the suspect alone; returns how many processes died with it.
 
-    `has_died`: the process that began it before died, which counts as one more.
+    `has_died`: the process that began it before has died, which counts as one more death.
     """
     deaths: int = connection.execute(BEGIN, {**suspect._asdict(), "died": has_died, "at": at}).scalar_one()
     return deaths
@@ -50,5 +56,5 @@ def end(connection: Connection, message_id: str) -> None:
 
 
 def forget(connection: Connection, before: datetime) -> None:
-    """Deletes suspects recorded before a moment, whose messages were never delivered again."""
+    """Deletes suspects that were recorded before `before`: their messages were never delivered again."""
     connection.execute(FORGET, {"before": before})
