@@ -95,14 +95,14 @@ class StoredCampaign(NamedTuple):
 
 
 class EnforcementFacts(NamedTuple):
-    """The loaded campaigns, and for each brand the holds of its own exhausted budgets."""
+    """The loaded campaigns, and by brand id the sorted holds of the brand's own exhausted budgets."""
 
     campaigns: list[StoredCampaign]
     budget_holds: dict[int, tuple[str, ...]]
 
 
 class SmallBrands(NamedTuple):
-    """The facts of all campaigns of some brands, None if they are too many, and the brands' passes in progress."""
+    """The facts of all campaigns of some brands, None if they are too many, and by brand id the passes in progress."""
 
     facts: EnforcementFacts | None
     pending: dict[int, Pending]
@@ -111,8 +111,8 @@ class SmallBrands(NamedTuple):
 def lock_brands(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Brand]:
     """Locks the brands in id order, waiting for other transactions; returns them as read after the wait, by id.
 
-    So no other transaction enforces them. Where Citus spreads them, shard by shard. A brand whose time zone does not
-    exist is locked too, but left out of the result.
+    So no other transaction enforces them. Where Citus spreads brands over servers, locks them shard by shard. A brand
+    whose time zone does not exist is locked too, but left out of the result.
     """
     return brands_of(chain.from_iterable(query_pipelined(connection, *locks_of(connection, brand_ids))))
 
@@ -136,7 +136,7 @@ def first_campaigns(connection: Connection, brand_id: int, limit: int) -> list[i
 def load_facts(
     connection: Connection, brands: Mapping[int, Brand], at: datetime, campaign_ids: Sequence[int] | None = None
 ) -> EnforcementFacts:
-    """The campaigns of the given brands, or only `campaign_ids`, and the holds of the brands' own budgets.
+    """The campaigns of the brands, or only `campaign_ids`, and the holds of the brands' own budgets exhausted at `at`.
 
     `campaign_ids` None: all campaigns.
     """

@@ -72,7 +72,7 @@ def renew(
     left_micros: Mapping[int, int | None],
     days: Mapping[str, date],
 ) -> None:
-    """Stores new headroom for the brands in `unsure`, null if a budget has run out.
+    """Stores new headroom for the brands in `unsure`, null for a brand of which a budget has run out.
 
     Call it after counting spend of the brands, which are of one shard.
     `left_micros`: the least that is left of each brand's own budgets, None for no budgets. `days`: today by time zone;
@@ -96,10 +96,10 @@ def renew(
 def overstated(
     connection: Connection, zones: Iterable[str], at: datetime, limit: int | None = None
 ) -> list[dict[str, int]]:
-    """The brands whose headroom for today is too large, for example after counters were edited by SQL.
+    """The brands whose headroom for today is too large, for example after counters were edited by SQL, in id order.
 
-    Such headroom would hide that a budget runs out. Returns `brand_id`, `headroom_micros`, and `left_micros`, which is
-    the largest right headroom. `limit`: brands at most; None: all.
+    With such headroom, counting would not see that a budget runs out. Returns `brand_id`, `headroom_micros`, and
+    `left_micros`, the largest headroom that would be right. `limit`: the most brands returned; None: all.
     """
     today = local_days(zones, at)
     parameters = {"zones_today": list(today), "todays": list(today.values()), "limit": limit}

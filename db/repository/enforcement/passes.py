@@ -124,7 +124,7 @@ class Pending(NamedTuple):
 def first_ids(
     connection: Connection, brand_ids: Iterable[int], most: int
 ) -> tuple[list[tuple[int, int]], dict[int, Pending]]:
-    """The (brand id, campaign id) pairs of the brands without a pass, `most` at most, and the passes of the others."""
+    """At most `most` (brand id, campaign id) pairs of the brands without a pass, and the others' passes by brand id."""
     in_order = sorted(brand_ids)
     parameters = parts(dict.fromkeys(in_order, most)) | {"most": most}
     ids, rows = query_pipelined(connection, (IDS_OF_BRANDS, parameters), passes_of(in_order))
@@ -132,7 +132,7 @@ def first_ids(
 
 
 def ids_of(connection: Connection, sizes: Mapping[int, int]) -> list[tuple[int, int]]:
-    """The first `sizes[brand_id]` campaigns of each brand: (brand id, campaign id) pairs in order of campaign ids."""
+    """(brand id, campaign id) pairs of the first `sizes[brand_id]` campaigns of each brand, sorted by campaign id."""
     (rows,) = query_pipelined(connection, (IDS_OF_PARTS, parts(sizes)))
     return [(brand_id, campaign_id) for brand_id, campaign_id in rows]
 
@@ -154,7 +154,7 @@ def parts(sizes: Mapping[int, int], after_id: int = 0, last_id: int | None = Non
 
 
 def sizes(connection: Connection, brand_ids: Iterable[int], most: int) -> dict[int, int]:
-    """The number of campaigns of each brand, at most `most`."""
+    """The number of campaigns of each brand, by brand id; counted up to `most`."""
     shards = by_shard(connection, frozenset(brand_ids))
     queries = [(SIZES, {"brand_ids": array_of(sorted(some)), "most": most}) for some in shards]
     rows = chain.from_iterable(query_pipelined(connection, *queries))
@@ -183,13 +183,13 @@ def pending_in(rows: Iterable[tuple[Any, ...]]) -> dict[int, Pending]:
 
 
 def progress(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Progress]:
-    """The progress of the passes, by brand id; brands without a pass are left out."""
+    """The progress of the brands' passes, by brand id; brands without a pass are left out."""
     passes = pending(connection, brand_ids)
     return {brand_id: Progress.of(one.current, one.total) for brand_id, one in passes.items()}
 
 
 def keep_query(passes: Mapping[int, Pass], cause: str, at: datetime, *, is_new: bool) -> Query:
-    """The query that stores the passes of these brands. `is_new`: the cause came up now, at `at`."""
+    """The query that stores the passes, given by brand id. `is_new`: the cause is new, and came up at `at`."""
     current = passes.values()
     return KEEP, {
         "brand_ids": array_of(passes),
@@ -228,17 +228,20 @@ def count_campaigns(connection: Connection, brand_id: int) -> None:
 
 
 def keep_holds_query(holds: Mapping[int, Holds], *, of_all: bool) -> Query:
-    """The query that stores the budget holds decided for campaigns of these brands.
+    """The query that stores the holds of brands' own budgets that were decided for their campaigns, by brand id.
 
-    `of_all`: decided for all campaigns; else, for some of them, different stored holds are cleared. The query returns
-    the brands whose stored holds differed.
+    `of_all`: they were decided for all campaigns of the brands. If only for some, stored holds that differ are cleared
+    instead. The query returns the ids of the brands whose stored holds differed.
     """
     lists = text_array_of(",".join(names) for names in holds.values())
     return REMEMBER, {"brand_ids": array_of(holds), "holds": lists, "of_all": of_all}
 
 
 def remember(connection: Connection, holds: Mapping[int, Holds]) -> bool:
-    """Stores the budget holds that all campaigns of these brands have. Returns whether any stored holds differed."""
+    """Stores, by brand id, the holds of the brand's own budgets that all its campaigns have.
+
+    Returns whether stored holds of any brand differed.
+    """
     (rows,) = query_pipelined(connection, keep_holds_query(holds, of_all=True))
     return bool(rows)
 

@@ -1,4 +1,4 @@
-"""Set-based searches for brands and campaigns that enforcement must decide again."""
+"""Searches by SQL over whole tables for brands and campaigns that enforcement must decide again."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
@@ -166,10 +166,10 @@ DRIFTED = text(f"""
 class BrandBudgetState(NamedTuple):
     """The state of a brand's budgets compared with its campaigns' holds.
 
-    `left_micros`: the least left of the brand's own budgets, None without budgets. `is_unknown`: the stored holds of
-    the campaigns were unknown. `budget_holds`: the holds of its exhausted budgets. `crossed_campaigns`: those of the
-    asked campaigns on which a budget of their own crossed its limit. `is_crossed`: campaigns need other holds of the
-    brand's budgets.
+    `left_micros`: the least that is left of the brand's own budgets; None: it has none. `is_unknown`: the budget holds
+    that its campaigns have are not stored with the brand. `budget_holds`: the holds of its own exhausted budgets.
+    `crossed_campaigns`: the asked campaigns that have the hold of a budget of their own which is not exhausted, or lack
+    that of an exhausted one. `is_crossed`: campaigns lack holds of the brand's own budgets, or have wrong ones.
     """
 
     left_micros: int | None
@@ -180,7 +180,7 @@ class BrandBudgetState(NamedTuple):
 
 
 def crossed(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
-    """The brands with a campaign whose budget holds differ from those that the counters require.
+    """The ids, in order, of brands with a campaign whose budget holds differ from those that the counters require.
 
     Leaves out brands with a pass in progress.
     """
@@ -198,9 +198,9 @@ def budget_states(
 ) -> tuple[dict[int, BrandBudgetState], list[list[tuple[Any, ...]]]]:
     """The state of the brands' budgets compared with their campaigns' holds, by brand id, and the rows of `also`.
 
-    Call it after counting spend of the brands, which are of one shard.
-    The own budgets of `campaign_ids` are compared too. A brand with unknown stored holds and more than `most` campaigns
-    counts as crossed. `also`: queries to send in the same round trip.
+    Call it after counting spend of the brands, which are of one shard. `campaign_ids`: campaigns whose own budgets are
+    compared too. A brand with more than `most` campaigns whose stored holds are unknown counts as crossed. `also`:
+    queries to send in the same round trip.
     """
     parameters = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "most": most}
     queries = [(BUDGET_STATES, parameters | current_windows(zones, at)), *also]
@@ -215,7 +215,7 @@ def budget_states(
 
 
 def brands_with_wrong_kept_holds(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
-    """The brands whose stored budget holds differ from the holds of their exhausted budgets.
+    """The ids, in order, of brands whose stored budget holds differ from the holds of their own exhausted budgets.
 
     Leaves out brands with unknown stored holds or a pass in progress.
     """
@@ -223,16 +223,18 @@ def brands_with_wrong_kept_holds(connection: Connection, zones: Iterable[str], a
 
 
 def opening(connection: Connection, zones: Iterable[str], at: datetime) -> dict[int, date]:
-    """The brands on which a budget's hold would be lifted, with the first day of the earliest such budget window."""
+    """By brand id, the first day of the earliest budget window that is not exhausted, but whose hold a campaign has."""
     rows = connection.execute(OPENING, current_windows(zones, at))
     return {row.brand_id: row.first_day for row in rows}
 
 
 def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
-    """The brands with a campaign that is due, or whose holds other than budget holds differ from rows and clock.
+    """The ids, in order, of brands with a due campaign, or one that lacks a hold or has a wrong one at `at`.
 
-    Also those with a campaign that was never enforced, was enforced after `at`, or has the hold of a removed budget.
-    Leaves out brands with a pass in progress or an unknown time zone.
+    Of budget holds it finds only those of removed budgets.
+
+    Also brands with a campaign that was never enforced, or was enforced after `at`. Leaves out brands with a pass in
+    progress or an unknown time zone.
     """
     local = {zone: at.astimezone(rules) for zone, rules in readable_zones(zones).items()}
     parameters = {

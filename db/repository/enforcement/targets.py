@@ -56,14 +56,15 @@ DUE = text("""
 
 
 def zones_in_use(connection: Connection) -> list[str]:
-    """All time zones that brands have."""
+    """The names of all time zones that brands have."""
     return list(connection.scalars(ZONES))
 
 
 def to_compare(connection: Connection, since: datetime, at: datetime) -> list[tuple[int, datetime]]:
-    """The brands whose counters are due for a comparison with the ledger, and when each became due, in that order.
+    """The brands whose counters became due for a comparison with the ledger after `since`, up to `at`.
 
-    Each brand is due at its own second of the day. `since` and `at` are at most a day apart.
+    Returns (brand id, when it became due) pairs in order of time. Each brand becomes due at its own second of the day.
+    `since` and `at` are at most a day apart.
     """
     parameters = {"since": since, "at": at}
     return [(brand_id, came_at) for brand_id, came_at in connection.execute(COMPARED_SINCE, parameters)]
@@ -93,6 +94,9 @@ def campaigns_after(
 
 
 def due(connection: Connection, at: datetime, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
-    """One page of (brand id, campaign id) pairs of campaigns with `next_change_at` up to `at`, or never enforced."""
+    """One page of campaigns that were never enforced, or whose `next_change_at` is at most `at`.
+
+    Returns (brand id, campaign id) pairs in order. `after`: the last pair of the previous page.
+    """
     parameters = {"at": at, "after_brand": after[0], "after_campaign": after[1], "limit": limit}
     return [(brand_id, campaign_id) for brand_id, campaign_id in connection.execute(DUE, parameters)]
