@@ -50,7 +50,7 @@ ServerFacts = Mapping[str, Any]
 
 
 class MissingPrivilege(NamedTuple):
-    """A privilege that a role should have and has not."""
+    """A listed privilege on a table that a role lacks. `role`: its name in Postgres."""
 
     role: str
     table: str
