@@ -22,7 +22,7 @@ class BrandFacts(NamedTuple):
 
 
 def brands(connection: Connection, ids: Collection[int]) -> list[BrandFacts]:
-    """The brands with these ids, in order."""
+    """The brands with these ids, in id order."""
     return [BrandFacts(*row) for row in connection.execute(BRANDS, {"ids": sorted(ids)})]
 
 

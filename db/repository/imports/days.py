@@ -166,9 +166,9 @@ NOTE_UNDONE_DAY = text("""
 class KnownDay(NamedTuple):
     """The present figures of a campaign day.
 
-    `source`: the first of the asked sources that has a total; None if none has. `own_micros`: its total, None if none
-    or if undoing an import took it back. `spent_micros`: the counter, with all sources. `as_of`: a new
-    total must be newer than this. `true_as_of`: the `as_of` that the figure first had, before imports were undone.
+    `source`: the first of the asked sources that has a total; None if none has. `own_micros`: its total, None if there
+    is none or if undoing an import took it back. `spent_micros`: the counter, with the spend of all sources. `as_of`: a
+    new total must be newer than this. `true_as_of`: the `as_of` that the figure first had, before imports were undone.
     """
 
     source: str | None
@@ -208,7 +208,7 @@ def sources(connection: Connection) -> list[str]:
 def known(
     connection: Connection, sources: Sequence[str], keys: Sequence[tuple[int, int, date]]
 ) -> dict[tuple[int, date], KnownDay]:
-    """The present figures of days, given as (brand id, campaign id, day), by (campaign id, day).
+    """The present figures of campaign days, by (campaign id, day). `keys`: their (brand id, campaign id, day).
 
     A day's total is that of the first of `sources` that has one.
     """
@@ -232,7 +232,7 @@ def keep_changed(
 ) -> None:
     """Records for an import the totals that this transaction changed, before and after.
 
-    Looks at totals of the sources and days given; `of`: of these brands and campaigns.
+    Looks at totals of these sources and days, and of the brands and campaigns in `of`: (brand ids, campaign ids).
     """
     found = _candidates(of, days) | {"import_id": import_id, "sources": text_array_of(sources)}
     _write(connection, found, KEEP_CHANGED, (CHANGED, KEEP))
@@ -241,9 +241,10 @@ def keep_changed(
 def set_earlier(
     connection: Connection, account: str, sources: Sequence[str], range_of_days: tuple[date, date], as_of: datetime
 ) -> list[SetDay]:
-    """The campaign days within a range (first, last) that imports of the account set and did not undo.
+    """The campaign days whose totals imports of the account set, and which were not undone.
 
-    Leaves out totals of 0 and totals that are not older than `as_of`.
+    `range_of_days`: first and last day, both included. Leaves out totals of 0 and totals that are not older than
+    `as_of`.
     """
     parameters = {
         "account": account,
@@ -256,12 +257,12 @@ def set_earlier(
 
 
 def still_set(connection: Connection, import_id: int) -> list[Restored]:
-    """The days of an import that still have its totals, and were not undone."""
+    """The campaign days of an import that still have its totals and were not undone, by campaign id and day."""
     return [Restored(*row) for row in connection.execute(STILL_SET, {"import_id": import_id})]
 
 
 def counts(connection: Connection, import_id: int) -> tuple[int, int]:
-    """The numbers of an import's days that were not undone, and that were undone."""
+    """How many campaign days of an import were not undone, and how many were undone."""
     not_undone, undone = connection.execute(COUNTS, {"import_id": import_id}).one()
     return not_undone, undone
 
@@ -271,7 +272,7 @@ def note_undone(
 ) -> None:
     """Marks the days of an import that this transaction restored, each with the `as_of` of its restored total.
 
-    `of`: of these brands and campaigns.
+    Looks at these days, and at the brands and campaigns in `of`: (brand ids, campaign ids).
     """
     _write(connection, _candidates(of, days) | {"import_id": import_id}, NOTE_UNDONE, (RESTORED, NOTE_UNDONE_DAY))
 

@@ -63,7 +63,7 @@ NOTE_UNDONE = text("""
 """)
 
 MAX_CELL = 200
-"""Characters that are stored of a skipped row's cell."""
+"""Most characters that are stored of a skipped row's cell."""
 
 
 @dataclass(frozen=True)

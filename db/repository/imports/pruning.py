@@ -48,12 +48,12 @@ PRUNE = text("""
 
 
 def brands(connection: Connection) -> list[int]:
-    """The brands that have rows."""
+    """The ids of brands with rows in `import_days`."""
     return [row["brand_id"] for row in plain(connection.execute(BRANDS))]
 
 
 def prune(connection: Connection, brand_id: int, floor: date | None) -> int:
-    """Deletes at most ROWS_A_BATCH of a brand's rows that no undo can need any more; returns how many.
+    """Deletes at most ROWS_A_BATCH of a brand's rows in `import_days` that no undo can need; returns how many.
 
     `floor`: totals of earlier days are refused, because the ledger dropped their months; None if it dropped none.
     """
