@@ -17,7 +17,7 @@ from domain.inputs.values import MAX_ID
 
 
 def _by_id(campaigns: str, brands: str) -> TextClause:
-    """The query for the campaigns with the given ids, in these tables."""
+    """The query for the campaigns with the ids `:ids`, which reads the tables with these names."""
     return text(f"""
         SELECT campaigns.id, brand_id, time_zone, currency
         FROM {campaigns} JOIN {brands} ON brands.id = brand_id WHERE campaigns.id = ANY(CAST(:ids AS bigint[]))
@@ -25,9 +25,9 @@ def _by_id(campaigns: str, brands: str) -> TextClause:
 
 
 def _by_name(campaigns: str, brands: str) -> TextClause:
-    """The query for the campaigns that own the given external ids now or owned them until a day, in these tables.
+    """The query for the campaigns that own or owned external ids, which reads the tables with these names.
 
-    In the named account, or in any.
+    `:platforms`, `:external_ids`, `:accounts`: arrays of equal length; an account of NULL matches every account.
     """
     return text(f"""
         WITH sent AS MATERIALIZED (
@@ -62,10 +62,10 @@ EVERYWHERE_BY_ID = _by_id("campaigns", "brands")
 EVERYWHERE_BY_NAME = _by_name("campaigns", "brands")
 
 MAX_CACHED: Final = 100_000
-"""Campaigns in the cache; a full cache is emptied, which bounds its memory."""
+"""Most campaigns in the cache; a full cache is emptied, which bounds its memory."""
 
 Name = tuple[str, str] | tuple[str, str, str]
-"""(platform, external_id), or with the account's id there."""
+"""(platform, external id), or (platform, external id, account id on the platform)."""
 
 _cache: dict[CampaignKey, KnownCampaign] = {}
 
@@ -108,7 +108,7 @@ def find_campaigns(
 def _rows(
     connection: Connection, ids: Sequence[int], names: Sequence[Name], by_id: TextClause, by_name: TextClause
 ) -> tuple[list[Any], list[Any]]:
-    """The rows of both queries, sent in one round trip."""
+    """The rows of `by_id` for these ids and of `by_name` for these names, sent in one round trip."""
     queries: list[Query] = [(by_id, {"ids": array_of(ids)})] if ids else []
     if names:
         queries.append((by_name, _columns(names)))
@@ -119,9 +119,9 @@ def _rows(
 def _with_unlisted(
     connection: Connection, ids: Sequence[int], names: Sequence[Name], by_id: Sequence[Any], by_name: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
-    """The rows found in the directory, and those found on all servers for keys that it lacks.
+    """The rows `by_id` and `by_name` from the directory, with those that all servers have for keys which it lacks.
 
-    The directory gets these campaigns after the commit.
+    Writes the campaigns that the directory lacks into it after the commit.
     """
     listed_ids, listed_names = {row[0] for row in by_id}, {_key(*row[:3]) for row in by_name}
     lacking = [one for one in ids if one not in listed_ids], [one for one in names if one not in listed_names]
@@ -147,7 +147,7 @@ def _key(platform: str, external_id: str, account: str | None) -> CampaignKey:
 
 
 def _match(claims: list[Claim]) -> CampaignMatch | None:
-    """The lookup result for the claims on one name; None if the sender may see none of the campaigns."""
+    """The lookup result for all claims on one name; None if the sender may see none of the campaigns."""
     only = claims[0]
     if len(claims) == 1 and only.until_day == date.max:
         return only.campaign
@@ -200,7 +200,7 @@ def names_have_changed(
 def _present_owners(
     names: Mapping[CampaignKey, CampaignMatch], brand_ids: Collection[int]
 ) -> Iterator[directory_checks.Named]:
-    """The campaigns of these brands that own the names now."""
+    """Yields the campaigns of these brands that own one of the names now, each with the name."""
     for key, match in names.items():
         if isinstance(key, int):
             continue

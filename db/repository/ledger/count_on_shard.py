@@ -2,7 +2,8 @@
 
 The coordinator passes the call on as it is, so it plans none of the statements and reads none of the rows. The function
 runs the statements of one server (`counting`) on the tables of the shard. Citus sees no write in them, so the function
-first takes the lock of Citus that a write takes: a shard that is moved waits for it, or is found to be moved.
+first takes the lock of Citus that a write takes: a move of the shard waits until the commit; if the shard was moved
+before, the function fails.
 """
 
 import json
@@ -28,9 +29,10 @@ PARAMETER: Final = re.compile(r"(?<!:):(\w+)")
 
 
 def _on_shard(statement: TextClause) -> str:
-    """The statement to prepare on the tables of a shard, as a format for the numbers of these tables, in quotes.
+    """The quoted text of the statement as a server prepares it on the tables of a shard.
 
-    Its parameters are fields of $1.
+    It is a template of Postgres's `format` for the shard numbers in the tables' names. The parameters of the statement
+    are fields of `$1`, a JSON object.
     """
 
     def of_shard(found: re.Match[str]) -> str:
@@ -85,17 +87,17 @@ CALL = text("SELECT * FROM count_spend(:of_brand, :sent)")
 
 
 def create(connection: Connection) -> None:
-    """Creates the function on all servers, or replaces it. Those of on_shard.py are there already."""
+    """Creates or replaces `count_spend` on all servers. The functions of on_shard.py must exist."""
     on_shard.create_run_by_server(connection, COUNT_SPEND, "count_spend(bigint, text)")
 
 
 def count(
     connection: Connection, parts: Iterable[tuple[int, Mapping[str, object]]], timeouts: LockTimeouts | None
 ) -> list[tuple[Any, ...]]:
-    """Counts spend of shards of one server, in this order, and locks its brands; returns the rows of LESSEN_HEADROOM.
+    """Counts the spend of shards, in the given order, and locks their brands; returns the rows of LESSEN_HEADROOM.
 
-    `parts`: one of the brands, and the parameters of the statements, for each shard. `timeouts` None: the setting's
-    lock timeout.
+    `parts`: for each shard, the id of one of its brands, and the parameters of the statements. `timeouts` None: the
+    lock timeout of the settings.
     """
     if timeouts is None:
         longest = settings().lock_timeout_ms

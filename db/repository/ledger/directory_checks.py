@@ -62,7 +62,7 @@ WRONG_BRANDS = text("""
 
 
 class Named(NamedTuple):
-    """A campaign by the name under which an input's spend counts for it."""
+    """A campaign, and the external id under which the directory lists it."""
 
     campaign_id: int
     brand_id: int
@@ -71,9 +71,9 @@ class Named(NamedTuple):
 
 
 def check_names(connection: Connection, named: Collection[Named]) -> None:
-    """Raises StaleRead if one of the campaigns has another name by now. Call it after locking their brands.
+    """Raises StaleRead if one of the campaigns has another external id than named. Call it after locking their brands.
 
-    The next try finds the names corrected.
+    The directory is corrected before `committed` tries again.
     """
     by_brand = _by_brand((one.campaign_id, one.brand_id) for one in named)
     rows = _stored(connection, CAMPAIGNS, by_brand)
@@ -84,9 +84,9 @@ def check_names(connection: Connection, named: Collection[Named]) -> None:
 
 
 def refresh(connection: Connection, campaigns: Iterable[tuple[int, int]] = (), brand_ids: Iterable[int] = ()) -> None:
-    """Writes the rows of these campaigns, as (campaign id, brand id), and of their brands and `brand_ids` again.
+    """Writes the directory's rows of these campaigns, of their brands and of `brand_ids` again, and locks the brands.
 
-    Locks the brands.
+    `campaigns`: (campaign id, brand id) pairs.
     """
     by_brand = _by_brand(campaigns) | {brand_id: set[int]() for brand_id in brand_ids}
     query_pipelined(connection, *locks_of(connection, by_brand))
@@ -94,7 +94,10 @@ def refresh(connection: Connection, campaigns: Iterable[tuple[int, int]] = (), b
 
 
 def add_later(connection: Connection, campaigns: Sequence[tuple[int, int]]) -> None:
-    """Writes the rows of these campaigns, as (campaign id, brand id), after the commit; logs an error of that."""
+    """After the commit, writes the directory's rows of these campaigns; logs an error as `directory.failed`.
+
+    `campaigns`: (campaign id, brand id) pairs.
+    """
 
     def add() -> None:
         try:
@@ -107,7 +110,10 @@ def add_later(connection: Connection, campaigns: Sequence[tuple[int, int]]) -> N
 
 
 def repair_brand(connection: Connection, brand_id: int) -> Iterator[tuple[dict[str, Any], Any, Any]]:
-    """Writes the rows of the locked brand and its campaigns that differ; yields (subject, old row, new row) of each."""
+    """Corrects the directory's rows of the locked brand and its campaigns; yields (subject, old row, new row) of each.
+
+    The subject is `{"campaign_id": …}` for a campaign, empty for the brand. A row of None: there is none.
+    """
     listed = {row.id: row for row in connection.execute(LISTED, {"brand_id": brand_id})}
     new = {row.id: row for row in _stored(connection, CAMPAIGNS, {brand_id: None})}
     for campaign_id in sorted(listed.keys() | new.keys()):
@@ -127,7 +133,7 @@ def repair_brand(connection: Connection, brand_id: int) -> Iterator[tuple[dict[s
 
 
 def wrong_rows(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Campaigns and brands whose row is missing or wrong, `limit` at most of each."""
+    """Campaigns and then brands whose row in the directory is missing or wrong, at most `limit` of each."""
     return [row for sql in (WRONG_CAMPAIGNS, WRONG_BRANDS) for row in plain(connection.execute(sql, {"limit": limit}))]
 
 
@@ -139,7 +145,10 @@ def _by_brand(campaigns: Iterable[tuple[int, int]]) -> dict[int, set[int] | None
 
 
 def _stored(connection: Connection, statement: TextClause, by_brand: Mapping[int, set[int] | None]) -> list[Any]:
-    """The rows of the brands, or of these of their campaigns, None for all, read shard by shard."""
+    """The rows that the statement reads of these brands, shard by shard.
+
+    `by_brand`: by brand id, the ids of the campaigns to read; None: all campaigns of the brand.
+    """
     rows = list[Any]()
     for brand_ids in by_shard(connection, by_brand) if by_brand else ():
         wanted = [by_brand[brand_id] for brand_id in brand_ids]

@@ -41,13 +41,13 @@ WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '500ms'")
 log = structlog.get_logger()
 
 FLOOR = "ledger_floor"
-"""The watermark of dropped partitions. The ledger rejects events before it: it could not recognise duplicates there."""
+"""The watermark up to which partitions were dropped. Earlier events are rejected, because duplicates are not found."""
 
 PARTITIONS_A_TRANSACTION: Final = 12
 """Partitions created per transaction, so that no transaction creates hundreds of tables."""
 
 DAYS_A_MESSAGE: Final = 62
-"""Missing days for which one message creates partitions; days before them get the partition of their month."""
+"""Most days of a message that each get a partition of their own kind; days before them get one of their month."""
 
 FLOOR_CACHE_SECONDS: Final = 60
 
@@ -60,21 +60,21 @@ class Partition(NamedTuple):
 
     @property
     def starts_at(self) -> datetime:
-        """The first instant that it holds."""
+        """The first instant of the partition, in UTC."""
         return _begins(self.first_day)
 
     @property
     def ends_at(self) -> datetime:
-        """The first instant after those it holds."""
+        """The first instant after the partition, in UTC."""
         return _begins(self.end_day)
 
     def days(self) -> Iterator[date]:
-        """Each day that it holds."""
+        """Each UTC day that the partition holds, ascending."""
         return (self.first_day + number * ONE_DAY for number in range((self.end_day - self.first_day).days))
 
 
 def by_day(partitions: Iterable[Partition]) -> dict[date, Partition]:
-    """The partitions by each day that they hold."""
+    """For each UTC day in one of the partitions, that partition."""
     return {day: one for one in partitions for day in one.days()}
 
 
@@ -93,7 +93,7 @@ def month_of(at: datetime) -> date:
 
 
 def days_in_partitions(moments: Sequence[datetime]) -> set[date]:
-    """UTC days of the moments, at least one for each partition that holds some."""
+    """All UTC days of the moments; one of these days if a single known partition holds all moments."""
     if not moments:
         return set()
     first, last = day_of(min(moments)), day_of(max(moments))
@@ -104,7 +104,7 @@ def days_in_partitions(moments: Sequence[datetime]) -> set[date]:
 
 
 def ensure_partitions(connection: Connection, days: Iterable[date]) -> set[Partition]:
-    """Creates the missing partitions of UTC `days` and returns all of theirs. Days seen before cost no query.
+    """Creates the missing partitions of the UTC `days`; returns the partitions of all. Days seen before cost no query.
 
     Raises StaleRead if a day was dropped; the next attempt rejects its events by `stored_floor`. Raises StaleRead too
     if more than PARTITIONS_A_TRANSACTION days are missing, so that `committed` first creates their partitions in

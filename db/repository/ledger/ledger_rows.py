@@ -17,7 +17,7 @@ END: Final = b"\xff\xff"
 COLUMNS: Final = 7
 UUID_BYTES: Final = 16
 ROW: Final = struct.Struct("!hiqi16siqiqiqiqi")
-"""A row: the number of columns, then each value after its length; for the last column only the length."""
+"""A row: the number of columns, then the length and the value of each; of the last, a text, the length alone."""
 
 POSTGRES_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """The instant from which Postgres counts microseconds in its binary format."""

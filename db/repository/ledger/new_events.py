@@ -25,7 +25,7 @@ STORED = text("""
 """)
 
 EventKey = tuple[int, str, Partition]
-"""(brand id, event id, partition of the ledger): what names one event."""
+"""(brand id, event id, partition of the ledger): the key of an event, which the ledger has once."""
 
 Fact = tuple[int, datetime, int]
 """An event's content: (campaign id, occurred_at, micros). Two events with one id but other content conflict."""
@@ -72,8 +72,8 @@ def _compare_with_ledger(
 ) -> ClassifiedEvents:
     """The positions of known and of conflicting events, by the ledger and by earlier events of the batch.
 
-    Compares the events at `places` alone, which are in ascending order. `beside`: from `_beside_ends`, the days of
-    which events may have been rounded, by position.
+    Compares only the events at the positions `places`, in ascending order. `beside`: the result of `_beside_ends`: by
+    position, another day on which the ledger may have the event, because its time was rounded.
     """
     of_days = by_day(partitions)
     try:
@@ -108,9 +108,10 @@ _JUST_BEFORE: Final = timedelta(microseconds=1)
 
 
 def _beside_ends(moments: Sequence[datetime], partitions: Collection[Partition]) -> dict[int, date]:
-    """The positions of moments whose rounding to a second may cross the end of a partition, with the day beyond it.
+    """The moments whose rounding to a second may cross an end of a partition: by position, the day beyond that end.
 
-    Before an end that is the next day; after it the day before, for the first instant alone.
+    For a moment less than ROUNDED_BY before an end, it is the next day; for the first instant after one, the day
+    before.
     """
     if not moments:
         return {}

@@ -157,7 +157,10 @@ def _write(
     only_brand_id: int | None = None,
     receipt: str | None = None,
 ) -> None:
-    """Writes `inputs`, (source, detail, times) by (reason, payload), in key order: two batches cannot deadlock."""
+    """Writes rejected inputs in the order of their keys, so that two batches cannot deadlock.
+
+    `inputs`: [source, detail, times] by (reason, payload as JSON).
+    """
     rows = sorted(inputs.items())
     parameters = {
         "at": at,
@@ -195,7 +198,7 @@ def counts(connection: Connection) -> list[tuple[str, int, int]]:
 
 
 def counts_up_to(connection: Connection, most: int) -> dict[str, int]:
-    """The number of waiting inputs by reason. Of one kind and reason it counts at most so many, so it stays quick."""
+    """The number of waiting inputs by reason; counts at most `most` of each kind and reason, to bound its time."""
     return {str(reason): int(inputs) for reason, inputs in connection.execute(COUNTS_UP_TO, {"most": most})}
 
 

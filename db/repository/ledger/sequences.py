@@ -165,7 +165,10 @@ class Gap(NamedTuple):
 
 
 class Numbering(NamedTuple):
-    """The sequence numbers of one source: first, last, how many arrived, how many are missing longer than the grace."""
+    """The sequence numbers of one source, from the first to the last that arrived.
+
+    `arrived`: how many of them arrived. `missing`: how many have not arrived for longer than the grace.
+    """
 
     brand_id: int
     source: str
@@ -176,7 +179,10 @@ class Numbering(NamedTuple):
 
 
 class DroppedGaps(NamedTuple):
-    """Gaps of a source up to the number `last`, deleted because it has too many runs; `missing` numbers in all."""
+    """Gaps of a source up to the number `last`, no longer stored because the source has too many runs.
+
+    `missing`: how many sequence numbers the gaps had in all.
+    """
 
     brand_id: int
     source: str

@@ -23,13 +23,14 @@ from db.repository.spread.shards import by_shard
 from domain.inputs.columns import EventColumns
 
 FEW_EVENTS: Final = 100
-"""Up to this many events are inserted in the round trip that counts them; more go by COPY, one round trip more."""
+"""Up to this many events are inserted in the round trip that counts them; more are sent by COPY in one round trip more.
+"""
 
 LEDGER: Final = "spend_events"
 
 
 class SomeAlreadyStored(Exception):
-    """The ledger already has one of the events, or the batch has one twice. The transaction failed.
+    """The ledger already has one of the events, or the batch has one twice. The transaction has failed.
 
     Repeat it with `find_new_events(…, checks_ledger=True)`.
     """

@@ -49,14 +49,14 @@ PROBLEMS = text("""
 """)
 
 MAX_PROBLEM = 2_000
-"""Characters of a problem that are stored; the rest is cut."""
+"""Most characters that are stored of a problem; the rest is cut off."""
 
 FileKey = tuple[str, str]
 """(directory in the spend folder, file name); the directory is empty for files in the folder itself."""
 
 
 class Problem(NamedTuple):
-    """Why a version of a file was not imported (`words`), and when the import was last tried (`since`)."""
+    """Why the file's `version` was not imported (`words`), and when the import was last tried (`since`)."""
 
     words: str
     version: str
@@ -100,7 +100,7 @@ def keep(connection: Connection, key: FileKey, version: str, at: datetime) -> No
 
 
 def keep_imported(connection: Connection, key: FileKey, version: str, sha256: str) -> None:
-    """Records that this version was imported completely, or an earlier file with its content; clears its problem."""
+    """Records that this version, or another file with its content, was imported completely; clears its problem."""
     connection.execute(KEEP_IMPORTED, {"platform": key[0], "name": key[1], "version": version, "sha256": sha256})
 
 

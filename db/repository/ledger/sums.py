@@ -15,7 +15,7 @@ CampaignDay = tuple[int, int, date]
 class SpendSums(NamedTuple):
     """The micros that events add to each counter.
 
-    `of_days`: by day and campaign id. `of_brands`: by day and brand id. `brand_of`: the brand id by campaign id.
+    `of_days`: by day, then by campaign id. `of_brands`: by day, then by brand id. `brand_of`: brand ids by campaign id.
     """
 
     of_days: Mapping[date, Mapping[int, int]]
@@ -45,7 +45,7 @@ class SpendSums(NamedTuple):
         return SpendSums(of_days, {day: _only(some, brand_ids) for day, some in self.of_brands.items()}, brand_of)
 
     def spent_by_brand(self) -> dict[int, int]:
-        """The positive spend of each brand in micros: a day with net refunds counts as 0."""
+        """The sum in micros of each brand's days, by brand id; a day on which refunds outweigh spend counts as 0."""
         spent: defaultdict[int, int] = defaultdict(int)
         for brands in self.of_brands.values():
             for brand_id, micros in brands.items():

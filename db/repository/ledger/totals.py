@@ -44,8 +44,9 @@ TotalKey = tuple[str, int, date]
 class Restated(NamedTuple):
     """The result of storing reported totals.
 
-    `differences`: spend events for the changes. `first_days`: campaign days reported for the first time.
-    `nothing_new`: the number of totals that changed nothing. `conflicts`: rejected totals.
+    `differences`: a spend event for each changed figure, with the change. `first_days`: campaign days reported for the
+    first time. `nothing_new`: how many totals changed nothing. `conflicts`: totals rejected because another figure with
+    the same `as_of` is stored.
     """
 
     differences: list[SpendEvent]
