@@ -121,7 +121,7 @@ STATES: Final = ("pending", "delivered", "superseded", "failed")
 class Taken(NamedTuple):
     """A delivery to send, with the facts of its body: of its status change, its campaign and its brand, or its notice.
 
-    `told_at`: when the notice was added. Fields of a status change are None in a delivery of a notice.
+    `told_at`: when the notice was added. `change_id` to `details` are None in a delivery of a notice.
     """
 
     id: int
@@ -180,10 +180,10 @@ def take(
     *,
     is_probe: bool = False,
 ) -> list[Taken]:
-    """The next deliveries to send, pauses first; none of a campaign that has one in flight.
+    """The endpoint's next deliveries to send, at most `limit`, pauses first.
 
-    Leaves out statuses that a newer change has replaced.
-    `is_probe`: also those whose retry is not due, least tried first.
+    Leaves out those `in_flight` and others of their campaigns, and statuses that a newer change has replaced.
+    `is_probe`: also deliveries whose retry is not due, those with fewest attempts first.
     """
     values = {
         "endpoint_id": endpoint_id,
@@ -251,12 +251,12 @@ def prune(connection: Connection, before: datetime) -> int:
 
 
 def counts_up_to(connection: Connection, most: int) -> dict[str, int]:
-    """The number of deliveries by state, among at most so many that wait and the latest so many that are settled."""
+    """The number of deliveries by state, among at most `most` pending ones and the `most` that were settled last."""
     return {str(state): int(count) for state, count in connection.execute(COUNTS_UP_TO, {"most": most})}
 
 
 def oldest_pause(connection: Connection) -> datetime | None:
-    """When the oldest pending delivery of a pause was made; None without one."""
+    """When the oldest pending delivery of a pause to an enabled endpoint was made; None if there is none."""
     found: datetime | None = connection.scalar(OLDEST_PAUSE)
     return found
 

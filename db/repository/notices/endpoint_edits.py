@@ -111,9 +111,9 @@ def create(
     secret: str,
     edit: Edit,
 ) -> int:
-    """Creates an endpoint that gets status changes and notices from now on; returns its id. `secret`: encrypted.
+    """Creates an endpoint that gets the status changes and notices after this edit; returns its id.
 
-    `brand_id` None: of all brands.
+    `secret`: encrypted. `brand_id` None: of all brands.
     """
     new: dict[str, Any] = {"url": url, "types": list(types), "description": description}
     values = new | {"brand_id": brand_id, "secret": secret, "at": edit.at}
@@ -123,12 +123,12 @@ def create(
 
 
 def update(connection: Connection, old: Endpoint, new: Mapping[str, Any], after_notice_id: int, edit: Edit) -> None:
-    """Sets `types`, `description` and `enabled`, and lets the endpoint be tried at once.
+    """Sets `types`, `description` and `enabled` of the endpoint, to which requests may then be sent at once.
 
     Pending deliveries of types that it gets no longer become `superseded`. An endpoint that is enabled again gets the
-    newest status of each campaign whose last delivery failed, as all do at an answer 410.
+    newest status of each campaign whose last delivery failed; an answer 410, which disables it, fails all pending ones.
 
-    `after_notice_id`: the last notice that was read for it.
+    `after_notice_id`: the id of the last notice that was read for the endpoint.
     """
     values = {**new, "id": old.id, "after_notice_id": after_notice_id}
     values["disabled_because"] = None if new["enabled"] else DISABLED_BY_PERSON
@@ -148,7 +148,7 @@ def rotate(connection: Connection, old: Endpoint, secret: str, until: datetime, 
 
 
 def forget_old_secrets(connection: Connection, at: datetime) -> None:
-    """Deletes the previous secrets that sign no longer."""
+    """Deletes the previous secrets with which messages are no longer signed at `at`."""
     connection.execute(FORGET_OLD_SECRETS, {"at": at})
 
 
@@ -161,19 +161,20 @@ def remove(connection: Connection, old: Endpoint, edit: Edit) -> None:
 
 
 def resend_statuses(connection: Connection, endpoint: Endpoint, after: int, last: int, at: datetime) -> int:
-    """Makes a due delivery of the newest status of each campaign with a status change in (after, last].
+    """Makes a due delivery of the newest status of each campaign that has a status change in a range; returns how many.
 
-    Returns how many. Leaves out statuses of types that the endpoint does not get.
+    The range has the ids above `after`, up to and including `last`. Leaves out statuses of types that the endpoint does
+    not get.
     """
     values = {"id": endpoint.id, "brand_id": endpoint.brand_id, "types": endpoint.types}
     return connection.execute(RESEND_CHANGED, values | {"after": after, "last": last, "at": at}).rowcount
 
 
 def resend_deliveries(connection: Connection, endpoint: Endpoint, first: int, last: int, at: datetime) -> int:
-    """Makes due deliveries of the messages of the deliveries from `first` to `last` again; returns how many.
+    """Makes due deliveries that repeat those with ids from `first` to `last`, both included; returns how many.
 
-    A campaign's status is sent as it is now, never as it was then. Leaves out test messages and pending messages of
-    other kinds than statuses.
+    Of a campaign's status, the present one is sent. Leaves out test messages, and pending messages that are about
+    something else than a status.
     """
     values = {"id": endpoint.id, "types": endpoint.types, "first": first, "last": last, "at": at}
     statements = (RESEND_MESSAGES, RESEND_DELIVERED)

@@ -240,44 +240,49 @@ def endpoints(
 
 
 def due(connection: Connection, of_changes: list[str], at: datetime, endpoint_id: int | None = None) -> list[int]:
-    """The endpoints that no worker has claimed and that have something to send or to read, healthy ones first.
+    """The ids of endpoints without a worker's claim that may get a request at `at`, those with fewest failures first.
 
-    `of_changes`: the types that status changes lead to. `endpoint_id`: only this endpoint; None: all.
+    Each has a delivery to send, or status changes or notices of which no deliveries were made yet. `of_changes`: the
+    message types made from status changes. `endpoint_id`: only this endpoint; None: all.
     """
     values = {"of_changes": of_changes, "at": at, "open_after": OPEN_AFTER, "id": endpoint_id}
     return list(connection.scalars(DUE, values))
 
 
 def waiting(connection: Connection, of_changes: list[str], at: datetime, unread_since: datetime) -> list[int]:
-    """The endpoints that no worker has claimed and that wait: they failed or asked for it, or no worker is free.
+    """The ids, in order, of enabled endpoints without a worker's claim that have to wait at `at`.
 
-    No worker is free if a status change of before `unread_since` was not read for them. `of_changes`: as for `due`.
+    They may get no request yet, after failures or by their Retry-After; or all workers are busy, so that a status
+    change of before `unread_since` was not read for them. `of_changes`: the message types made from status changes.
     """
     return list(connection.scalars(WAITING, {"of_changes": of_changes, "at": at, "unread_since": unread_since}))
 
 
 def brands_told(connection: Connection, of_changes: list[str]) -> frozenset[int | None]:
-    """The brands whose status changes enabled endpoints get; None among them: those of all brands."""
+    """The ids of brands whose status changes enabled endpoints get; None in it: an endpoint gets those of all brands.
+
+    `of_changes`: the message types made from status changes.
+    """
     return frozenset(connection.scalars(BRANDS_TOLD, {"of_changes": of_changes}))
 
 
 def next_due(connection: Connection, endpoint_id: int) -> datetime | None:
-    """When the endpoint's next pending delivery may be sent; None without one."""
+    """When the endpoint's next pending delivery may be sent; None if it has none or is disabled."""
     found: datetime | None = connection.scalar(NEXT_DUE, {"id": endpoint_id, "open_after": OPEN_AFTER})
     return found
 
 
 def claim(connection: Connection, endpoint_id: int, by: UUID, at: datetime, until: datetime) -> Endpoint | None:
-    """Claims the endpoint for one worker until `until` and returns it.
+    """Claims the endpoint for the worker `by` until `until` and returns it.
 
-    None if another worker has it, or it may get no request at `at`.
+    None if another worker's claim is in force at `at`, or the endpoint is disabled or may get no request then.
     """
     row = connection.execute(CLAIM, {"id": endpoint_id, "by": by, "at": at, "until": until}).first()
     return None if row is None else Endpoint(*row)
 
 
 def prolong(connection: Connection, endpoint_id: int, by: UUID, until: datetime) -> Endpoint | None:
-    """Moves the end of this worker's claim, locks the endpoint and returns it.
+    """Moves the end of the claim of the worker `by` to `until`, locks the endpoint and returns it.
 
     None if the claim was lost or the endpoint was disabled.
     """
@@ -286,12 +291,12 @@ def prolong(connection: Connection, endpoint_id: int, by: UUID, until: datetime)
 
 
 def release(connection: Connection, endpoint_id: int, by: UUID) -> None:
-    """Ends this worker's claim."""
+    """Ends the endpoint's claim if the worker `by` has it."""
     connection.execute(RELEASE, {"id": endpoint_id, "by": by})
 
 
 def note_success(connection: Connection, endpoint_id: int) -> None:
-    """Closes the endpoint's circuit."""
+    """Sets the endpoint's failures to 0, which closes its circuit, and lets it get requests at once."""
     connection.execute(NOTE_SUCCESS, {"id": endpoint_id})
 
 
@@ -301,7 +306,7 @@ def note_failure(connection: Connection, endpoint_id: int, at: datetime) -> int:
 
 
 def wait(connection: Connection, endpoint_id: int, until: datetime) -> None:
-    """Sends the endpoint nothing before `until`."""
+    """Stores that the endpoint gets no request before `until`, or before a later time stored already."""
     connection.execute(WAIT, {"id": endpoint_id, "until": until})
 
 
@@ -311,7 +316,10 @@ def disable(connection: Connection, endpoint_id: int, because: str, at: datetime
 
 
 def untold(connection: Connection, before: datetime) -> list[Undelivered]:
-    """Endpoints with a pause undelivered since `before` and without a report of it; locks their rows."""
+    """Enabled endpoints with a pause that is undelivered since `before` and was not reported yet; locks their rows.
+
+    Leaves out endpoints whose row another transaction has locked.
+    """
     return [Undelivered(*row) for row in connection.execute(UNTOLD, {"before": before})]
 
 
@@ -321,5 +329,8 @@ def note_told(connection: Connection, endpoint_id: int, at: datetime) -> None:
 
 
 def forget_told(connection: Connection, before: datetime) -> None:
-    """Lets endpoints be reported again that took their last message and have no pause undelivered since `before`."""
+    """Clears the report of endpoints whose last request succeeded and that have no pause undelivered since `before`.
+
+    The next undelivered pause of such an endpoint is then reported again.
+    """
     connection.execute(FORGET_TOLD, {"before": before})

@@ -56,5 +56,5 @@ def add(
 
 
 def forget(connection: Connection, before: datetime) -> int:
-    """Deletes at most ROWS_A_BATCH notices of before that moment, which frees their keys; returns how many."""
+    """Deletes at most ROWS_A_BATCH notices added before that moment, which frees their keys; returns how many."""
     return connection.execute(FORGET, {"before": before, "limit": ROWS_A_BATCH}).rowcount

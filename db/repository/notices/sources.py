@@ -78,7 +78,7 @@ class Change(NamedTuple):
 
 
 class Status(NamedTuple):
-    """A delivery to make: of the newest status change of a campaign."""
+    """A delivery to make of a campaign's newest status change. `urgency`: 0 for pauses, which are sent first; or 1."""
 
     type: str
     urgency: int
@@ -86,7 +86,7 @@ class Status(NamedTuple):
 
 
 def changes(connection: Connection, endpoint: Endpoint, limit: int, *, needs_details: bool) -> list[Change]:
-    """The next status changes for the endpoint, in commit order."""
+    """At most `limit` status changes after the last one read for the endpoint, of its brands, in commit order."""
     values = {"after": endpoint.after_change_id, "brand_id": endpoint.brand_id, "limit": limit}
     return [Change(*row) for row in connection.execute(CHANGES, values | {"needs_details": needs_details})]
 
@@ -142,7 +142,7 @@ def add_once(
 
 
 def add_notices(connection: Connection, endpoint: Endpoint, last: int, at: datetime) -> None:
-    """Makes deliveries of the notices after the endpoint's position, up to the id `last`."""
+    """Makes deliveries of the endpoint's next notices, those after the last one read for it up to the id `last`."""
     values = {
         "last": last,
         "endpoint_id": endpoint.id,
@@ -160,6 +160,9 @@ def last_notice(connection: Connection) -> int:
 
 
 def move(connection: Connection, endpoint_id: int, change_id: int, notice_id: int, epoch: str | None) -> None:
-    """Stores the endpoint's positions in the feeds of status changes and notices."""
+    """Stores the ids of the last status change and the last notice that were read for the endpoint.
+
+    `epoch`: the feed's epoch to which the id of the status change belongs.
+    """
     values = {"id": endpoint_id, "change_id": change_id, "notice_id": notice_id, "epoch": epoch}
     connection.execute(MOVE, values)
