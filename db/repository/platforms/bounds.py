@@ -101,7 +101,7 @@ class AccountBound(NamedTuple):
 def pauses_seen(connection: Connection, account: int, source: str, since: datetime) -> list[PauseSeen]:
     """The account's confirmed decisions since `since` to pause because of budgets, by time.
 
-    `source`: of the spend read from the account.
+    `source`: the source name of the spend that is read from the account.
     """
     values = {"account": account, "source": source, "since": since}
     return [PauseSeen(*row) for row in connection.execute(PAUSES, values)]
@@ -128,13 +128,13 @@ def keep(connection: Connection, account: int, bound: Bound, at: datetime) -> No
 
 
 def bounds_of_accounts(connection: Connection, accounts: Sequence[int]) -> dict[int, Bound]:
-    """The stored bounds of the accounts that were measured, by account."""
+    """The stored bounds of these platform accounts, by account id; accounts that were never measured are left out."""
     found = connection.execute(BOUNDS_OF_ACCOUNTS, {"accounts": list(accounts)}) if accounts else ()
     return {row[0]: Bound(*row[1:]) for row in found}
 
 
 def bounds_of_brand(connection: Connection, brand_id: int) -> list[AccountBound]:
-    """The bounds of the connected accounts of a brand, by account."""
+    """The bounds of a brand's connected accounts, in order of account ids."""
     return [
         AccountBound(row.id, row.platform, row.account_id, row.currency, None if row[4] is None else Bound(*row[4:]))
         for row in connection.execute(BOUNDS, {"brand_id": brand_id})

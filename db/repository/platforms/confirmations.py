@@ -64,9 +64,10 @@ def add(connection: Connection, account: int, confirmed: Iterable[StoredStatus])
 
 
 class ConfirmedPauses(NamedTuple):
-    """The confirmed pauses of a brand's campaigns.
+    """The confirmed pauses of a brand's campaigns, `pauses` of them.
 
-    `delayed_micros`: spend after the decisions and before their confirmations. `longest_seconds`: the longest delay.
+    `longest_seconds`: the longest time from a decision to its confirmation. `delayed_micros`: spend between the
+    decisions and their confirmations.
     """
 
     pauses: int

@@ -11,7 +11,7 @@ from domain.errors import InvalidValue
 from domain.reconcile import LONGEST_WAIT, REPAUSE_WINDOW, REPAUSES_AN_HOUR, TRIES
 
 USAGE_WINDOW: Final = timedelta(hours=1)
-"""How long a platform's word about the use of a quota counts: Meta's quotas are for an hour."""
+"""How long a platform's report about the used part of a quota counts: Meta's quotas are for an hour."""
 
 FIELDS: Final = """
     platform_connections.platform_account_id, platform, account_id, name, mode, credentials, options, time_zone,
@@ -22,7 +22,7 @@ FIELDS: Final = """
 NO_FAILURES: Final = (
     "last_error = NULL, failed_at = NULL, failures = 0, failing_since = NULL, problem_since = NULL, retry_at = NULL"
 )
-"""The columns of a connection whose failures are forgotten."""
+"""The SET list of an UPDATE that clears the failures of a connection."""
 
 CONNECTION = text(f"""
     SELECT {FIELDS} FROM platform_connections JOIN platform_accounts ON id = platform_account_id
@@ -164,9 +164,10 @@ class StoredConnection(NamedTuple):
 
 
 class WaitingAccount(NamedTuple):
-    """The facts by which the moment of an account's next read is chosen. `is_free`: no worker reconciles it.
+    """The facts by which the moment of an account's next read is chosen. `is_free`: no worker has claimed it.
 
-    `holds_some`: Spendgate keeps a campaign paused there. `used_percent`: of its quota, as the platform said lately.
+    `holds_some`: Spendgate keeps a campaign paused there. `used_percent`: the used part of its quota, as the platform
+    reported it within USAGE_WINDOW.
     """
 
     id: int
@@ -200,16 +201,16 @@ def connections(connection: Connection) -> list[StoredConnection]:
 
 
 def waiting(connection: Connection, platform: str, at: datetime) -> list[WaitingAccount]:
-    """The accounts whose mode is not `off` and to which the platform allows requests at `at`, by id."""
+    """The platform's accounts whose mode is not `off` and to which it allows requests at `at`, in id order."""
     values = {"platform": platform, "at": at, "usage_since": at - USAGE_WINDOW}
     return [WaitingAccount(*row) for row in connection.execute(WAITING, values)]
 
 
 def due_for_changes(connection: Connection, platform: str, at: datetime, retry_before: datetime) -> list[int]:
-    """The accounts of the platform to reconcile at `at` without waiting for a poll.
+    """The ids of the platform's accounts whose statuses must be reconciled at `at`, before their next regular read.
 
-    Leaves out accounts that another worker has claimed or that may send nothing yet. `retry_before`: campaigns
-    whose change keeps failing are tried again if the last try was before, and later with each further try.
+    Leaves out accounts that another worker has claimed or to which no request is allowed yet. `retry_before`: a change
+    that keeps failing is tried again if the last try was before this; the delay doubles with each further try.
     """
     values = {"platform": platform, "at": at, "tries": TRIES}
     values |= {"first_wait": at - retry_before, "longest_wait": max(LONGEST_WAIT, at - retry_before)}
@@ -218,12 +219,12 @@ def due_for_changes(connection: Connection, platform: str, at: datetime, retry_b
 
 
 def brands_visited(connection: Connection) -> frozenset[int]:
-    """The brands with an account whose mode is not `off`."""
+    """The ids of brands with an account whose mode is not `off`."""
     return frozenset(connection.scalars(BRANDS_VISITED))
 
 
 def accounts_of_brands(connection: Connection, brand_ids: Sequence[int]) -> list[int]:
-    """The accounts of these brands whose mode is not `off`, by id."""
+    """The ids, in order, of these brands' accounts whose mode is not `off`."""
     return list(connection.scalars(ACCOUNTS_OF_BRANDS, {"brand_ids": list(brand_ids)}))
 
 
@@ -233,7 +234,7 @@ def note_description(connection: Connection, account: int, time_zone: str, curre
 
 
 def note_usage(connection: Connection, account: int, percent: int, at: datetime) -> None:
-    """Stores how much of the account's quota the platform said at `at` is used, in percent."""
+    """Stores the used percent of the account's quota, as the platform reported it at `at`."""
     connection.execute(NOTE_USAGE, {"id": account, "percent": percent, "at": at})
 
 
@@ -245,9 +246,9 @@ def note_statuses_read(connection: Connection, account: int, at: datetime) -> No
 def note_failure(
     connection: Connection, account: int, error: str, at: datetime, *, next_read_at: datetime | None, retry_at: datetime
 ) -> None:
-    """Stores a failed request. `next_read_at`: when spend is read next, None: as before; `retry_at`: when statuses are.
+    """Stores a failed request. `next_read_at`: when spend is read next; None: as planned before the failure.
 
-    `error` must contain no secrets.
+    `retry_at`: when statuses are read and changed again. `error` must contain no secrets.
     """
     values = {"id": account, "error": error, "at": at, "next_read_at": next_read_at, "retry_at": retry_at}
     connection.execute(NOTE_FAILURE, values)
@@ -256,9 +257,9 @@ def note_failure(
 def wait(
     connection: Connection, account: StoredConnection, until: datetime, *, for_pauses: bool, for_all: bool
 ) -> None:
-    """Stores that the platform allows no requests before `until`.
+    """Stores that the platform allows no reads and releases of the account before `until`.
 
-    `for_pauses`: nor pauses. `for_all`: the limit is shared by all accounts on the platform.
+    `for_pauses`: no pauses either. `for_all`: the limit is shared by all accounts on the platform.
     """
     values = {"id": account.id, "platform": account.platform, "until": until}
     connection.execute(WAIT, values | {"for_pauses": for_pauses, "for_all": for_all})

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 from db.repository.reading import feed
 
 OFF: Final = "off"
-"""Stored instead of an epoch when the mode is no longer `off`: nothing was read meanwhile."""
+"""Stored instead of an epoch for an account that leaves mode `off`, in which its statuses were not read."""
 
 EPOCH = text("SELECT statuses_epoch FROM platform_connections WHERE platform_account_id = :id")
 

@@ -28,7 +28,9 @@ def secrets_of(connection: Connection, account: int) -> str | None:
 
 
 def keep(connection: Connection, account: int, encrypted: str, edit: Edit) -> None:
-    """Keeps encrypted secrets for the connection, in place of any before. Raises InvalidValue if there is none.
+    """Stores encrypted secrets for the account's connection, in place of earlier ones.
+
+    Raises InvalidValue if the account has no connection.
 
     The audit says that they were changed, and contains no secret.
     """

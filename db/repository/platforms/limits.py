@@ -31,9 +31,9 @@ LIMITS = text(f"""
 
 
 class AccountLimit(NamedTuple):
-    """A budget in its current window, which began on `first_day` of its brand's zone.
+    """A budget in its current window, which began on the local day `first_day` of its brand.
 
-    `released_at`: when a campaign of it became active last, by a release or its creation.
+    `released_at`: when one of the budget's campaigns last became active, by a release or by its creation.
     """
 
     budget_id: int

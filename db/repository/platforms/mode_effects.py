@@ -30,7 +30,10 @@ CONCERNED = text(f"""
 
 
 class Concerned(NamedTuple):
-    """Numbers of campaigns: to pause there, to enable there, to hold here, and paused there by Spendgate."""
+    """How many campaigns of an account are to be paused there, enabled there, and held here.
+
+    `stay_paused`: how many are paused there by Spendgate.
+    """
 
     pauses: int
     enables: int

@@ -48,7 +48,7 @@ def reads_in(connection: Connection, pool: str, at: datetime, span: timedelta) -
 
 
 def give_back(connection: Connection, pool: str, operations: int, at: datetime) -> None:
-    """Takes back operations that were added to the pool in the minute of `at`."""
+    """Subtracts operations that were added to the pool in the minute of `at` and were not used."""
     connection.execute(GIVE_BACK, {"pool": pool, "at": at, "operations": operations})
 
 

@@ -88,9 +88,9 @@ def claim(connection: Connection, account: int, at: datetime, until: datetime) -
 
 
 def prolong(connection: Connection, account: int, claimed: datetime, until: datetime, at: datetime) -> bool:
-    """Moves the end of this worker's claim from `claimed` to `until`; returns whether it may read on at `at`.
+    """Moves the end of this worker's claim from `claimed` to `until`; returns whether it may go on reading at `at`.
 
-    It may not if the claim is lost, the mode is `off` now, or the platform allows no reads since.
+    It may not if the claim is lost, the mode is `off` by now, or the platform allows no reads by now.
     """
     values = {"id": account, "claimed": claimed, "until": until, "at": at}
     return connection.execute(PROLONG, values).first() is not None
@@ -115,7 +115,7 @@ def note_spend_read(
     """Stores a successful read of spend. `problem`: a sentence for people about what was left out; None: nothing.
 
     `claimed`: the end of this worker's claim; the next read is not set if the claim is lost. `limit_at`: when spend
-    reaches the nearest limit; None: not in sight.
+    reaches the nearest limit; None: unknown or never. `is_history`: earlier days were read too.
     """
     values = {
         "claimed": claimed,
@@ -140,8 +140,9 @@ def hasten(
 ) -> None:
     """Makes the platform's accounts due at `at` that were not read since a release or a change of a limit.
 
-    Counts changes until `changed_before`. Leaves out accounts that are due by `soon`. Failing accounts are due at
-    `retry_at`. `limit_at`: when their spend may reach a limit, as the rate is unknown.
+    Only releases and changes made until `changed_before` count. Leaves out accounts that are due by `soon` anyway.
+    Failing accounts become due at `retry_at`. `limit_at`: stored as the time at which spend may reach a limit, because
+    its rate is unknown.
     """
     values = {"platform": platform, "at": at, "changed_before": changed_before, "soon": soon}
     connection.execute(HASTEN, values | {"retry_at": retry_at, "limit_at": limit_at})

@@ -126,7 +126,10 @@ CAMPAIGNS = text(f"""
 
 
 class Tally(NamedTuple):
-    """The number of accounts on a platform in one state, their unconfirmed pauses and the oldest of them."""
+    """How many accounts on a platform are in one of STATES, and how many pauses of theirs are not confirmed.
+
+    `oldest_unconfirmed_at`: when the oldest of these pauses was decided; None if there is none.
+    """
 
     platform: str
     state: str
@@ -183,7 +186,7 @@ def accounts_of_brand(connection: Connection, brand_id: int, at: datetime, limit
 
 
 def accounts_by_id(connection: Connection, ids: Sequence[int], at: datetime) -> dict[int, dict[str, Any]]:
-    """The connected accounts among these platform accounts, by id."""
+    """The connected accounts among the platform accounts `ids`, by id."""
     return {row["id"]: row for row in _read(connection, ACCOUNTS_BY_ID, at, len(ids), {"ids": list(ids)})}
 
 

@@ -44,9 +44,9 @@ STORED_DAYS = text("""
 class AccountCampaign(NamedTuple):
     """A campaign that has or had this external id in the account, and its brand's zone and currency.
 
-    `until_day`: the first day on which it had the id no more; None: it has it. `adds_before`: on days before, another
-    account had the campaign under another id, so that both accounts' figures add up. `keeps_before`: on days before,
-    another account had it under this id, so that a day which this account's answer lacks is left as it is.
+    `until_day`: the first day on which it no longer had the id; None: it has it now. `adds_before`: before this day,
+    another account had the campaign under another id, so that both accounts' figures add up. `keeps_before`: before
+    this day, another account had it under this id, so that a day missing in this account's answer is left as it is.
     """
 
     campaign_id: int
@@ -61,7 +61,10 @@ class AccountCampaign(NamedTuple):
 
 
 class Elsewhere(NamedTuple):
-    """An external id that a campaign has or had in another account, until the day `until_day`; None: it has it."""
+    """An external id that a campaign has or had in another account.
+
+    `until_day`: the first day on which it no longer had the id there; None: it has it now.
+    """
 
     campaign_id: int
     account: int
@@ -80,9 +83,9 @@ def campaigns_of_account(connection: Connection, platform: str, account: int) ->
 
 
 def _beside(one: AccountCampaign, account: int, elsewhere: Sequence[Elsewhere]) -> AccountCampaign:
-    """The campaign with the days on which other accounts had it too. Of two accounts, the earlier one's figures stand.
+    """The campaign with `adds_before` and `keeps_before` set from its external ids in other accounts.
 
-    The platform knows an id in one account only, so that figures of the same id are replaced, never added.
+    The platform has an id in one account only, so that figures of one id in two accounts are never added up.
     """
     if not elsewhere:
         return one

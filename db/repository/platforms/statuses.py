@@ -102,9 +102,9 @@ SET_HOLD = text("SELECT set_platform_hold(:campaign_id, :is_held, :by, :at)")
 
 
 class StoredStatus(NamedTuple):
-    """A campaign's newest desired status and the memory of its platform's. See db/models/platforms.py.
+    """A campaign's newest desired status, and its row of `platform_statuses`, described in db/models/platforms.py.
 
-    `is_stored`: the stored row has this desired status.
+    `is_stored`: the row exists and has this desired status.
     """
 
     brand_id: int
@@ -130,16 +130,16 @@ class StoredStatus(NamedTuple):
 
     @property
     def key(self) -> tuple[int, int]:
-        """The order of campaigns in pages."""
+        """(brand id, campaign id): the order of campaigns in pages."""
         return self.brand_id, self.campaign_id
 
 
 FIRST: Final = (0, 0)
-"""A key before those of all campaigns."""
+"""A key smaller than those of all campaigns."""
 
 
 def page(connection: Connection, account: int, at: datetime, after: tuple[int, int], limit: int) -> list[StoredStatus]:
-    """The next enforced campaigns of the account with an external id, at most `limit`, with keys above `after`.
+    """One page of the account's enforced campaigns with an external id: at most `limit`, in order, keys above `after`.
 
     `at`: the present time, at which a former owner of an id may still decide about it.
     """
@@ -155,7 +155,7 @@ def of_account(connection: Connection, account: int, at: datetime) -> list[Store
 def of_campaigns(
     connection: Connection, account: int, campaign_ids: Sequence[int], at: datetime
 ) -> dict[int, StoredStatus]:
-    """Those of these campaigns that are in the account, by id, as of `at`.
+    """The statuses at `at` of those of the campaigns that are in the account, by campaign id.
 
     Leaves out campaigns without an external id and campaigns that were never enforced.
     """
@@ -167,9 +167,10 @@ def of_campaigns(
 def opposed(
     connection: Connection, account: int, desired: str, confirmed: str, at: datetime, *, is_unread: bool = False
 ) -> Iterator[StoredStatus]:
-    """The account's campaigns with these two statuses at `at` whose last answer is known, read in pages.
+    """Yields the account's campaigns with this desired and this confirmed status at `at`, in order.
 
-    `is_unread`: also those whose last answer is unknown, because the platform cannot be read.
+    Leaves out campaigns for which the outcome of the last sent change is unknown. `is_unread`: the platform cannot be
+    read, so those with the desired status are yielded too, whatever their confirmed status.
     """
     after: tuple[int, int] | None = FIRST
     wanted = {"account": account, "at": at, "desired": desired, "confirmed": confirmed, "is_unread": is_unread}
@@ -197,16 +198,16 @@ def has_unanswered_pause(connection: Connection, account: int) -> bool:
 
 
 def carry(connection: Connection, account: int, known: StoredStatus | None, brand_id: int, campaign_id: int) -> None:
-    """Stores the memory of an external id for its new campaign.
+    """Copies the stored status of an external id to the campaign that it moved to.
 
-    `known`: the former campaign's, before the id moved; None: stores nothing.
+    `known`: the former campaign's status, read before the move; None: there is none, and nothing is stored.
     """
     if known is not None and (known.confirmed != "unknown" or known.sent is not None):
         keep(connection, account, [known._replace(brand_id=brand_id, campaign_id=campaign_id)])
 
 
 def is_paused_by_us(connection: Connection, brand_id: int, campaign_id: int) -> bool:
-    """Whether Spendgate paused the campaign on its platform and has not enabled it since."""
+    """Whether a pause sent by Spendgate is in force for the campaign on its platform, or may be."""
     return bool(connection.scalar(PAUSED_BY_US, {"brand_id": brand_id, "campaign_id": campaign_id}))
 
 
