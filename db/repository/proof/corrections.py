@@ -22,7 +22,10 @@ ACKNOWLEDGED = text("""
 
 
 class Correction(NamedTuple):
-    """One corrected value: its kind, the key of the row (`subject`), the old and the new value."""
+    """One corrected value: its kind, the key of its row (`subject`), the old and the new value; None: no row.
+
+    `brand_id`: the row's brand; None: it belongs to no brand.
+    """
 
     brand_id: int | None
     kind: str
@@ -57,7 +60,7 @@ def add(connection: Connection, corrections: Iterable[Correction], by: str, at: 
 
 
 def acknowledged(connection: Connection) -> dict[str, dict[str, Acknowledged]]:
-    """The latest acknowledgement of each finding, by the name of its check and its `key_of`."""
+    """The latest acknowledgement of each finding: by the name of its check, then by `key_of` the finding."""
     found: defaultdict[str, dict[str, Acknowledged]] = defaultdict(dict)
     for subject, by, at in connection.execute(ACKNOWLEDGED):
         if isinstance(subject, dict) and {"check", "finding"} <= subject.keys():
@@ -66,12 +69,12 @@ def acknowledged(connection: Connection) -> dict[str, dict[str, Acknowledged]]:
 
 
 def key_of(finding: Mapping[str, Any]) -> str:
-    """A text that identifies a finding among those of its check: equal for equal findings."""
+    """The finding as JSON text with sorted keys, which is equal for equal findings of a check."""
     return json.dumps(finding, sort_keys=True, default=_plain)
 
 
 def known(check: str, finding: Mapping[str, Any], brand_id: int | None) -> Correction:
-    """The correction, for `add`, by which a person acknowledges a finding. `brand_id`: the finding's brand, or None."""
+    """The correction to `add` when a person acknowledges a finding. `brand_id`: the finding's brand, or None."""
     return Correction(brand_id, KNOWN, {"check": check, "finding": dict(finding)})
 
 

@@ -115,9 +115,9 @@ def campaign_days(
 ) -> list[Recounted]:
     """Locks the counters of (campaign id, day) pairs and returns those that differ from the ledger.
 
-    Creates missing counters; leaves out pairs whose campaign is not the brand's.
-    Reads the ledger in a statement after the locks, so that a concurrent transaction has either written ledger and
-    counter, or waits and will add to the counter that the caller sets.
+    Creates missing counters; leaves out pairs whose campaign is not the brand's. Reads the ledger in a statement after
+    the locks, so that a concurrent transaction has either written ledger and counter, or waits and will add to the
+    counter that the caller sets.
     """
     wanted = sorted(set(keys), key=lambda key: (key[1], key[0]))
     if not wanted:
@@ -169,9 +169,9 @@ def has_mismatched_brand_days(connection: Connection, brand_id: int) -> bool:
 
 
 def brand_days(connection: Connection, brand_id: int) -> list[Recounted]:
-    """Locks the brand's own counters that differ from the sums of its campaigns', and returns those that still do.
+    """Locks the brand's own counters that differ from the sums of its campaigns' counters.
 
-    Creates missing counters.
+    Returns those that differ once they are locked. Creates missing counters.
     """
     days = array_of(connection.scalars(MISMATCHED_BRAND_DAYS, {"brand_id": brand_id}).all())
     parameters = {"brand_id": brand_id, "days": days}

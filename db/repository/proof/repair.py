@@ -90,10 +90,10 @@ ADD_TOGGLE = text("""
 
 
 class CampaignOffHistory(NamedTuple):
-    """A campaign that differs from its histories.
+    """A campaign whose row differs from the ends of its histories.
 
-    `known_holds`: of its last hold change. `known_status`, `change_holds`: of its last status change. Each None if
-    missing.
+    `known_holds`: the holds of its last hold change. `known_status`, `change_holds`: the new status and holds of its
+    last status change. Each is None if there is no such change.
     """
 
     campaign_id: int
@@ -160,7 +160,7 @@ def append_limits(connection: Connection, brand_id: int, at: datetime) -> list[d
 
 
 def campaigns_off_history(connection: Connection, brand_id: int) -> list[CampaignOffHistory]:
-    """The brand's campaigns that differ from the ends of their histories. Lock the brand first.
+    """The brand's campaigns whose rows differ from the ends of their histories. Lock the brand first.
 
     Leaves out campaigns that were never enforced and have no hold change.
     """

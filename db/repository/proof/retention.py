@@ -14,6 +14,9 @@ FORGET = text("SELECT forget_history(:history, :at_most)")
 
 
 def forget(connection: Connection, history: str) -> int:
-    """Deletes the oldest rows past the retention of the history, ROWS_A_BATCH or one seal; returns their number."""
+    """Deletes the oldest rows of the history that are past its retention; returns how many.
+
+    At most ROWS_A_BATCH rows, or all rows of one seal that covers more.
+    """
     removed: int = connection.scalar(FORGET, {"history": history, "at_most": ROWS_A_BATCH}) or 0
     return removed

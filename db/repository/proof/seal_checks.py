@@ -56,9 +56,9 @@ _FOUND: Final = """
 
 
 def _changed_rows(history: History) -> TextClause:
-    """The statement that lists seals whose rows were altered or deleted.
+    """The statement that lists seals of the history whose rows were altered or deleted.
 
-    Of a seal whose rows are past the retention, also those of which a row is left or has come back.
+    It lists a seal too whose rows were deleted because they were past the retention, if one of them still exists.
     """
     names = {"table": history.table, "row": history.row, "of_seal": history.of_seal}
     first, found = "", _FOUND.format(**names)

@@ -165,18 +165,18 @@ def writers(connection: Connection, history: History) -> frozenset[str]:
 
 
 def prepared_writers(connection: Connection, history: History) -> frozenset[str]:
-    """The virtual transaction ids of those that have written to the history and are prepared for a two-phase commit."""
+    """The virtual transaction ids of transactions that wrote to the history and are prepared for a two-phase commit."""
     return frozenset(connection.scalars(WRITERS, {"table": history.table, "are_prepared": True}))
 
 
 def take_turn(connection: Connection, at: datetime) -> None:
-    """Takes the lock for sealing until the transaction ends; waits for others."""
+    """Takes the lock for sealing until the transaction ends; waits until it is free."""
     connection.execute(MAKE_TURN, {"at": at})
     connection.execute(TAKE_TURN)
 
 
 def seal_slice(connection: Connection, history: History, up_to_id: int, at: datetime) -> int:
-    """Seals up to ROWS_A_SLICE ids of the history, at most to `up_to_id`; returns the number of rows sealed.
+    """Seals the rows with the next ROWS_A_SLICE ids of the history, none above `up_to_id`; returns how many rows.
 
     Call `take_turn` first. All transactions with ids up to `up_to_id` must have ended.
     """

@@ -94,9 +94,9 @@ TotalKey = tuple[int, int, str, date]
 
 
 class Booked(NamedTuple):
-    """A reported total by the ledger: the sum of its events, and the `as_of` of the last one (None: no event).
+    """A reported total as the ledger has it: the sum of its events, and the `as_of` of the last one; None: no event.
 
-    `as_of` is the time of receipt for an event that was moved to the start or end of its day.
+    If that event was moved to the start or end of its day, `as_of` is the time of its receipt.
     """
 
     micros: int
@@ -143,8 +143,8 @@ def readable_zone(name: str) -> ZoneInfo | None:
 def booked_of(connection: Connection, key: TotalKey, zone: ZoneInfo) -> Booked:
     """The sum of the events made from one total, by the ledger.
 
-    An event belongs to the total if its id derives from its `occurred_at`. An event at the start or end of the day may
-    have been moved there from another moment, so that any UUID of version 5 is accepted.
+    An event belongs to the total if its id is made from the total's key and the event's `occurred_at`. An event at the
+    first or last instant of the day may have been moved there from another moment, so any id of UUID version 5 counts.
     """
     brand_id, campaign_id, source, day = key
     starts_at, ends_at = day_starts_at(day, zone), day_starts_at(day + ONE_DAY, zone)

@@ -153,7 +153,8 @@ def mismatched_campaign_days(
 ) -> Iterator[MismatchedCampaignDay]:
     """Yields the campaign days after `floor`, up to `up_to`, whose counter seems to differ from the ledger.
 
-    Postgres's time zone rules may differ from zoneinfo's: recount each one with `ledger_between`. `limit` None: all.
+    Postgres's time zone rules may differ from zoneinfo's: recount each one with `ledger_between`. None as `floor`,
+    `up_to`, `limit` or `brand_id`: no bound, or all brands.
     """
     # In no zone does the day after `floor` begin before `floor` begins in UTC, nor does a day end two days later.
     since = floor and datetime.combine(floor, time.min, UTC)
@@ -183,9 +184,9 @@ def mismatched_brand_days(connection: Connection, limit: int) -> Sequence[dict[s
 
 
 def orphaned_rows(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """The number of rows, by table and id, whose brand or campaign does not exist or is another brand's.
+    """By table, and by ids of brand and campaign, the number of rows whose brand or campaign does not exist.
 
-    Returns up to `limit` ids of each check of a table.
+    A campaign of another brand counts as missing. Returns up to `limit` groups of rows of each table and check.
     """
     statements = (*OF_NOBODY, *OF_NO_BRAND)
     return [row for statement in statements for row in plain(connection.execute(statement, {"limit": limit}))]
@@ -205,5 +206,5 @@ def mismatched_kept_holds(connection: Connection, limit: int) -> Sequence[dict[s
 
 
 def ids_of_two_events(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
-    """The ids of several events, one a partition of the ledger: valid, but perhaps a producer's mistake."""
+    """The event ids that a brand has in several partitions of the ledger: valid, but perhaps a producer's mistake."""
     return plain(connection.execute(IDS_OF_TWO_EVENTS, {"limit": limit}))
