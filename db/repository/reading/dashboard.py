@@ -188,9 +188,9 @@ def brands(
 def held(connection: Connection, brand_ids: Sequence[int], lifted_by_people: Collection[str]) -> list[dict[str, Any]]:
     """The number of campaigns by brand and holds (no holds: active), sorted by brand and `next_change_at`.
 
-    Leaves out archived campaigns. A brand can have several rows with the same holds.
-    `lifted_by_people`: holds that end only by a person's edit. All campaigns of a row without such holds serve again at
-    the same instant: when the campaign `campaign_id` does, not before `next_change_at`.
+    Leaves out archived campaigns. A brand can have several rows with equal holds. `lifted_by_people`: holds that end
+    only by a person's edit. All campaigns of a row without such holds serve again at one instant: that at which the
+    campaign `campaign_id` does, which is not before `next_change_at`.
     """
     parameters = {"brand_ids": list(brand_ids), "lifted_by_people": list(lifted_by_people)}
     return plain(connection.execute(HELD, parameters))

@@ -19,7 +19,7 @@ REACH: Final = timedelta(days=60)
 """The age up to which events are rolled up; charts show less."""
 
 SETTLED: Final = timedelta(minutes=1)
-"""Events received within this time before a run wait for the next one: their transactions may not have committed."""
+"""Events received within this time before a run are left to the next run: their transactions may not have committed."""
 
 # Sums events by brand and quarter of an hour (local hours begin at a quarter in every zone), then adds local times. The
 # parameters give the UTC offset of each zone by stretch of time, so that days and hours match the counters. Sums before
@@ -134,7 +134,7 @@ def roll_up(connection: Connection, zones: Iterable[str], at: datetime) -> int:
 
 
 def lock(connection: Connection) -> None:
-    """Takes the lock of roll-ups until the transaction ends, waiting for others."""
+    """Takes the lock of roll-ups until the transaction ends; waits until it is free."""
     locks.take(connection, Lock.BRAND_HOURS)
 
 
@@ -173,7 +173,7 @@ def _recount(connection: Connection, wrong: Sequence[tuple[int, date]], everythi
 
 
 def _local_times(zones: Iterable[str], at: datetime) -> dict[str, list[Any]]:
-    """The UTC offset of each zone by stretch of time, within REACH of `at`, as array parameters for QUARTERS."""
+    """Array parameters of QUARTERS: the UTC offset in seconds of each zone by stretch of time, within REACH of `at`."""
     rows = []
     for name, zone in readable_zones(sorted(zones)).items():
         starts_at = at - REACH
