@@ -108,7 +108,7 @@ CONFIRMED_LATE = text(f"""
 def crossings(
     connection: Connection, brand_id: int, facts: MonthFacts, overspent: Sequence[LimitWindow]
 ) -> list[Crossing]:
-    """For each window, when its spend in order of occurrence reached the limit for the last time.
+    """For each window, in order, when its spend in order of occurrence reached the limit for the last time.
 
     The day comes from the counters: the last one that began below the limit and ended at or above it. The instant
     comes from that day's events; None if the ledger no longer has them. A limit of 0 is reached when the window begins.
@@ -208,7 +208,7 @@ def confirmed_late(
 
 
 def _numbers_by_period(connection: Connection, overspent: Sequence[LimitWindow]) -> Iterator[list[int]]:
-    """Yields, for each period, the places of the windows whose events the ledger still has."""
+    """Yields, for each period, the positions in `overspent` of the windows whose events the ledger still has."""
     floor = watermarks.reached(connection, ledger.FLOOR)
     for period in Period:
         numbers = [
@@ -227,7 +227,10 @@ def _received_of_period(
     overspent: Sequence[LimitWindow],
     afters: Mapping[int, datetime],
 ) -> dict[int, LateSpend]:
-    """The late spend of windows of one period."""
+    """The late spend of windows of one period, by position in `overspent`.
+
+    `afters`: by position, the instant after which spend must be received to count as late.
+    """
     parameters = _of_period(brand_id, facts, overspent, afters) | {
         "received_after": min(afters.values()),
         "spents": [overspent[number].spent_micros for number in afters],
@@ -242,7 +245,10 @@ def _received_of_period(
 def _of_period(
     brand_id: int, facts: MonthFacts, overspent: Sequence[LimitWindow], afters: Mapping[int, datetime]
 ) -> dict[str, Any]:
-    """Parameters for windows of one period, which adjoin each other, so that each event falls into one of them."""
+    """Parameters of a statement for windows of one period: these adjoin, so that each event falls into one of them.
+
+    `afters`: by position in `overspent`, the instant after which spend counts as late.
+    """
     entries = [overspent[number] for number in afters]
     windows = windows_between(entries[0].period, facts.month.first_day, facts.end_day)
     starts = [instants_of(window, facts.zone, facts.span.ends_at).starts_at for window in windows]

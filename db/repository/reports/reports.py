@@ -146,10 +146,11 @@ def last_version(connection: Connection, brand_id: int, month: date) -> int:
 def listed(
     connection: Connection, brand_id: int | None, after: tuple[date, int] | None, limit: int, at: datetime
 ) -> list[dict[str, Any]]:
-    """One page of the latest version of each report, newest month first; `after` is the (month, brand id) before it.
+    """One page of the latest version of each report, newest month first.
 
-    Each has brand_id, brand, month, version, generated_at, spent_micros, and restated_micros since the first version.
-    `brand_id` None: of all brands. `after` None: the first page.
+    Each has brand_id, brand, month, version, generated_at, spent_micros, and restated_micros: the change of spend since
+    the first version. `brand_id` None: of all brands. `after`: (month, brand id) of the previous page's last report;
+    None: the first page.
     """
     after_month, after_brand = after or (None, None)
     parameters = {
@@ -165,10 +166,11 @@ def listed(
 def restated(
     connection: Connection, since: date, received_since: datetime, occurred_before: datetime, at: datetime
 ) -> list[tuple[int, date]]:
-    """The (brand id, month) of each report from the month `since` on that is missing or may be outdated.
+    """The (brand id, month) of each report from the month `since` on that is missing or may be outdated at `at`.
 
-    A report may be outdated if the brand's counters differ from it, or if events for it were received since: these may
-    have moved spend between campaigns without changing the sum of any day.
+    A report may be outdated if the brand's counters differ from it, or if the ledger got events for it after it was
+    generated: these may have moved spend between campaigns without changing the sum of any day. Only events received
+    from `received_since` on that occurred before `occurred_before` are considered.
     """
     parameters = {"since": since, "received_since": received_since, "occurred_before": occurred_before, "at": at}
     return [(row.brand_id, row.month) for row in connection.execute(RESTATED, parameters)]
