@@ -91,7 +91,7 @@ FIRST: Final = SPREAD[0]
 
 
 class SpreadTable(NamedTuple):
-    """A table as Citus lists it: where it is, the column it is spread by, and the group that is moved together."""
+    """A table as Citus lists it: its place, the column by which it is spread, and its colocation group."""
 
     name: str
     place: str
@@ -100,9 +100,9 @@ class SpreadTable(NamedTuple):
 
 
 class Server(NamedTuple):
-    """A server with its parts of the spread tables. `parts`: of `brands`, each with the rows of some brands.
+    """A server of the cluster. `parts`: how many shards of the table `brands` it has; `brands`: how many brands.
 
-    `bytes`: None if the server does not answer; its `brands` are 0 then.
+    `bytes`: the size of its spread tables; None if the server does not answer, and `brands` is 0 then.
     """
 
     name: str
@@ -117,7 +117,7 @@ def has_citus(connection: Connection) -> bool:
 
 
 def keys(connection: Connection) -> list[Key]:
-    """The primary and unique keys of our tables."""
+    """The primary and unique keys of Spendgate's tables."""
     return [
         Key(row["table_name"], row["name"], row["columns"], row["kind"] == "p")
         for row in plain(connection.execute(CONSTRAINTS))
@@ -126,7 +126,7 @@ def keys(connection: Connection) -> list[Key]:
 
 
 def references(connection: Connection) -> list[Reference]:
-    """The foreign keys of our tables."""
+    """The foreign keys of Spendgate's tables."""
     return [
         Reference(
             row["table_name"], row["name"], row["columns"], row["target"], row["target_columns"], row["definition"]
@@ -170,7 +170,10 @@ def tables(connection: Connection) -> dict[str, SpreadTable]:
 
 
 def drift(known: dict[str, SpreadTable]) -> Iterator[str]:
-    """Yields a sentence for each difference between a table that Citus knows and its place. Leaves out other tables."""
+    """Yields a sentence for each table that Citus has spread otherwise than `places` says.
+
+    Leaves out tables that are not spread yet.
+    """
     group = known[FIRST].group_id if FIRST in known else None
     for table in known.values():
         place = place_of(table.name)
@@ -187,7 +190,7 @@ def drift(known: dict[str, SpreadTable]) -> Iterator[str]:
 def spread_missing(connection: Connection, shards: int) -> list[str]:
     """Spreads the tables that are not spread yet, in the transaction of `connection`; returns their names.
 
-    `shards`: the number of parts that the brands are in, for the first time.
+    `shards`: the number of shards of each table, used when the first table is spread.
     """
     names = missing(tables(connection))
     connection.execute(SET_FOR_SPREADING)
@@ -205,7 +208,10 @@ def spread_missing(connection: Connection, shards: int) -> list[str]:
 
 
 def missing(known: dict[str, SpreadTable]) -> list[str]:
-    """The tables to spread that Citus has in one place yet, in the order in which they can be spread."""
+    """The names of the tables that are still to be spread, in the order in which they can be.
+
+    `known`: the tables that Citus has registered, by name.
+    """
     return [name for name in (*ON_EVERY_SERVER, *SPREAD) if name not in known or known[name].place == Place.COORDINATOR]
 
 
@@ -220,12 +226,12 @@ def _spread(connection: Connection, name: str, shards: int) -> None:
 
 
 def with_local_rows(connection: Connection) -> list[str]:
-    """The names of spread tables that still have rows on the coordinator from before."""
+    """The names of spread tables that still have, on the coordinator, the rows from before they were spread."""
     return list(connection.scalars(WITH_LOCAL_ROWS))
 
 
 def free_local_rows(connection: Connection, name: str) -> None:
-    """Frees what a table that was spread still has on the coordinator from before."""
+    """Deletes the rows that a spread table still has on the coordinator from before it was spread."""
     connection.execute(FREE_LOCAL_ROWS, {"name": name})
 
 

@@ -1,4 +1,4 @@
-"""The tables of the directory, which the step that spreads tables creates and fills."""
+"""The tables of the directory, created and filled when the other tables are spread over servers."""
 
 from typing import Final
 

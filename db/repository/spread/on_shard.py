@@ -25,10 +25,10 @@ TABLE: Final = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE) ({'|'.join(SPREAD)})\b( A
 VALUE: Final = re.compile(r"%\((\w+)\)s")
 
 STATEMENTS_KEPT: Final = 20
-"""Statements whose calls a process keeps; more than the code has."""
+"""Most statements whose calls a process caches; more than the code has."""
 
 SHARE_LOCK: Final = 5
-"""Postgres's number of the lock that excludes those who change a shard, and not those who write rows of it."""
+"""Postgres's number of the lock mode SHARE, which on a shard's metadata conflicts with a move, but not with writes."""
 
 # Locks where a shard of `brands` is until the transaction ends; returns whether it is on this server. Its caller need
 # not own the table.
@@ -88,7 +88,7 @@ DISTRIBUTE: Final = """
 
 
 def create(connection: Connection) -> None:
-    """Creates the functions on all servers, or replaces them. The tables are spread already."""
+    """Creates or replaces the functions on all servers. The tables must be spread already."""
     connection.execute(text(LOCK_SHARD))
     connection.exec_driver_sql("REVOKE EXECUTE ON FUNCTION lock_shard_of_brands FROM PUBLIC")
     connection.exec_driver_sql(DISTRIBUTE_LOCK)
@@ -97,16 +97,19 @@ def create(connection: Connection) -> None:
 
 
 def create_run_by_server(connection: Connection, function: str, signature: str) -> None:
-    """Creates or replaces a function that the server of the brand in its first argument, `of_brand`, runs."""
+    """Creates or replaces a function that Citus runs on the server of the brand in its first argument, `of_brand`.
+
+    `function`: its SQL, with `{schema}` for the schema. `signature`: such as `count_spend(bigint, text)`.
+    """
     schema = connection.exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
     connection.execute(text(function.replace("{schema}", schema)))
     connection.exec_driver_sql(DISTRIBUTE.format(signature))
 
 
 def on_shard(connection: Connection, of_brand: int, query: Query) -> Query:
-    """The query that runs `query` on the shard of the brand, with which all its brands lie there.
+    """The query that runs `query` on the shard that has the brand `of_brand`; without Citus, `query` itself.
 
-    The statement has the option COLUMNS. On one server, the query itself.
+    The statement must have the option COLUMNS, and be about brands of that shard only.
     """
     if not has_citus(connection):
         return query
@@ -134,8 +137,10 @@ def _call(statement: TextClause) -> TextClause:
 
 @lru_cache(STATEMENTS_KEPT)
 def _prepared(statement: str) -> tuple[str, str, list[str]]:
-    """The spread tables that the statement names, as an array; the statement with each as `@table@`, and with $1, $2 …
-    for its values; and the names of these.
+    """(tables, text, names): the statement in the form that `run_on_shard` prepares.
+
+    The spread tables that it names, as a Postgres array; the statement with each as `@table@` and with `$1`, `$2` … for
+    its values; and the names of these values, in order.
     """
     tables = sorted({table for _, table, _ in TABLE.findall(statement)})
     names = list(dict.fromkeys(VALUE.findall(statement)))

@@ -21,7 +21,7 @@ SHARDS_OF_BRANDS = text("""
 """)
 
 MAX_CACHED: Final = 1_000_000
-"""Brands in the cache; a full cache is emptied, which bounds its memory."""
+"""Most brands in the cache; a full cache is emptied, which bounds its memory."""
 
 
 class Shard(NamedTuple):
@@ -32,21 +32,21 @@ class Shard(NamedTuple):
 
 
 ONE: Final = Shard(0, 0)
-"""Where all brands are on one server."""
+"""The shard of all brands on a server without Citus."""
 
 _cache: dict[int, Shard] = {}
 
 
 def by_shard(connection: Connection, brand_ids: Collection[int]) -> list[frozenset[int]]:
-    """The brands by shard, in order of shard ids, which is the order in which all transactions lock brands.
+    """The brands grouped by shard, in order of shard ids, which is the order in which all transactions lock brands.
 
-    One group, without a query, where the server has no Citus. Each process asks for the shard of a brand once.
+    One group, without a query, where the server has no Citus. The shard of each brand is cached in the process.
     """
     return [brands for _, brands in shards_of(connection, brand_ids)]
 
 
 def shards_of(connection: Connection, brand_ids: Collection[int]) -> list[tuple[Shard, frozenset[int]]]:
-    """The shards that hold the brands, each with those that it holds, in order of shard ids."""
+    """(shard, its brands among `brand_ids`) pairs, in order of shard ids; cached in the process."""
     distinct = frozenset(brand_ids)
     if not has_citus(connection):
         return [(ONE, distinct)]
@@ -65,7 +65,7 @@ def shards_of(connection: Connection, brand_ids: Collection[int]) -> list[tuple[
 
 
 def by_server(connection: Connection, brand_ids: Collection[int]) -> list[tuple[int, frozenset[int]]]:
-    """The servers that hold the brands, each with those that it holds. One server, 0, where there is no Citus."""
+    """(server, its brands among `brand_ids`) pairs, in order of servers; without Citus one pair, with server 0."""
     servers = defaultdict[int, set[int]](set)
     for shard, brands in shards_of(connection, brand_ids):
         servers[shard.server] |= brands

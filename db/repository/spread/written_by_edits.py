@@ -85,7 +85,7 @@ def keep_facts(connection: Connection, brand_id: int, zone: str, currency: str) 
 
 
 def order_status_changes(connection: Connection) -> None:
-    """Takes the lock of status changes, until the transaction ends: call it before one is inserted."""
+    """Takes the lock that orders status changes until the transaction ends. Call it before one is inserted."""
     if has_citus(connection):
         connection.execute(ORDER_STATUS_CHANGES)
 
@@ -93,9 +93,9 @@ def order_status_changes(connection: Connection) -> None:
 def keep_limit(
     connection: Connection, budget: Mapping[str, Any], old_micros: int | None, new_micros: int | None, at: datetime
 ) -> None:
-    """Appends a changed limit of a budget (brand, campaign, period) to its history, and clears the brand's headroom.
+    """Appends a budget's limit to its history if it changed, and clears the brand's headroom.
 
-    None: no limit.
+    `budget`: its brand_id, campaign_id and period. `old_micros`, `new_micros` None: no limit.
     """
     if not has_citus(connection):
         return
@@ -128,9 +128,10 @@ def with_account(
 
 
 def keep_name(connection: Connection, new: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
-    """Writes the campaign's external id to the directory; ends the memory of the platform about the `old` one.
+    """Writes the campaign's external id to the directory if it changed, and deletes the stored status of the `old` id.
 
-    Raises InvalidValue if another campaign of the account has the external id.
+    `old`: the campaign's fields before the edit, None for a new campaign. Raises InvalidValue if another campaign of
+    the account has the external id.
     """
     names = ("platform", "platform_account_id", "external_id")
     if not has_citus(connection) or (old is not None and all(old[name] == new[name] for name in names)):
@@ -141,8 +142,9 @@ def keep_name(connection: Connection, new: Mapping[str, Any], old: Mapping[str, 
 
 
 def heed_released(connection: Connection, campaign: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
-    """Keeps for earlier owners the days on which they had the campaign's new external id in what may be its account.
+    """Stores that earlier owners of the campaign's new external id had it in its account, until their last day.
 
+    Does so for owners in another account of which it is unknown whether it is the same one on the platform.
     `old`: the campaign's fields before the edit, None for a new campaign. Call it before `keep_released`.
     """
     given = campaign["external_id"] is not None and campaign["platform_account_id"] is not None
@@ -164,9 +166,10 @@ def keep_released(
     at: datetime | None = None,
     from_day: date | None = None,
 ) -> None:
-    """Keeps the old external id of a campaign for the days before `from_day`, or before those after the edit at `at`.
+    """Stores that a campaign had its old external id on the days before `from_day`.
 
-    Without `from_day`, an external id under which nothing was counted is not kept.
+    `from_day` None: before the day of the edit at `at`, or up to the campaign's last counted day if that is later; an
+    external id under which nothing was counted is not stored.
     """
     names = ("platform_account_id", "external_id")
     given = old["external_id"] is not None and old["platform_account_id"] is not None
