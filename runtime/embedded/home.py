@@ -19,9 +19,9 @@ ENCRYPTION_KEY_FILE: Final = "encryption-key"
 
 
 def passwords_of(home: Path) -> tuple[str, str]:
-    """Returns the passwords of Postgres and Valkey; creates them if Postgres has no data yet.
+    """Returns the passwords of Postgres and Valkey, in this order; creates them if Postgres has no data yet.
 
-    Raises EmbeddedError if they are lost or belong to another user.
+    Raises EmbeddedError if their file is lost or damaged, or belongs to another user.
     """
     path = home / "passwords"
     passwords = path.read_text().split() if path.exists() else []
@@ -44,7 +44,7 @@ def encryption_key_of(home: Path) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner may read, atomically."""
+    """Writes a file that only its owner may read. Replaces it atomically, after a sync to disk."""
     new = path.with_name(f"{path.name}.new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
@@ -97,7 +97,7 @@ def write_owner(lock: IO[str], pid: int, port: int) -> None:
 
 
 def read_owner(lock: IO[str]) -> tuple[int, int]:
-    """Returns the pid and port of the last process that held `lock`, or zeros."""
+    """Returns the pid and port of the last process that held `lock`, as its file has them; zeros if it has none."""
     lock.seek(0)
     pid, _, port = lock.read().partition(" ")
     return int(pid or 0), int(port or 0)

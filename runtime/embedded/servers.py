@@ -48,7 +48,7 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Servers:
-    """The running servers' URLs, which contain their passwords, and their processes."""
+    """The running servers' URLs, which contain their passwords, their processes, and the key that encrypts secrets."""
 
     database_url: str
     redis_url: str
@@ -70,11 +70,12 @@ def running(
 ) -> Iterator[Servers]:
     """Runs both servers on 127.0.0.1 with their data in `home`, which it creates if missing; stops them at the end.
 
-    `postgres_settings` override the defaults. Within the block `home/servers` has DATABASE_URL, REDIS_URL and
-    `extra_env` as KEY=VALUE lines; `home/env`, which other programs read, has them too, with `announced=False` only
-    after `announce`. On Linux the servers also stop when this process is killed or the calling thread ends; elsewhere
-    the next start stops them. If this process is root, Postgres runs as `nobody`; if that user cannot enter `home`,
-    `home/postgres` is a link to a folder elsewhere, and `erase` removes both. Raises EmbeddedError.
+    `postgres_settings` override the defaults. Within the block `home/servers` has DATABASE_URL, REDIS_URL,
+    SPENDGATE_ENCRYPTION_KEYS and `extra_env` as KEY=VALUE lines; `home/env`, which other programs read, has them too,
+    with `announced=False` only after `announce`. On Linux the servers also stop when this process is killed or the
+    calling thread ends; elsewhere the next start stops them. If this process is root, Postgres runs as `nobody`; if
+    that user cannot enter `home`, `home/postgres` is a link to a folder elsewhere, and `erase` removes both. Raises
+    EmbeddedError if the servers cannot start or use `home`.
     """
     home = home.resolve()
     with ExitStack() as stack:
@@ -165,9 +166,10 @@ def serve(stack: ExitStack, server: Valkey | Postgres) -> tuple[int, subprocess.
 
 @contextmanager
 def _locked(path: Path, stop_signal: signal.Signals) -> Iterator[IO[str]]:
-    """Takes the lock of a server; first stops a server that still holds it because its owner was killed.
+    """Holds the lock file `path` of a server during the block, and yields it for the new server to inherit.
 
-    The new server inherits the lock. Raises EmbeddedError if the old server does not stop within STOP_SECONDS.
+    First stops, by `stop_signal`, an earlier server that still holds it because its owner was killed. Raises
+    EmbeddedError if that one does not stop within STOP_SECONDS.
     """
     deadline = time.monotonic() + STOP_SECONDS
     with open_lock(path) as lock:
@@ -183,7 +185,7 @@ def _locked(path: Path, stop_signal: signal.Signals) -> Iterator[IO[str]]:
 
 
 def _free_port(wanted: int) -> int:
-    """Returns `wanted` if nothing listens there, else a free port."""
+    """Returns the port `wanted` if nothing listens there, else a free port; 0 means any free port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -46,7 +46,7 @@ except OSError as error:
 
 @dataclass(frozen=True)
 class Program:
-    """A process to keep running; `env` is added to the supervisor's environment."""
+    """A process to keep running. `env`: variables added to the supervisor's environment."""
 
     name: str
     argv: tuple[str, ...]
@@ -104,7 +104,10 @@ def _launch(program: Program) -> subprocess.Popen[bytes]:
 
 
 def _keep_running(child: _Child, now: float) -> bool:
-    """Plans or makes the restart of a dead child; returns False if it refused its settings."""
+    """Plans the restart of a child that died, or restarts it when its delay has passed.
+
+    Returns False if the child refused its settings. `now`: monotonic time in seconds.
+    """
     if child.restart_at is None:
         return child.process.poll() is None or _plan_restart(child, now)
     if now >= child.restart_at:
