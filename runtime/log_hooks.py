@@ -13,7 +13,10 @@ Hook = Callable[[WrappedLogger, str, dict[str, Any]], object]
 
 
 class LogHook:
-    """A processor of structlog that calls a function with a copy of each line; the line itself stays as it is."""
+    """A processor of structlog that calls a function with a copy of each line's fields.
+
+    The line is not changed, except that it gets the field `log_hook_error`, the exception's class, if the call fails.
+    """
 
     def __init__(self, hook: Hook) -> None:
         self._hook = hook
@@ -21,7 +24,10 @@ class LogHook:
 
     @classmethod
     def named(cls, name: str) -> "LogHook":
-        """Imports `module:function`. Raises SettingsError if it cannot be imported or called."""
+        """The hook that calls the function `module:function`, which is imported now.
+
+        Raises SettingsError if it cannot be imported, or is not callable.
+        """
         module, _, function = name.partition(":")
         try:
             hook = getattr(importlib.import_module(module), function)

@@ -22,7 +22,7 @@ VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 PREFIX: Final = "spendgate-metrics-"
 LOCK: Final = "lock"
-"""The file of a folder that its master, or one of its processes, has locked as long as it lives."""
+"""The file in a folder that the master and its forked processes keep locked until the last of them has ended."""
 
 KINDS: Final = ("counter", "histogram", "gauge_max", "gauge_sum")
 """The kinds of metrics; each slot has a file for each."""
@@ -34,10 +34,11 @@ _slot = MASTER_SLOT
 
 
 def begin(slots: int) -> Path | None:
-    """Makes a new folder for the metrics that are declared from now on, with files for so many processes.
+    """Makes and returns a new folder for the metrics that are declared later, with files for the master and `slots`.
 
-    Call it before `runtime.metrics` is imported. Forked processes call `use_slot`. Removes the folders of masters that
-    were killed. Returns None if the disk has no room: each process then keeps its metrics for itself.
+    `slots`: the number of worker processes. Call it before `runtime.metrics` is imported. Forked processes call
+    `use_slot`. Removes the folders of masters that were killed. Returns None if the folder cannot be made, such as on a
+    full disk: each process then keeps its metrics for itself.
     """
     _remove_abandoned()
     try:
@@ -75,7 +76,7 @@ def _remove_abandoned() -> None:
 
 
 def use_slot(slot: str) -> None:
-    """Makes this process write the files of `slot`. No two processes that run at once may use the same slot."""
+    """Makes this process write its metrics to the files of `slot`, which no other running process may use."""
     global _slot  # noqa: PLW0603 - each process has one slot
     _slot = slot
 

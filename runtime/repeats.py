@@ -10,12 +10,12 @@ from typing import Any, Final
 import structlog
 
 BURST: Final = 20
-"""Lines of one event that a process writes within WINDOW_SECONDS; more are counted and left out."""
+"""Most lines of one event that a process writes within WINDOW_SECONDS; further ones are counted and left out."""
 
 WINDOW_SECONDS: Final = 10.0
 SUMMARY: Final = "log.repeated"
 ROUTINE: Final = frozenset({"transaction.retried", "library.dramatiq"})
-"""Events at level info that are bounded too. All other lines below level warning are written."""
+"""Events of level info that are bounded like warnings and errors; all other lines are written."""
 
 SUMMED: Final = ("inputs", "messages")
 """Fields with numbers that the summary adds up over the lines left out."""
@@ -30,7 +30,10 @@ class _Window:
 
 
 class Repeats(logging.Filter):
-    """Lets BURST lines of each event through in WINDOW_SECONDS, then writes one line with the number left out."""
+    """Lets at most BURST warnings and errors of each event through in `window_seconds`; bounds ROUTINE events too.
+
+    At the end of the window writes one line `log.repeated` with the number of lines left out.
+    """
 
     def __init__(self, window_seconds: float = WINDOW_SECONDS) -> None:
         super().__init__()
@@ -43,7 +46,7 @@ class Repeats(logging.Filter):
         self._windows: dict[str, _Window] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Returns whether the line is written."""
+        """Returns whether the line is written; counts it if not."""
         fields: dict[str, Any] = record.msg if isinstance(record.msg, dict) else {}
         event = str(fields.get("event", f"library.{record.name.partition('.')[0]}"))
         is_bounded = record.levelno in {logging.WARNING, logging.ERROR} or event in ROUTINE
@@ -70,9 +73,9 @@ class Repeats(logging.Filter):
             self._end(event)
 
     def _end_later(self, event: str, seconds: float) -> None:
-        """Ends the window by a thread after `seconds`.
+        """Starts a thread that ends the event's window after `seconds`.
 
-        The thread exists only while lines are left out, because the master of workers forks.
+        Such a thread exists only while lines are left out, because the master of workers forks.
         """
         timer = threading.Timer(seconds, self._end, [event])
         timer.daemon = True

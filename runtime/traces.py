@@ -49,8 +49,9 @@ class Traces:
     ) -> Iterator[object]:
         """A span around a block, a child of the first sampled parent, or of the first if none is sampled.
 
-        With several parents, it has links to all of them, besides `links`. Without a parent it begins a trace. `kind`:
-        a name of `SpanKind`. `parents`, `links`: headers `traceparent`.
+        With several parents, it has links to all of them, besides `links`. Without parents, it is a child of the
+        current span; without that too it begins a trace. `kind`: a name of `SpanKind`. `parents`, `links`: headers
+        `traceparent`.
         """
         contexts = sorted(map(_context_of, parents), key=lambda one: not one.trace_flags.sampled)
         linked = [*(contexts if len(contexts) > 1 else ()), *map(_context_of, links)]
@@ -65,7 +66,7 @@ class Traces:
 
     @staticmethod
     def describe(name: str | None, attributes: Mapping[str, str | int]) -> None:
-        """Renames the current span, and sets attributes."""
+        """Sets attributes of the current span, and renames it unless `name` is None."""
         current = trace.get_current_span()
         if name is not None:
             current.update_name(name)
@@ -73,12 +74,12 @@ class Traces:
 
     @staticmethod
     def is_recording() -> bool:
-        """Whether there is a current span that is kept."""
+        """Whether there is a current span that is recorded, so that it is sent."""
         return trace.get_current_span().is_recording()
 
     @staticmethod
     def traceparent() -> str | None:
-        """The current span as a `traceparent`; None without a span."""
+        """The current span in the form of the header `traceparent`; None without a span."""
         context = trace.get_current_span().get_span_context()
         if not context.is_valid:
             return None

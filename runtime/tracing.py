@@ -22,7 +22,7 @@ NO_ATTRIBUTES: Final[Attributes] = MappingProxyType({})
 PACKAGES: Final = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 NOTHING: Final[AbstractContextManager[object]] = nullcontext()
-"""The span of a process without traces."""
+"""The context manager in place of a span in a process without traces; it does nothing."""
 
 
 _traces: "Traces | None" = None
@@ -76,22 +76,23 @@ def span(
     links: Sequence[str] = (),
     attributes: Attributes = NO_ATTRIBUTES,
 ) -> AbstractContextManager[object]:
-    """A span around a block, the current one within it; an error of the block is recorded.
+    """A span around a block, which is the current span within it; an error of the block is recorded.
 
-    `parents`: traceparents of the work that asked for this. One is the parent; of several, the first sampled one is,
-    and the span links to all. None: the current span is the parent. `links`: traceparents of other work it serves.
+    `parents`: traceparents of the work that caused this block. A single one is the parent; of several, the first
+    sampled one is, and the span links to all. Empty: the current span is the parent. `links`: traceparents of other
+    work that the block is done for.
     """
     return NOTHING if _traces is None else _traces.span(name, kind, parents, links, attributes)
 
 
 def describe(name: str | None = None, attributes: Attributes = NO_ATTRIBUTES) -> None:
-    """Renames the current span, and sets attributes."""
+    """Sets attributes of the current span, and renames it unless `name` is None."""
     if _traces is not None:
         _traces.describe(name, attributes)
 
 
 def is_recording() -> bool:
-    """Returns whether there is a current span that is kept."""
+    """Returns whether there is a current span that is recorded, so that it is sent."""
     return _traces is not None and _traces.is_recording()
 
 
