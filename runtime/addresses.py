@@ -18,7 +18,7 @@ _reservations: list[socket.socket] = []
 
 
 class PortInUse(SettingsError):
-    """Another process already listens on the port or has reserved it."""
+    """Another process listens on the port already, or has reserved it."""
 
 
 def listening_sockets(host: str, port: int, variable: str = "SPENDGATE_HOST") -> list[socket.socket]:
@@ -84,7 +84,7 @@ def is_loopback(host: str) -> bool:
 
 
 class _NotLocal(Exception):
-    """The address does not belong to this machine; other addresses of the same name may."""
+    """An address of the host does not belong to this machine; the host's other addresses may."""
 
 
 def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:

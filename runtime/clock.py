@@ -31,7 +31,7 @@ class ClockIsOff(Exception):
 
 
 class Guard:
-    """Whether this process may decide by its clock: not while `is_off`.
+    """Says whether this process's clock is off, so that nothing may be decided by it.
 
     `app.clock_guard` sets `is_off` after comparing the clock with Postgres's.
     """
@@ -58,7 +58,7 @@ def read() -> datetime:
 
 
 def passed(real_seconds: float) -> timedelta:
-    """Returns the time that passes on this clock in `real_seconds` of real time: that many, times its speed."""
+    """Returns the time that passes on this clock in `real_seconds` of real time: their product with its speed."""
     return timedelta(seconds=real_seconds * settings().clock_speed)
 
 

@@ -20,7 +20,7 @@ def encrypted(secret: str) -> str:
 
 
 def decrypted(kept: str) -> str:
-    """The secret of an encrypted text. Raises SettingsError without a key, or if none of the keys encrypted it."""
+    """The secret in the encrypted text `kept`. Raises SettingsError without a key, or if no key decrypts it."""
     try:
         return _keys().decrypt(kept.encode()).decode()
     except InvalidToken:
@@ -28,7 +28,7 @@ def decrypted(kept: str) -> str:
 
 
 def is_current(kept: str) -> bool:
-    """Whether the first key encrypted the text. Raises SettingsError without a key."""
+    """Whether the first key decrypts the encrypted text `kept`. Raises SettingsError without a key."""
     try:
         Fernet(settings().required_encryption_keys()[0]).decrypt(kept.encode())
     except InvalidToken:
@@ -37,7 +37,7 @@ def is_current(kept: str) -> bool:
 
 
 def re_encrypted(kept: str) -> str:
-    """The text encrypted with the first key. Raises SettingsError if no key decrypts it."""
+    """The encrypted text `kept`, encrypted with the first key. Raises SettingsError without a key that decrypts it."""
     return encrypted(decrypted(kept))
 
 

@@ -39,7 +39,7 @@ class Process(NamedTuple):
 
 
 def main() -> int:
-    """Prints each problem; returns the exit code."""
+    """Prints a line for each problem of the processes in /proc; returns the exit code, 0 or 1."""
     found = problems(list(processes(Path("/proc"))))
     for problem in found:
         print(problem)  # Docker keeps the output of the check
@@ -76,7 +76,7 @@ def _is_of(kind: Kind, argv: Sequence[str]) -> bool:
 
 
 def address_of(kind: Kind, process: Process) -> tuple[str, int]:
-    """The host and port at which the process answers; port 0: nowhere."""
+    """The host and port at which the process answers; port 0: it answers at none."""
     argv = process.argv
     option = argv[argv.index("--host") + 1] if "--host" in argv[:-1] else None
     host = option or process.env.get(kind.host[0]) or kind.host[1]

@@ -19,7 +19,7 @@ class Once(Generic[Value]):
         self._made: list[Value] = []
 
     def __call__(self) -> Value:
-        """The value, made if it is not yet. An exception of `make` passes through; the next call tries again."""
+        """Returns the value, made at the first call. After an exception of `make`, the next call tries again."""
         with self._guard:
             if not self._made:
                 self._made.append(self._make())

@@ -77,9 +77,9 @@ def _with_several_hosts(url: str, place: str, hosts: Sequence[str]) -> str:
 
 
 def _primary_url(value: str | None) -> str | None:
-    """A URL of Postgres that, if it names several hosts, connects to the one that takes writes; None for None.
+    """The URL of Postgres for SQLAlchemy; if it has several hosts, changed to connect to the one that takes writes.
 
-    Raises ValueError for another form.
+    None for None. Raises ValueError for a text that is not such a URL.
     """
     url = _psycopg_url(value)
     names = parse_qs(urlsplit(url or "").query)
@@ -161,7 +161,7 @@ def _has_valid_port(url: str) -> bool:
 def server_of(url: str | None) -> tuple[object, ...] | None:
     """Returns the server of a Postgres URL: host, port, and the names of the parameters that override them.
 
-    None for None. Two URLs with such a parameter compare as equal even if its values differ.
+    None for None. Results are compared: those of two URLs with such a parameter are equal even if its values differ.
     """
     if url is None:
         return None

@@ -301,11 +301,10 @@ def embedded_env(home: Path, name: str = "env") -> dict[str, str]:
 
 
 def embedded_settings(home: Path, name: str = "env") -> dict[str, Any]:
-    """Returns the URLs, keys and the driven clock of running embedded servers, and settings of a running demo.
+    """Returns, by field of `Settings`, the URLs, keys and driven clock of running embedded servers, from `home`/`name`.
 
-    Empty if they do not run.
-
-    Raises SettingsError if the file has other content.
+    Has the settings of a running demo too. Empty if no servers run. Raises SettingsError for a bad value in a file, or
+    one that cannot be read.
     """
     env, demo = embedded_env(home, name), embedded_env(home, DEMO_FILE)
     if "DATABASE_URL" not in env:
@@ -319,19 +318,25 @@ def embedded_settings(home: Path, name: str = "env") -> dict[str, Any]:
 
 
 def _name_of(field: FieldInfo) -> str | None:
-    """The name of the setting's variable."""
+    """The name of the environment variable of a setting."""
     alias = field.validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else None
 
 
 def variable(name: str) -> str | None:
-    """The value of the variable in this process, else the one that a running demo gives to commands; None if unset."""
+    """The value of an environment variable in this process, or else the one that a running demo sets for commands.
+
+    None if neither is set.
+    """
     given = os.environ.get(name)
     return embedded_env(environment_settings().home, DEMO_FILE).get(name) if given is None else given
 
 
 def is_embedded(read: Settings) -> bool:
-    """Whether Postgres is the embedded server of this home folder. Raises SettingsError if its file is unreadable."""
+    """Whether DATABASE_URL names the embedded Postgres that runs in SPENDGATE_HOME.
+
+    Raises SettingsError if a file of the running servers is unreadable.
+    """
     running = (embedded_settings(read.home, name).get("database_url") for name in (SERVERS_FILE, "env"))
     return server_of(read.database_url) in map(server_of, filter(None, running))
 

@@ -1,7 +1,8 @@
 """Signals that ask a process to end or report the end of a child.
 
-Python runs a signal handler between any two steps of the main thread, also while that thread holds a lock, so a handler
-that takes a lock can deadlock. The handlers here only set a flag and write to a pipe; threads wait on the pipe.
+Python runs a signal handler between any two bytecode instructions of the main thread, also while that thread holds a
+lock, so a handler that takes a lock can deadlock. The handlers here only set a flag and write to a pipe; threads wait
+on the pipe.
 """
 
 import os

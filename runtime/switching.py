@@ -11,7 +11,7 @@ SHORT_SECONDS: Final = 0.001
 
 _lock = Lock()
 _blocks: list[float] = []
-"""The interval before each block that runs now, in the order in which they began."""
+"""For each block that runs now, the switch interval in seconds from before the first of them began."""
 
 
 @contextmanager
