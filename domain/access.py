@@ -47,5 +47,5 @@ INCLUDED_SCOPES: Final[dict[KeyScope, frozenset[KeyScope]]] = {
 
 
 def allowed(scopes: frozenset[KeyScope]) -> frozenset[KeyScope]:
-    """All scopes that a key with these scopes has, included ones too."""
+    """The scopes of a key, and those that they include."""
     return frozenset(included for scope in scopes for included in INCLUDED_SCOPES[scope])

@@ -111,7 +111,7 @@ def budget_hold(spend: BudgetSpend) -> Hold:
 
 
 def settable(hold: str) -> Hold:
-    """The hold of this name. Raises InvalidValue for a name that is unknown, or a hold that cannot be set by hand."""
+    """The hold of this name. Raises InvalidValue for an unknown name, or a hold that people cannot set and lift."""
     if hold not in SET_HOLDS:
         names = ", ".join(in_order(SET_HOLDS))
         raise InvalidValue("hold", f"{hold!r} cannot be set or lifted by hand; these can: {names}")

@@ -12,10 +12,10 @@ MAX_AMOUNT_MICROS: Final = 10**15
 """The largest amount, positive or negative, of one event or limit: a billion units. A bigint fits 9,000 of them."""
 
 EXACT: Final = Context(prec=80)
-"""80 digits: enough to sum amounts from `exact_micros` without rounding."""
+"""The decimal context of sums of amounts from `exact_micros`; 80 digits are enough for sums without rounding."""
 
 FINEST: Final = Decimal("1e-40")
-"""The smallest decimal step that `exact_micros` accepts."""
+"""The last decimal place that `exact_micros` accepts: 40 decimals."""
 
 _GROUPED = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _SIGNS_OF_MONEY = "$€£¥₹₩₽ \u00a0\u202f"

@@ -46,7 +46,10 @@ class KnownAlert(NamedTuple):
 
 @dataclass
 class Changes:
-    """The changes of alerts that an evaluation found. `reopened` and the keys of `resolved`: ids of alerts."""
+    """The changes of alerts that an evaluation found.
+
+    `raised`: the conditions of new alerts. `reopened`: ids of alerts. `resolved`: by id of the alert, why it ended.
+    """
 
     raised: list[Condition] = field(default_factory=list)
     reopened: list[int] = field(default_factory=list)

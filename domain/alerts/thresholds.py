@@ -16,13 +16,13 @@ MAX_THRESHOLDS: Final = 10
 MAX_PERCENT: Final = 1000
 
 OVERSPEND_PERCENT: Final = 110
-"""Percent of a limit from which spend is overspend if no bound was measured: late reports cause less."""
+"""Percent of a limit from which spend is overspend if no bound was measured; late reports alone exceed it by less."""
 
 
 def overspend_percent(limit_micros: int, bound_micros: int | None) -> int:
     """The whole percent of the limit from which spend is overspend: at least 101, OVERSPEND_PERCENT without a bound.
 
-    `bound_micros`: the most that the platforms of the campaigns were measured to serve after a pause; None: not known.
+    `bound_micros`: the most that the platforms were measured to spend above a limit after a pause; None: not known.
     """
     if bound_micros is None or limit_micros <= 0:
         return OVERSPEND_PERCENT

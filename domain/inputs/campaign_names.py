@@ -74,7 +74,7 @@ def is_owned_now(match: CampaignMatch | None) -> bool:
 
 
 def campaigns_of(matches: Iterable[CampaignMatch]) -> Iterator[KnownCampaign]:
-    """Yields every campaign in the matches that their senders may see; again for each further match that has it."""
+    """Yields, match by match, the campaigns that the sender may see; a campaign of several matches several times."""
     for match in matches:
         if isinstance(match, KnownCampaign):
             yield match

@@ -42,7 +42,7 @@ _UNHELD: Final = "\0unheld"
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _ROUNDS: Final = 16
-"""Levels that `may_be_deep` removes before it answers True, so that large bodies take milliseconds."""
+"""Most levels of brackets that `may_be_deep` removes, so that large bodies take milliseconds."""
 
 _TOKENS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 """Matches a JSON string or a bracket.

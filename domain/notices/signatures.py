@@ -36,7 +36,10 @@ def key_of(secret: str) -> bytes:
 
 
 def headers(message_id: str, at: datetime, body: bytes, secrets: Iterable[str]) -> Mapping[str, str]:
-    """The headers of a message sent at `at`, with a signature for each secret. Raises InvalidValue for a bad one."""
+    """The headers of a message sent at `at`, with a signature for each of the secrets.
+
+    Raises InvalidValue, whose text leaves out the secret, for a secret of another form.
+    """
     seconds = str(int(at.timestamp()))
     signed = b".".join([message_id.encode(), seconds.encode(), body])
     signatures = [

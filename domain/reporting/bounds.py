@@ -20,7 +20,7 @@ AGES: Final = (0, 1, 2, 3, 5, 7, 14, 21, 28)
 """Numbers of days after a day's end at which its total then is compared with its newest total."""
 
 COMPLETE_PERMILLE: Final = 1
-"""A day is complete once it grows by at most this share of its total."""
+"""Permille of its total by which a complete day may still grow."""
 
 
 class PauseSeen(NamedTuple):
