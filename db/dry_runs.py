@@ -1,4 +1,4 @@
-"""Dry runs of transactions."""
+"""Dry runs: transactions that do all their work and are then rolled back."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast

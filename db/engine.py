@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 Query = tuple[TextClause, Mapping[str, object]]
 
 MAX_TRIES = 6
-"""Attempts of one transaction in `committed`."""
+"""Most attempts of `committed` at one transaction."""
 
 BEGINNING: Final = "beginning"
 """The connection option with the queries that begin its transaction, until its first round trip sends them."""
@@ -164,7 +164,7 @@ def after_commit(connection: Connection, call: Callable[[], object]) -> None:
 
 @contextmanager
 def snapshot() -> Iterator[Connection]:
-    """A read-only transaction that sees one state of the database, for checks that compare tables."""
+    """A connection in a read-only transaction that sees one state of the database, for checks that compare tables."""
     with engine().connect().execution_options(**SNAPSHOT_OPTIONS) as connection:
         yield connection
 
@@ -248,7 +248,10 @@ def _committed_once(
 
 
 def _set_lock_timeout(connection: Connection, milliseconds: int, is_small: bool) -> None:
-    """Queues the lock timeout. Citus finds the shard of a statement by its values: no generic plans there."""
+    """Queues the lock timeout and, if `is_small`, the use of generic query plans.
+
+    Never generic plans on Citus, which finds the shard of a statement by its values.
+    """
     beginning = connection.get_execution_options()[BEGINNING]
     if has_citus(connection):
         _begin_with(connection, milliseconds)

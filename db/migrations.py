@@ -28,10 +28,10 @@ BASE: Final = "base"
 """The revision before the first: a database without tables."""
 
 FIRST_LOCK_TIMEOUT_MS: Final = 500
-"""Shorter than Postgres's deadlock_timeout (1 s): the migration ends a deadlock with a worker before Postgres does."""
+"""The lock timeout of most tries, shorter than Postgres's deadlock_timeout (1 s), which could end a worker instead."""
 
 LONG_LOCK_TIMEOUT_MS: Final = 1_500
-"""Long enough for Postgres to cancel an autovacuum that holds the lock."""
+"""The lock timeout of the other tries, in which Postgres has time to cancel an autovacuum that holds the lock."""
 
 LONG_EVERY: Final = 5
 """Each try whose number is a multiple of this has LONG_LOCK_TIMEOUT_MS; the others have FIRST_LOCK_TIMEOUT_MS."""
@@ -39,7 +39,7 @@ LONG_EVERY: Final = 5
 PATIENCE_SECONDS: Final = 180.0
 MAX_PAUSE_SECONDS: Final = 3.0
 RETRIED_STATES: Final = frozenset({"40P01", "55P03"})
-"""SQLSTATEs of a deadlock and a lock timeout: the revision was rolled back, and can be tried again."""
+"""SQLSTATEs of a deadlock and a lock timeout, after which the rolled back revision is tried again."""
 
 
 class Revision(NamedTuple):

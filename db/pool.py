@@ -56,9 +56,9 @@ VANISHED: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-"""libpq's parameters by which a connection ends some 20 to 25 seconds after its server vanished without a word.
+"""libpq's parameters that end a connection some 20 to 25 seconds after its server disappeared without closing it.
 
-By the defaults of Linux a thread that waits for such a server's answer waits for two hours, and counts nothing.
+With the defaults of Linux, a thread that waits for such a server's answer would wait for two hours.
 """
 
 
@@ -85,7 +85,7 @@ def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool)
 
 
 def unpooled_engine() -> Engine:
-    """An engine for the work of the tables' owner: no pool, no limits, nothing prepared."""
+    """An engine for work of the tables' owner, such as migrations: without pool, timeouts and prepared statements."""
     url = settings().required_database_url()
     return create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None, **VANISHED})
 

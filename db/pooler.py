@@ -60,7 +60,7 @@ def limits() -> dict[str, str]:
 
 
 def start_options() -> str:
-    """The limits as options of a connection's start."""
+    """The limits as libpq's connection parameter `options`: `-c name=value …`."""
     return " ".join(f"-c {name}={value}" for name, value in limits().items())
 
 

@@ -32,9 +32,10 @@ ENDINGS: Final = "resolved_because IN ('below', 'cleared', 'superseded', 'window
 class Alert(Base):
     """One alert: raised once, sent once, and open while its condition is true. See domain/alerts/kinds.py.
 
-    `subject`: the thing it is about, such as `budget:12` or `campaign:17`. `episode`: the window or the beginning of
-    the trouble; the same subject has one alert an episode and threshold. `threshold`: percent of the limit; 0 for other
-    kinds. `window_first_day`: of a budget's window; null for a lifetime and for other kinds.
+    `subject`: the row it is about, such as `budget:12` or `campaign:17`. `episode`: one occurrence of its condition,
+    such as the first day of the budget's window; a subject has one alert for each episode and threshold. `threshold`:
+    percent of the limit; 0 for other kinds. `window_first_day`: of a budget's window; null for a lifetime and for other
+    kinds.
     """
 
     __tablename__ = "alerts"
@@ -155,9 +156,10 @@ class AlertMute(Base):
 
 
 class AlertMessage(Base):
-    """An alert to send by one channel, as raised or as resolved. Written in the transaction that did either.
+    """An alert to send by one channel, as raised or as resolved. Written when the alert is, in the same transaction.
 
-    `due_at`: at once, the next digest, or the next try. `dropped_at`: muted, or every try failed.
+    `due_at`: when it was written, the next digest, the end of a mute, or the next try. `dropped_at`: when it was given
+    up, because of a mute or because every try failed.
     """
 
     __tablename__ = "alert_messages"
@@ -186,7 +188,7 @@ class AlertMessage(Base):
 
 
 class AlertAttempt(Base):
-    """One attempt to send by a channel. `alerts`: their number in it; 0 for a test. `detail`: without secrets."""
+    """One attempt to send a text by a channel. `alerts`: how many it was about; 0 for a test. `detail`: no secrets."""
 
     __tablename__ = "alert_attempts"
     __table_args__ = (

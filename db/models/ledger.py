@@ -30,9 +30,9 @@ from db.models.base import (
 
 
 class SpendEvent(Base):
-    """An accepted spend event. The table is partitioned by the UTC month of `occurred_at`.
+    """An accepted spend event. The table is partitioned by the UTC month, or day, of `occurred_at`.
 
-    Each partition has the primary key (brand_id, event_id), created by the function `ensure_ledger_month`.
+    Each partition has the primary key (brand_id, event_id), created by the function `ensure_ledger_partition`.
     """
 
     __tablename__ = "spend_events"

@@ -1,4 +1,7 @@
-"""Tables that prove the histories unaltered, and record what `spendgate repair` corrected. All are append-only."""
+"""Tables that prove the histories unaltered, and record corrections by `spendgate repair`.
+
+All but `history_floors` are append-only.
+"""
 
 from datetime import datetime
 from typing import Any
