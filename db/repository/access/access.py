@@ -80,7 +80,7 @@ FORGET = text("SELECT forget_expired(:at)")
 
 
 class Person(NamedTuple):
-    """A user who is signed in."""
+    """A user who signs in or is signed in."""
 
     id: int
     email: str
@@ -247,7 +247,7 @@ def keys(connection: Connection) -> list[dict[str, Any]]:
 
 
 def note_use(connection: Connection, key_id: int, at: datetime) -> None:
-    """Records when the API key was last used."""
+    """Stores `at` as the time at which the API key was last used."""
     connection.execute(NOTE_USE, {"id": key_id, "at": at})
 
 

@@ -127,7 +127,7 @@ def of_ids(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def required(connection: Connection, alert_id: int) -> dict[str, Any]:
-    """The alert with its names. Raises InvalidValue if there is none."""
+    """The alert, with the names of its brand and campaign. Raises InvalidValue if there is no such alert."""
     found = of_ids(connection, [alert_id])
     if not found:
         raise InvalidValue("alert", f"there is no alert {alert_id}")

@@ -103,7 +103,7 @@ BRANDS_APART: Final = 3
 
 
 class Message(NamedTuple):
-    """A message that is due: the alert, whether it was `raised` or `resolved`, and the attempts made."""
+    """A message that is due. `event`: the alert was `raised` or `resolved`. `attempts`: how many were made."""
 
     id: int
     alert_id: int
@@ -118,7 +118,10 @@ def has_routes(connection: Connection) -> bool:
 
 
 def enqueue(connection: Connection, alert_ids: Sequence[int], event: str, at: datetime) -> None:
-    """Stores the messages that the routes ask for, once for each channel, alert and event. Sends nothing."""
+    """Stores the messages that the routes of channels require for the alerts, and sends nothing.
+
+    `event`: the alerts were `raised` or `resolved`. A channel gets one message for each alert and event.
+    """
     if not alert_ids or not has_routes(connection):
         return
     zones = readable_zones({*targets.zones_in_use(connection), "UTC"})

@@ -69,7 +69,7 @@ class DecidedChange(NamedTuple):
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """A key that is equal for equal changes of different campaigns. Details are equal if they are one object."""
+        """A key that is equal for equal changes of different campaigns; their `details` must be one object."""
         return (
             self.from_status,
             self.to_status,
@@ -133,7 +133,7 @@ def _queries(changes: Sequence[DecidedChange], at: datetime, cause: str, is_spre
 
 
 def _numbered(changes: Iterable[DecidedChange]) -> tuple[list[DecidedChange], list[int]]:
-    """The distinct changes, and for each change the number of its equal among them, from 1."""
+    """The distinct changes, and for each of `changes` the position among them of the equal one, counted from 1."""
     kinds: dict[tuple[object, ...], int] = {}
     distinct, numbers = list[DecidedChange](), list[int]()
     for change in changes:

@@ -65,7 +65,10 @@ def connect(
 
 
 def lock(connection: Connection, account: int) -> StoredConnection:
-    """Locks the connection's row and returns it as it is then. Raises InvalidValue if there is no connection."""
+    """Locks the connection's row until the transaction ends and returns it as read then.
+
+    Raises InvalidValue if the account has no connection.
+    """
     connection.execute(LOCK, {"id": account})
     return required_connection(connection, account)
 
@@ -86,12 +89,15 @@ def _set_by_people(stored: StoredConnection) -> dict[str, Any]:
 
 
 def read_again(connection: Connection, brand_id: int) -> None:
-    """Makes the spend of the brand's connected accounts due, with its history, because it is to be read otherwise."""
+    """Makes the spend of the brand's connected accounts due now, with earlier days, after a correction of the brand."""
     connection.execute(READ_AGAIN, {"brand_id": brand_id})
 
 
 def disconnect(connection: Connection, account: int, edit: Edit) -> None:
-    """Removes the connection and its memory of statuses. Raises InvalidValue if there is no connection."""
+    """Removes the connection and the stored statuses of its campaigns.
+
+    Raises InvalidValue if the account has no connection.
+    """
     old = required_connection(connection, account)
     connection.execute(FORGET_STATUSES, {"id": account})
     connection.execute(DISCONNECT, {"id": account})

@@ -14,7 +14,10 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, TextClause, text
 
 FORMAT: Final = 1
-"""The version of the columns that seals cover. When a sealed table gets new columns, raise it and keep both lists."""
+"""The version of the columns that seals cover.
+
+Increase it when a sealed table gets new columns, and keep the lists of columns of both versions.
+"""
 
 ROWS_A_SLICE: Final = 200_000
 """The most ids that one call of `seal_slice` seals, with or without rows."""

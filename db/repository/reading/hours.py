@@ -16,7 +16,7 @@ from domain.periods import END_INSTANT, FIRST_INSTANT, ONE_DAY, local_day, next_
 
 WATERMARK: Final = "brand_hours"
 REACH: Final = timedelta(days=60)
-"""The age up to which events are rolled up; charts show less."""
+"""The age up to which events are rolled up; charts show a shorter time."""
 
 SETTLED: Final = timedelta(minutes=1)
 """Events received within this time before a run are left to the next run: their transactions may not have committed."""

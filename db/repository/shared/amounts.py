@@ -3,7 +3,7 @@
 from typing import Final
 
 MAX_MICROS: Final = 2**63 - 1
-"""The largest bigint, and the negative of the smallest one that is used."""
+"""The largest bigint; its negative is the smallest amount that statements return."""
 
 
 def bounded(expression: str) -> str:

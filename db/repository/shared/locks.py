@@ -17,22 +17,22 @@ class Lock(StrEnum):
     """The names in the table `locks`, each with the task that only the transaction holding the lock may do."""
 
     STATUS_CHANGES = "status_changes"
-    """Append status changes, so that their ids rise in commit order."""
+    """Held to append status changes, so that their ids rise in commit order."""
 
     BRAND_HOURS = "brand_hours"
-    """Roll up spend by the hour."""
+    """Held to roll up spend by the hour."""
 
     CATALOG = "catalog"
-    """Create brands and campaigns that are missing for an import."""
+    """Held to create brands and campaigns that an import needs."""
 
     SEQUENCE_RUNS = "sequence_runs"
-    """Merge runs of sequence numbers."""
+    """Held to merge runs of sequence numbers."""
 
     NOTICES = "notices"
-    """Add notices, so that their ids rise in commit order."""
+    """Held to add notices, so that their ids rise in commit order."""
 
     ALERTS = "alerts"
-    """Raise and resolve alerts."""
+    """Held to raise and resolve alerts."""
 
 
 def take(connection: Connection, lock: Lock) -> None:

@@ -1,4 +1,4 @@
-"""The directory of several servers: the brand of each campaign, by id or external id, and what inputs are judged by.
+"""The directory of several servers: each campaign's brand, by id or external id, and the brand's zone and currency.
 
 Inputs name campaigns without their brand, so a lookup in the tables that are spread by brand asks all servers, and
 fails while one is away. The directory is two tables of the coordinator. The edit of a brand or campaign writes its row
@@ -35,12 +35,15 @@ OTHER_OWNER = text("""
 
 
 def keep_brand(connection: Connection, brand_id: int, zone: str, currency: str) -> None:
-    """Writes the brand's row."""
+    """Writes the brand's row in the directory."""
     connection.execute(KEEP_BRAND, {"id": brand_id, "time_zone": zone, "currency": currency})
 
 
 def keep_campaign(connection: Connection, campaign: Mapping[str, Any]) -> None:
-    """Writes the campaign's row. Raises InvalidValue if another campaign of its account has the external id."""
+    """Writes the campaign's row in the directory.
+
+    Raises InvalidValue if another campaign of its account has the external id.
+    """
     try:
         connection.execute(KEEP_CAMPAIGN, campaign)
     except IntegrityError as error:

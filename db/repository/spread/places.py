@@ -40,7 +40,7 @@ REPLACED_TRIGGERS: Final = frozenset(
 
 
 class Place(StrEnum):
-    """Where the rows of a table are."""
+    """Where a table's rows are, by Citus's words: spread by brand, whole on every server, or on the coordinator."""
 
     SPREAD = "distributed"
     EVERY_SERVER = "reference"
@@ -82,8 +82,8 @@ class Reference(NamedTuple):
 def is_kept(reference: Reference) -> bool:
     """Whether the foreign key can exist on several servers: each row and the row it refers to are on one server.
 
-    Between spread tables, both sides name the brand in the same place. Tables of the coordinator may refer only to each
-    other, because Citus would take over those that refer to others, with all tables connected to them.
+    Between spread tables, both sides have the brand's id at the same position. Tables of the coordinator may refer only
+    to each other, because Citus would take over those that refer to others, with all tables connected to them.
     """
     place, target = place_of(reference.table), place_of(reference.target)
     if place is not Place.SPREAD:

@@ -1,4 +1,4 @@
-"""The hold of a platform on several servers: the statements that set it there, and what bounds them.
+"""The hold `platform_paused` on several servers: the statements that set it there, and the trigger that limits them.
 
 On one server a function with its owner's rights sets the hold. Citus refuses rows of a server to such a function if the
 caller's transaction wrote there already. So workers may update the column themselves there, a trigger refuses them any
@@ -68,7 +68,7 @@ NOTE_EDIT = text("""
 
 
 def create(connection: Connection, triggers: set[tuple[str, str]]) -> None:
-    """Creates the functions, and the trigger unless it is among `triggers`, as (table, name)."""
+    """Creates or replaces the functions, and creates the trigger unless `triggers` has its (table, name)."""
     schema = connection.exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
     connection.exec_driver_sql(NOTE_PLATFORM_HOLD.format(schema=schema))
     connection.exec_driver_sql(f"REVOKE EXECUTE ON FUNCTION {NOTE} FROM PUBLIC")
@@ -80,7 +80,7 @@ def create(connection: Connection, triggers: set[tuple[str, str]]) -> None:
 def set_hold(connection: Connection, brand_id: int, campaign_id: int, by: str, at: datetime, *, is_held: bool) -> bool:
     """Sets or lifts the hold `platform_paused` with an audit entry; returns whether that changed the campaign.
 
-    Changes no campaign that is not reconciled with a platform.
+    Leaves a campaign unchanged that has no stored status on a platform.
     """
     key: dict[str, Any] = {"brand_id": brand_id, "campaign_id": campaign_id, "is_held": is_held}
     changed = connection.execute(SET, key).first()

@@ -1,6 +1,6 @@
-"""Writes of an edit on several servers that triggers make on one: histories, headroom and the rule on external ids.
+"""Writes by edits on several servers that triggers do on one: histories, headroom and the rule on external ids.
 
-Each function does nothing on one server. The caller of those that write has locked the brand.
+Without Citus, each function does nothing. The caller of a function that writes has locked the brand.
 """
 
 from collections.abc import Mapping
