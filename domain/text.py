@@ -53,7 +53,8 @@ def is_sound(text: str) -> bool:
 def visible(text: str) -> str:
     """The text with the characters that names may not have, but tabs and line feeds, as escapes such as `\\u009b`.
 
-    Some of them control a terminal, others change the order in which text is shown. Escaped JSON means the same.
+    Some of them control a terminal, others change the order in which text is shown. JSON with the escapes has the same
+    values.
     """
     return text if text.isprintable() else _UNSEEN.sub(_escape, text)
 

@@ -27,12 +27,12 @@ LONGEST_WAIT: Final = timedelta(hours=24)
 
 
 def is_open(failures: int) -> bool:
-    """Whether so many failures in a row open the circuit: only single probes are then sent."""
+    """Whether `failures` deliveries that failed in a row open the circuit, so that only single probes are sent."""
     return failures >= OPEN_AFTER
 
 
 def next_attempt_at(attempts: int, at: datetime, jitter: float) -> datetime | None:
-    """When to try again after `attempts` failed ones, the last at `at`; None after the last attempt.
+    """When to send a delivery again after `attempts` failed attempts, the last at `at`; None after the last attempt.
 
     `jitter`: a random number in [0, 1).
     """
@@ -45,7 +45,7 @@ def next_attempt_at(attempts: int, at: datetime, jitter: float) -> datetime | No
 def next_probe_at(failures: int, at: datetime, jitter: float) -> datetime | None:
     """When an endpoint may get its next request; None while its circuit is closed.
 
-    `failures`: in a row, the last at `at`. `jitter`: a random number in [0, 1).
+    `failures`: how many deliveries failed in a row, the last at `at`. `jitter`: a random number in [0, 1).
     """
     if not is_open(failures):
         return None
