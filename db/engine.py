@@ -157,7 +157,7 @@ def before_next(connection: Connection, *queries: Query) -> None:
 
 
 def after_commit(connection: Connection, call: Callable[[], object]) -> None:
-    """Registers a function to call after the current `transaction` commits, not after a rollback. It must not raise."""
+    """Registers a function to call after the current transaction commits, not after a rollback. It must not raise."""
     calls = connection.get_execution_options().get(AFTER_COMMIT, ())
     connection.execution_options(**{AFTER_COMMIT: (*calls, call)})
 
@@ -213,9 +213,9 @@ def committed(
 ) -> Result:
     """Runs `work` in a transaction, commits, and returns its result.
 
-    Retries after a deadlock, a serialization failure or a StaleRead. `lock_timeout_ms`: timeout for each lock, None for
-    the connection's. `is_small`: the transaction handles few rows and uses generic query plans; without effect if
-    `lock_timeout_ms` is None. After MAX_TRIES attempts raises the last error.
+    Retries after a deadlock, a serialization failure or a StaleRead; raises other errors at once, and after MAX_TRIES
+    attempts the last one. `lock_timeout_ms`: timeout for each lock, None for the connection's. `is_small`: the
+    transaction handles few rows and uses generic query plans; without effect if `lock_timeout_ms` is None.
     """
     once = partial(_committed_once, work, lock_timeout_ms, is_small)
     beginning: Iterable[Step] = ()

@@ -1,8 +1,8 @@
 """Reads errors of Citus as the errors of Postgres that they pass on, with the SQLSTATE and the table they belong to.
 
 On one Postgres server nothing is translated. Citus runs statements on shards, tables with names such as
-`spend_events_2026_06_102008`. An error of a shard has the shard's text and never a table; one that is met while rows
-are copied to shards has the SQLSTATE XX000 (internal error). And an error of Citus's own copies of rows can have the
+`spend_events_2026_06_102008`. An error of a shard has the shard's text and never a table; an error while rows are
+copied to shards has the SQLSTATE XX000 (internal error). And an error of Citus's own copies of rows can have the
 SQLSTATE of a bad value.
 """
 

@@ -25,8 +25,8 @@ TIMEOUT_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
 class StaleRead(Exception):
     """Data read before taking locks has changed since: `committed` rolls the transaction back and retries it.
 
-    `first`: work to commit before the retry, each in its own transaction. `beginning`: work with which the transaction
-    of the retry begins.
+    `first`: functions that `committed` runs before the retry, each in its own transaction. `beginning`: functions with
+    which the transaction of the retry begins.
     """
 
     def __init__(self, reason: str, first: Iterable[Step] = (), beginning: Iterable[Step] = ()) -> None:

@@ -116,7 +116,7 @@ class AlertChannel(Base):
 
 
 class AlertRoute(Base):
-    """Which alerts a channel gets: those of a brand (null: all brands) and kind (null: all kinds), and when.
+    """A rule by which a channel gets alerts: of a brand (null: all brands) and kind (null: all kinds), and when.
 
     Of several routes of a channel that match an alert, the one that names the brand wins, then the one that names the
     kind.

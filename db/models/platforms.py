@@ -26,13 +26,13 @@ CONFIRMED = "confirmed IN ('enabled', 'paused', 'removed', 'unknown')"
 class PlatformConnection(Base):
     """A platform account that workers read and change, with a reference to its credentials, never the secrets.
 
-    `time_zone`, `currency`: of the account, as the platform said at `described_at`. `wait_until`: the platform allows
+    `time_zone`, `currency`: of the account, as the platform reported at `described_at`. `wait_until`: it allows
     no reads and releases before; `pauses_wait_until`: it allows no pauses before. `claimed_until`: the end of a
     worker's claim; `woken_at`: when a decision came meanwhile. `failures`: failed requests since the last answer;
     `failing_since`: when the first of them failed; `retry_at`: when statuses are read and changed again after one.
     `problem_since`: since when spend is read that cannot be counted, such as in another currency than the brand's.
     `limit_at`: when spend reaches the nearest limit at the rate of the last read.
-    `usage_percent`, `usage_at`: how much of its quota the platform said is used, and when.
+    `usage_percent`, `usage_at`: the used part of its quota, as the platform reported it, and when.
     `statuses_epoch`: the epoch of the feed in which statuses were read last; `off` after that mode.
     """
 
