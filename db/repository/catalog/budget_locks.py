@@ -1,8 +1,8 @@
-"""Edits of budgets beside edits by SQL, which lock the budget first and then, in a trigger, its brand.
+"""Locks for edits of budgets at the same time as edits by SQL, which lock the budget and then, in a trigger, its brand.
 
-An edit locks the brand first. So that the two do not deadlock, it waits for a locked budget for a short time only, and
-then begins again in the order of SQL. There it waits for the budget for as long as for any lock: behind edits by SQL
-that waited before it, and holding nothing that those need.
+An edit by Spendgate locks the brand first. So that the two do not deadlock, it waits for a locked budget for a short
+time only, and then begins again, locking in the order of SQL. It then waits for the budget for as long as for any lock,
+because it holds no lock that an edit by SQL needs.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +34,7 @@ YIELDS_AFTER: Final = "50ms"
 def execute_or_yield(
     connection: Connection, statement: TextClause, parameters: Mapping[str, Any], key: Mapping[str, Any]
 ) -> CursorResult[Any]:
-    """Runs a statement on the budget with this brand, campaign and period; the transaction has locked the brand.
+    """Runs a statement on the budget with the brand, campaign and period in `key`. The caller has locked the brand.
 
     Raises StaleRead if the budget stays locked, so that `committed` retries and first locks the budget, then the brand.
     """

@@ -98,8 +98,8 @@ def overstated(
 ) -> list[dict[str, int]]:
     """The brands whose headroom for today is too large, for example after counters were edited by SQL, in id order.
 
-    With such headroom, counting would not see that a budget runs out. Returns `brand_id`, `headroom_micros`, and
-    `left_micros`, the largest headroom that would be right. `limit`: the most brands returned; None: all.
+    With such headroom, counting would not read the budgets when one runs out. Returns `brand_id`, `headroom_micros`,
+    and `left_micros`, the largest headroom that would be right. `limit`: the most brands returned; None: all.
     """
     today = local_days(zones, at)
     parameters = {"zones_today": list(today), "todays": list(today.values()), "limit": limit}

@@ -1,8 +1,8 @@
 """Counts spend on one shard of Citus by one call of a function, which the server of the shard runs.
 
 The coordinator passes the call on as it is, so it plans none of the statements and reads none of the rows. The function
-runs the statements of one server (`counting`) on the tables of the shard. Citus sees no write in them, so the function
-first takes the lock of Citus that a write takes: a move of the shard waits until the commit; if the shard was moved
+runs the statements of one server (`counting`) on the tables of the shard. Citus takes no lock for them, so the function
+first takes the one that Citus takes for a write: a move of the shard waits until the commit; if the shard was moved
 before, the function fails.
 """
 

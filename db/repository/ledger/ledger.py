@@ -1,6 +1,6 @@
-"""The ledger's partitions, of UTC months or days: creates missing ones, drops old ones, and remembers the floor.
+"""The ledger's partitions, of UTC months or days: creates missing ones, drops old ones, and caches the floor.
 
-The partitions in the database decide which days one holds; a process only remembers what the database said.
+The database decides which days a partition holds; a process only caches its answers.
 """
 
 import math
@@ -193,7 +193,10 @@ def floor(at: datetime, retention_months: int) -> datetime:
 
 
 def retention_floor(at: datetime, months: int | None, days: int | None) -> datetime | None:
-    """The first instant of a ledger that keeps so many `months`, or `days`, before the current one; None: keeps all."""
+    """The first instant of a ledger that keeps the current month, or day, and `months`, or `days`, before it.
+
+    None if both are None: it keeps all. `months` counts if both are given.
+    """
     if months is not None:
         return floor(at, months)
     return None if days is None else _begins(day_of(at)) - days * ONE_DAY

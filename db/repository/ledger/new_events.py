@@ -51,9 +51,10 @@ def find_new_events(
     """The events classified for `record`, after creating missing partitions of the ledger.
 
     Without `checks_ledger` all events count as new, which saves a query when duplicates are unlikely; `record` raises
-    SomeAlreadyStored if there are any. Events beside the end of a partition are compared nevertheless: a time that was
-    rounded to a second may be of the next one, where the key finds no duplicate. `also_days` get a counter too, of 0 if
-    no event adds to it. Raises StaleRead if a partition of the events was dropped, or if many are missing.
+    SomeAlreadyStored if there are any. Events within half a second of an end of a partition are compared nevertheless:
+    rounded to a second, the time of a retry may be in the next partition, whose key cannot find the duplicate.
+    `also_days` get a counter too, of 0 if no event adds to it. Raises StaleRead if a partition of the events was
+    dropped, or if many are missing.
     """
     partitions = ensure_partitions(connection, days_in_partitions(events.occurred_at))
     beside = _beside_ends(events.occurred_at, partitions)

@@ -253,7 +253,7 @@ def waiting(connection: Connection, of_changes: list[str], at: datetime, unread_
     """The ids, in order, of enabled endpoints without a worker's claim that have to wait at `at`.
 
     They may get no request yet, after failures or by their Retry-After; or all workers are busy, so that a status
-    change of before `unread_since` was not read for them. `of_changes`: the message types made from status changes.
+    change made before `unread_since` was not read for them. `of_changes`: the message types made from status changes.
     """
     return list(connection.scalars(WAITING, {"of_changes": of_changes, "at": at, "unread_since": unread_since}))
 

@@ -35,7 +35,7 @@ MAY_SEND = text("""
 def claim(connection: Connection, account: int, at: datetime, until: datetime) -> bool:
     """Claims the account for one worker until `until`; returns whether it was free at `at`.
 
-    If it was not, stores that a worker tried at `at`; `prolong` tells the worker with the claim so.
+    If it was not, stores that a worker tried at `at`, which `prolong` returns to the worker that has the claim.
     """
     connection.execute(NOTE_WAKE, {"id": account, "at": at})
     return connection.execute(CLAIM, {"id": account, "at": at, "until": until}).first() is not None

@@ -1,4 +1,4 @@
-"""Credentials of platform accounts that the database keeps, encrypted; this module never sees a secret in clear."""
+"""Credentials of platform accounts that the database keeps; callers pass and get their secrets encrypted."""
 
 from sqlalchemy import Connection, text
 
