@@ -36,7 +36,7 @@ suspects = SuspectMessages()
 
 
 def middleware(*, is_traced: bool = False) -> list[Middleware]:
-    """Returns the complete list of middleware, in order; Dramatiq adds none to it."""
+    """Returns the broker's complete list of middleware, in order; Dramatiq adds none. `is_traced`: with spans."""
     return [
         # memory: "after" hooks run in reverse order, so this one runs last and frees the payload
         FreePayloads(),

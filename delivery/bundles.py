@@ -38,7 +38,7 @@ class EventsOfSeveral(list[list[object]]):
 
 
 class Bundle:
-    """Collects messages of one kind to be combined into one message."""
+    """Collects messages of one `BundleKind` to be combined into one message."""
 
     def __init__(self, first: Message[Any]) -> None:
         self.messages = [first]
@@ -69,7 +69,7 @@ class Bundle:
 
 
 class BundleKind(IntEnum):
-    """The kinds of messages; a bundle has messages of one kind. Bundles of a lower kind are worked on first."""
+    """Whether the messages of a bundle have few or many events each. Bundles of the lower value are processed first."""
 
     FEW_EVENTS = 1
     MANY_EVENTS = 2

@@ -22,9 +22,9 @@ class InFlightBoard:
         self._mine = threading.local()
 
     def write(self, message_ids: Sequence[str]) -> None:
-        """Records the messages that this thread works on, or none; does nothing if all slots belong to others.
+        """Records the ids of the messages that the calling thread works on; an empty sequence: none.
 
-        Ids beyond SLOT_BYTES are cut off.
+        Does nothing if all slots belong to other threads. Ids beyond SLOT_BYTES are cut off.
         """
         slot = self._slot()
         if slot is None:

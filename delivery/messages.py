@@ -1,4 +1,4 @@
-"""Checks of messages read from a queue, where another program may have written anything, and dead letters."""
+"""Checks messages of a queue, where other programs may have written anything, and stores invalid or failed ones."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -34,10 +34,10 @@ HEAD_BYTES: Final = 1_000_000
 """Bytes kept of a message larger than KEPT_BYTES, which would take too much memory to keep whole."""
 
 OUT_OF_MEMORY: Final = "53200"
-"""The SQLSTATE of a server without memory, also for one huge value."""
+"""The SQLSTATE with which Postgres reports that it lacks memory, in general or for one huge value."""
 
 INPUTS: Final = frozenset({"events", "totals"})
-"""The arguments with a list of inputs; values there that Postgres cannot store are rejected input by input."""
+"""Arguments that are lists of inputs. An input there with a value that Postgres cannot store is rejected alone."""
 
 _RECEIPT: Final = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}")
 REDELIVERED: Final = "redelivered"
@@ -129,7 +129,7 @@ def _is_flawed(message: Message[Any]) -> bool:
 def _known_options(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
     """Returns the options of OPTION_TYPES with valid values, so that forged options cannot stop a worker.
 
-    Only a delayed message has an `eta`, of its sender's clock; whoever delays it cuts the delay to MAX_DELAY_MS.
+    Only a delayed message keeps `eta`, of its sender's clock; the broker that delays it cuts the delay to MAX_DELAY_MS.
     """
     known: dict[str, Any] = {name: value for name, value in options.items() if type(value) is OPTION_TYPES.get(name)}
     if known.get("retries", 0) < 0:
@@ -142,19 +142,19 @@ def _known_options(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
 
 
 def postponed(message: Message[Any]) -> bytes:
-    """Encodes a message that a worker fetched for its delay queue, without the options that only a worker sets."""
+    """Returns a fetched message, encoded for the delay queue of its queue, without options that only workers set."""
     options = {name: value for name, value in message.options.items() if name in OPTION_TYPES}
     return replace(message, queue_name=dq_name(message.queue_name), options=options).encode()
 
 
 def without_eta(message: Message[Any], queue_name: str, **more: Any) -> bytes:
-    """Encodes a message for a queue, without `eta` and with `more` options."""
+    """Returns a message, encoded for the queue `queue_name`, without `eta` and with the options `more` added."""
     options = {name: value for name, value in message.options.items() if name != "eta"} | more
     return replace(message, queue_name=queue_name, options=options).encode()
 
 
 def age_seconds(data: bytes | None) -> float:
-    """Seconds since a message on a queue was made; 0 for None, an invalid message, or one of the future."""
+    """Returns the seconds since an encoded message was made; 0 for None, invalid bytes, and a moment in the future."""
     try:
         made = Message.decode(data or b"").message_timestamp
         return max(0.0, (current_millis() - made) / 1000)
@@ -200,7 +200,7 @@ def _store(reason: str, detail: str, payload: object) -> None:
 
 
 def _failure(reason: str, store: Callable[[], None]) -> Exception | None:
-    """Calls `store`; returns and logs the error if Postgres or this process's memory failed."""
+    """Calls `store`; logs and returns an error of Postgres, of the system or of this process's memory, else None."""
     try:
         store()
     except (DBAPIError, OSError, MemoryError, *TRANSIENT_ERRORS) as error:
@@ -210,7 +210,7 @@ def _failure(reason: str, store: Callable[[], None]) -> Exception | None:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether the error is due to the size or content of the message, so that the next try would fail too."""
+    """Whether the error is due to the size or content of the message, so that another try would fail too."""
     is_full = isinstance(error, DBAPIError) and sql_state(error) == OUT_OF_MEMORY
     return is_full or not (isinstance(error, OSError) or is_transient(error))
 

@@ -31,8 +31,8 @@ MAX_RETRIES: Final = 5
 IDS_LOGGED: Final = 20
 PARENT_POLL_SECONDS: Final = 1.0
 BACKOFF_SECONDS: Final = 1.0
-"""Backoff of a thread after a bundle failed with a transient error, or while Postgres is unreachable, because its next
-message would fail too: the others then wait in their queue, rather than delayed."""
+"""Longest backoff of a thread after a bundle failed with a transient error, or while Postgres is unreachable: its next
+message would fail too. Meanwhile messages wait in their queue, instead of being delayed one by one."""
 
 TRANSIENT_ERRORS: Final = (redis.RedisError, BrokerConnectionError, OSError)
 NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
@@ -40,16 +40,19 @@ NOT_MIGRATED_STATES: Final = frozenset({"42P01", "42703", "42883"})
 
 
 def is_retried(retries: int, error: BaseException) -> bool:
-    """Returns whether a failed message is retried: after most errors at most MAX_RETRIES times.
+    """Returns whether a message that failed with `error`, after `retries` retries, is retried.
 
-    Without a limit after a transient error, and while the database is not migrated yet.
+    Always after a transient error, and while the database is not migrated yet; else at most MAX_RETRIES times.
     """
     not_migrated_yet = isinstance(error, DBAPIError) and sql_state(error) in NOT_MIGRATED_STATES
     return not_migrated_yet or is_transient(error) or isinstance(error, TRANSIENT_ERRORS) or retries < MAX_RETRIES
 
 
 class LogContext(Middleware):
-    """Adds the message's id and its actor to every log line written while the message is worked on."""
+    """Adds the message's id and its actor to every log line written while the message is worked on.
+
+    For a bundle: the number of its messages and the first IDS_LOGGED of their ids.
+    """
 
     def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
         if bundles.is_bundle(message):
@@ -68,7 +71,7 @@ class LogContext(Middleware):
 class Metrics(Middleware):
     """Counts messages by actor and outcome, and measures the time from the enqueue of spend until its commit.
 
-    Also notes when each scheduled job was last done.
+    Also records the time at which each scheduled job last succeeded.
     """
 
     def after_process_boot(self, broker: Broker) -> None:
@@ -114,8 +117,8 @@ class DeadLetters(Middleware):
 class SafeRetries(Retries):
     """Dead-letters a message whose retry cannot be enqueued; Dramatiq's middleware would acknowledge and lose it.
 
-    A failed bundle is returned to the queue: see `_return_bundle`. While Postgres is unreachable, a thread backs off. A
-    tick is not retried once the next one is due.
+    The messages of a failed bundle return to the queue. While Postgres is unreachable, a thread backs off after each
+    failure. A tick (a scheduler's message to a job) is not retried once the next one is due.
     """
 
     def after_process_message(self, broker: Broker, message: MessageProxy, **outcome: Any) -> None:

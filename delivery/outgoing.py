@@ -23,9 +23,9 @@ def send(actor_name: str, *args: object, delay_ms: int | None = None, **kwargs: 
 def enqueue(
     actor_name: str, args: Sequence[object], kwargs: Mapping[str, object], delay_ms: int | None = None
 ) -> Message[Any]:
-    """Enqueues a message with the given arguments, within the current trace.
+    """Enqueues a message with the given arguments for an actor, within the current trace, and returns it.
 
-    Raises NotEnqueued, MessageTooLarge and SettingsError. `delay_ms` None: not delayed.
+    Raises NotEnqueued, MessageTooLarge and SettingsError. `delay_ms`: delay in milliseconds; None: not delayed.
     """
     queue_name = QUEUE_OF[actor_name]
     with tracing.span(f"send {actor_name}", "producer", attributes={"messaging.destination.name": queue_name}):

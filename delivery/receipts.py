@@ -24,7 +24,7 @@ READ_AT_ONCE: Final = 1_000
 
 
 class Receipt(NamedTuple):
-    """The outcome of one message: inputs counted (`taken`), known already, and rejected by reason.
+    """The outcome of one message: how many of its inputs were counted (`taken`), known already, and rejected by reason.
 
     `later`: the receipt names of the messages in which its delayed inputs were enqueued again.
     """
@@ -63,7 +63,10 @@ def write(name: str, taken: int, known: int, rejections: Sequence[Rejection], la
 
 
 def read(names: Sequence[str]) -> dict[str, Receipt]:
-    """Returns those receipts of one submission that exist, by name. Raises SettingsError without REDIS_URL."""
+    """Returns the receipts that exist, by receipt name. `names`: receipt names, all of one submission.
+
+    Raises SettingsError without REDIS_URL.
+    """
     receipts: dict[str, Receipt] = {}
     for start in range(0, len(names), READ_AT_ONCE):
         some = names[start : start + READ_AT_ONCE]

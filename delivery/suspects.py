@@ -42,7 +42,7 @@ EXCLUSIVE_SECONDS: Final = 2.0
 """Timeout of the wait for the exclusive lock. The process begins no other message meanwhile."""
 
 REST_SECONDS: Final = 10.0
-"""Time after such a timeout in which no request for the exclusive lock blocks shared ones."""
+"""Seconds after a wait for the exclusive lock timed out in which a request for it does not wait, to block no other."""
 
 
 class SharedLock:

@@ -1,7 +1,7 @@
 """Ticks: the scheduler's messages to jobs, of which an outage leaves hundreds that one run makes unneeded.
 
 Each job finds its due work in rows, so a run does the work of every tick that was made before the run began. A process
-acknowledges such ticks undone. It retries a failed tick until the next one is due, which is the next try.
+acknowledges such ticks without running the job. It retries a failed tick until the next one is due.
 """
 
 import threading
@@ -36,7 +36,10 @@ class Run:
 
 
 class Ticks(Middleware):
-    """Acknowledges ticks undone that a run of this process covers, and marks failed ones that need no retry."""
+    """Acknowledges, without running the job, ticks whose work a run of this process does.
+
+    Marks failed ticks whose next tick is due, so that they are not retried.
+    """
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -77,13 +80,16 @@ class Ticks(Middleware):
 
 
 def schedule_of(broker: Broker, actor_name: str) -> Any:
-    """Returns when the actor is scheduled; None if it is not, or is unknown."""
+    """Returns the actor's schedule, a `CronSpec` of periodiq; None if it has none, or is unknown."""
     actor = broker.actors.get(actor_name)
     return None if actor is None else actor.options.get("periodic")
 
 
 def _made_ms(message: MessageProxy, now_ms: int) -> int:
-    """Returns when a message was made, at most `now_ms`; a message of another program may have any value."""
+    """Returns when a message was made, in milliseconds since 1970, at least 0 and at most `now_ms`.
+
+    Another program may send any value; one that is no integer becomes `now_ms`.
+    """
     made_ms: object = message.message_timestamp
     return max(0, min(made_ms, now_ms)) if isinstance(made_ms, int) else now_ms
 

@@ -15,7 +15,7 @@ from runtime.settings import settings
 
 
 class Allowance:
-    """Allows a number of messages a second. After a pause of a second or more, so many may come at once."""
+    """A rate limit of messages: `a_second` each second, and as many at once after a second or more without any."""
 
     def __init__(self, a_second: int) -> None:
         self._a_second = a_second
@@ -24,7 +24,7 @@ class Allowance:
         self._guard = threading.Lock()
 
     def take(self, wanted: int, seconds: float) -> int:
-        """Returns how many of the wanted messages are allowed at a moment of a monotonic clock, and counts those."""
+        """Returns how many of the `wanted` messages are allowed, and counts those. `seconds`: of a monotonic clock."""
         with self._guard:
             self._left = min(self._a_second, self._left + (seconds - self._at) * self._a_second)
             self._at = seconds

@@ -121,7 +121,7 @@ class SpendgateRabbitBroker(Broker):
         self._ask(lambda channel: channel.basic_qos(prefetch_count=1))
 
     def lengths(self) -> dict[tuple[str, str], int]:
-        """Returns the number of waiting messages by queue and state. Raises BrokerConnectionError.
+        """Returns the number of messages in RabbitMQ, by (queue name, state of STATES). Raises BrokerConnectionError.
 
         Messages that workers have fetched are not counted; workers fetch delayed messages before they are due.
         """
@@ -141,16 +141,19 @@ class SpendgateRabbitBroker(Broker):
         return {}
 
     def oldest_waiting(self) -> dict[str, float]:
-        """Returns an empty dict: RabbitMQ shows a message only to whoever takes it."""
+        """Returns an empty dict: the age of a waiting message is unknown, because only its consumer can read it."""
         return {}
 
     def mark(self, epoch: str) -> str | None:
-        """Returns None: RabbitMQ has no place for a value beside its messages."""
+        """Stores nothing and returns None: RabbitMQ has no place for the database's epoch beside its messages."""
         del epoch
         return None
 
     def is_alive(self, worker_id: str) -> bool:
-        """Returns whether a worker shows that it lives, also if it lost a connection. Raises BrokerConnectionError."""
+        """Returns whether the exclusive queue exists by which the worker shows that it lives.
+
+        Raises BrokerConnectionError.
+        """
         answer: bool = self._ask(lambda channel: liveness.is_alive(channel.connection, worker_id))
         return answer
 

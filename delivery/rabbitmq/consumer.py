@@ -25,11 +25,11 @@ log = structlog.get_logger()
 TIDY_SECONDS: Final = 5.0
 DEAD_LETTERS_A_TIDYING: Final = 20
 POLLED_MS: Final = 100
-"""Poll interval of a consumer, and so the longest delay of another thread's acknowledgement or of a stop."""
+"""Poll interval of a consumer, in milliseconds: the longest delay of another thread's acknowledgement, or of a stop."""
 
 
 HELD_BYTES: Final = 16_000_000
-"""Bytes of messages in work from which no more are decoded: decoded they take several times as much memory."""
+"""Bytes of unfinished messages at which a consumer decodes no more: decoded they take several times as much memory."""
 
 Send = Callable[[str, bytes, pika.BasicProperties], None]
 """Sends bytes to a queue, and returns once RabbitMQ has written them to disk."""
@@ -106,7 +106,7 @@ class RabbitConsumer(Consumer):
             raise BrokerConnectionError(repr(error)) from None  # type: ignore[no-untyped-call]
 
     def _rest(self) -> None:
-        """Stops consuming, which returns messages that were not begun, and serves the connection for a while."""
+        """Stops consuming, which returns messages that were not begun; serves the connection for one poll interval."""
         if self.deliveries is not None:
             self.channel.cancel()
             self.deliveries = None
@@ -117,7 +117,10 @@ class RabbitConsumer(Consumer):
         self._settle(message, self.channel.basic_ack)
 
     def nack(self, message: MessageProxy) -> None:
-        """Dead-letters a failed message: removes it if Postgres keeps it already, else moves it to the dead letters."""
+        """Dead-letters a failed message: removes it if Postgres keeps it already, else moves it to the dead letters.
+
+        Returns a postponed message to the queue after POSTPONED_MS.
+        """
         if message.options.get("kept"):
             self.ack(message)
         elif POSTPONED in message.options:
@@ -141,7 +144,10 @@ class RabbitConsumer(Consumer):
             log.info("rabbitmq.consumer_lost", queue=self.queue_name, error=repr(error))
 
     def _settle(self, message: MessageProxy, with_tag: Any) -> None:
-        """Schedules an ack or nack on the connection's thread; does nothing if it is lost or not the message's."""
+        """Schedules an ack or nack on the connection's thread.
+
+        Does nothing if the connection is lost, or if another consumer fetched the message.
+        """
         if not isinstance(message, RabbitMessage) or message.consumer is not self:
             return
         self.held.pop(message.tag, None)

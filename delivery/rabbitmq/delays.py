@@ -24,14 +24,14 @@ from runtime import clock
 
 HELD_MESSAGES: Final = 2_000
 HELD_BYTES: Final = 16_000_000
-"""Messages and bytes from which no more are fetched. Others wait in RabbitMQ, at most as long as a message is delayed:
-each that came before them is due by then."""
+"""A worker that holds HELD_MESSAGES messages or HELD_BYTES bytes fetches no more. Others wait in RabbitMQ, at most
+MAX_DELAY_MS: by then each message fetched before them is due."""
 
 FETCHED_AT_ONCE: Final = 100
-"""Messages fetched before the due ones are sent again."""
+"""Largest number of due messages that a round sends, and of messages that it then fetches."""
 
 POLLED_SECONDS: Final = 0.2
-"""Poll interval: RabbitMQ pushes only to consumers, whose number of messages is bounded, but not their bytes."""
+"""Poll interval. Messages are polled because RabbitMQ bounds pushed ones by their number alone, not by their bytes."""
 
 
 class Held(NamedTuple):

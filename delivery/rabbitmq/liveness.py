@@ -1,4 +1,4 @@
-"""Whether a worker still lives, with RabbitMQ: each keeps an exclusive queue, which goes with its connection."""
+"""Tells by RabbitMQ whether a worker lives: each has an exclusive queue, which RabbitMQ deletes with its connection."""
 
 from typing import Any, Final
 
@@ -16,7 +16,10 @@ def _name(worker_id: str) -> str:
 
 
 def show_alive(connection: Any, worker_id: str) -> None:
-    """Shows others that the worker lives, as long as the connection does; without the right it only logs."""
+    """Declares the worker's exclusive queue, which shows others that it lives as long as the connection does.
+
+    If RabbitMQ refuses the queue, only logs that.
+    """
     try:
         connection.channel().queue_declare(_name(worker_id), exclusive=True)
     except pika.exceptions.ChannelClosed as error:
@@ -24,7 +27,7 @@ def show_alive(connection: Any, worker_id: str) -> None:
 
 
 def is_alive(connection: Any, worker_id: str) -> bool:
-    """Returns whether a worker shows that it lives. Raises pika's exceptions if the connection is lost."""
+    """Returns whether the worker's exclusive queue exists. Raises pika's exceptions if `connection` is lost."""
     probe = connection.channel()
     try:
         probe.queue_declare(_name(worker_id), passive=True)

@@ -7,7 +7,7 @@ from dramatiq.common import dq_name, xq_name
 
 
 def declare(channel: Any, queue_name: str) -> list[int]:
-    """Declares a queue with its delay queue and dead-letter queue; returns the number of waiting messages in each."""
+    """Declares a queue, its delay queue and its dead-letter queue; returns their numbers of messages, in this order."""
     dead_name = xq_name(queue_name)
     arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead_name}
     declared = [

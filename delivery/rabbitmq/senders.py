@@ -34,7 +34,7 @@ IDLE_SECONDS: Final = 15.0
 
 @dataclass
 class Sender:
-    """A connection with a channel in confirm mode."""
+    """A connection with a channel in confirm mode. `used`: when it was last used, by the monotonic clock."""
 
     connection: Any
     channel: Any
@@ -59,7 +59,7 @@ class Senders:
     def do(self, work: Callable[[Any], Done]) -> Done:
         """Runs `work(channel)` and returns its result; retries once on a new connection if an idle one was lost.
 
-        Raises pika's exceptions if RabbitMQ is unreachable or refuses the message.
+        Raises the exceptions of LOST if RabbitMQ is unreachable or refuses the message.
         """
         sender = self._take_idle()
         if sender is not None:

@@ -102,7 +102,10 @@ class SpendgateBroker(RedisBroker):
                 self.client.script_load(script.script)
 
     def bytes_held(self) -> dict[str, int]:
-        """Redis's estimate of the memory of each queue's messages, in bytes. Raises BrokerConnectionError."""
+        """Returns Redis's estimate of the memory that messages take, in bytes by name of a queue or delay queue.
+
+        Raises BrokerConnectionError.
+        """
         queues = sorted(self.queues | self.delay_queues)
         with self.steps.answering(_error_name), self.client.pipeline(transaction=False) as pipeline:
             for queue in queues:
@@ -111,7 +114,10 @@ class SpendgateBroker(RedisBroker):
         return {queue: int(size or 0) for queue, size in zip(queues, sizes, strict=True)}
 
     def oldest_waiting(self) -> dict[str, float]:
-        """The age in seconds of each queue's next message, 0 if none waits. Raises BrokerConnectionError."""
+        """Returns the age of the first waiting message of each queue, in seconds by queue name; 0 if none waits.
+
+        Raises BrokerConnectionError.
+        """
         queues, client = sorted(self.queues), self.client
         with self.steps.answering(_error_name):
             with client.pipeline(transaction=False) as pipeline:
@@ -168,7 +174,10 @@ class SpendgateBroker(RedisBroker):
         return dict(info)
 
     def lengths(self) -> dict[tuple[str, str], int]:
-        """Returns the number of messages by queue and state, without fetched ones. Raises BrokerConnectionError."""
+        """Returns the number of messages by (queue name, state of STATES), without fetched ones.
+
+        Raises BrokerConnectionError.
+        """
         places = [(queue, state) for queue in sorted(self.queues) for state in STATES]
         with self.steps.answering(_error_name), self.client.pipeline(transaction=False) as pipeline:
             for queue, state in places:
@@ -195,7 +204,7 @@ class SpendgateBroker(RedisBroker):
             return self.client.zscore(f"{self.namespace}:__heartbeats__", worker_id) is not None
 
     def hasten(self, queue_name: str, redis_ids: Sequence[str]) -> None:
-        """Moves delayed messages to the queue at once; if Redis does not answer, they come when they are due."""
+        """Moves delayed messages to their queue `queue_name` at once; if Redis does not answer, they move once due."""
         with suppress(redis.RedisError):
             for first in range(0, len(redis_ids), HASTENED_AT_ONCE):
                 self.steps.run("HASTEN", dq_name(queue_name), queue_name, *redis_ids[first : first + HASTENED_AT_ONCE])

@@ -79,7 +79,7 @@ class DedicatedConnection:
         return self._answers
 
     def wait(self, seconds: float) -> bool:
-        """Waits until a watched key changes, the broker stops or the timeout passes; it may return early.
+        """Waits until a watched key changes, the worker begins to stop or `seconds` pass; an error ends the wait early.
 
         Returns whether one of the first two happened.
         """
@@ -151,5 +151,5 @@ class DedicatedConnection:
 
 
 def _caching(reads: Sequence[Read]) -> list[Read]:
-    """The commands, each after the one that makes Redis notify of changes to its key."""
+    """Returns the read commands, each preceded by the command that makes Redis notify of changes to its key."""
     return [command for read in reads for command in (CACHING, read)]

@@ -31,7 +31,7 @@ HELD_BYTES: Final = 16_000_000
 """Bytes of fetched messages from which a consumer fetches no more; decoded they take several times as much memory."""
 
 BUNDLED_AHEAD: Final = 4
-"""Factor of prefetch for the queue of bundles, so that messages are fetched while others are worked on."""
+"""Factor by which the prefetch of queue `spend` is larger, so that messages are fetched while others are worked on."""
 
 SPEND_POLLED_MS: Final = 20
 """Poll interval of the spend queue without notifications; it adds to the delay until a campaign pauses."""
@@ -40,7 +40,7 @@ POLLED_MS: Final = 100
 """Poll interval of the other queues without notifications."""
 
 LATE_SECONDS: Final = 0.002
-"""Delay of a consumer after a notification if another was faster the last time, so that one process wakes up."""
+"""Delay of a consumer after a notification if the one before brought it no message, so that fewer processes fetch."""
 
 BUSY_SECONDS: Final = 0.003
 """Delay of a consumer after a notification while it has messages, so that an idle process takes the new one."""
@@ -54,7 +54,10 @@ HEARTBEAT_SECONDS: Final = 0.2
 
 
 class FetchedMessage(NamedTuple):
-    """A message as fetched from Redis. `data` is None if it is too large; `deaths` is None if it is not suspect."""
+    """A message as fetched from Redis. `data`: the encoded message; None if it is too large.
+
+    `deaths`: how many process deaths it certainly caused; None if it is not suspect.
+    """
 
     redis_id: str
     data: bytes | None
@@ -269,7 +272,10 @@ class SpendgateConsumer:
             self.held.update((fetched.redis_id, len(fetched.data or b"")) for fetched in self.fetched)
 
     def _run_fetch(self, room: int, room_bytes: int, watched: Sequence[Read] = ()) -> Any:
-        """Sends a heartbeat and fetches up to `room` messages, until they have `room_bytes` bytes or more in all."""
+        """Sends a heartbeat and fetches up to `room` messages, until they have `room_bytes` bytes or more in all.
+
+        Returns the script's rows: (id, data or None if too large, deaths or None if not suspect).
+        """
         bounds = (room, SILENT_MS, largest_bytes(), room_bytes)
         return self.connection.run("FETCH", self.queue_name, self.steps.worker_id, *bounds, watched=watched)
 

@@ -1,4 +1,4 @@
-"""Dead letters in Redis: messages that Postgres could not store, until it can."""
+"""Moves dead letters from Redis, where messages wait that Postgres could not store, to the rejected inputs."""
 
 from typing import Any, Final
 
@@ -9,9 +9,9 @@ A_TIDYING: Final = 20
 
 
 def keep_some(steps: RedisSteps, queue_name: str, bounds: tuple[int, ...]) -> None:
-    """Moves dead letters to the rejected inputs: those Postgres could not store before, or of other programs.
+    """Moves up to A_TIDYING dead letters to the rejected inputs: those Postgres could not store, or of other programs.
 
-    `bounds`: of Keeping; empty if messages are not kept after they are stored.
+    `bounds`: the milliseconds of counting and the bytes that Redis keeps after the move; empty: it keeps none.
     """
     key = f"{steps.namespace}:{queue_name}.XQ"
     waiting: Any = steps.client.zrange(key, 0, A_TIDYING - 1)

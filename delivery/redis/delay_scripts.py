@@ -1,4 +1,4 @@
-"""The broker's Lua scripts for delayed messages. Each is atomic, and uses the server's time.
+"""The broker's Lua scripts for delayed messages, each with its arguments. Each is atomic, and uses the server's time.
 
 The delay queue is Dramatiq's, `NS:QUEUE.DQ` with the hash `NS:QUEUE.DQ.msgs`, plus a sorted set of due times in
 milliseconds of the server's clock, `NS:QUEUE.DQ.etas`. Dramatiq's producers enqueue delayed messages without a due time
@@ -129,7 +129,8 @@ for place = 3, #ARGV do
 end
 """
 )
-"""(delay queue, queue, ids ...): moves those messages that are still delayed and begin with their queue name."""
+"""(delay queue, queue, ids ...): moves to the queue those messages that are still delayed and begin with the name of
+their delay queue."""
 
 MOVE: Final = (
     ALWAYS

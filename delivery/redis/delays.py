@@ -1,4 +1,4 @@
-"""Delayed messages in Redis: no worker fetches them, and a script moves each to its queue when it is due.
+"""Delayed messages in Redis: no worker holds them, and a script moves each to its queue when it is due.
 
 Dramatiq's own consumer holds delayed messages in memory, so that a due message can wait behind others that are not.
 """
@@ -26,7 +26,7 @@ POLLED_MS: Final = 200
 """Poll interval without notifications."""
 
 PAUSE_SECONDS: Final = 0.05
-"""The shortest pause after a run that moved nothing, even if messages are delayed meanwhile."""
+"""The shortest wait after a run that moved nothing, even if other messages are enqueued with a delay meanwhile."""
 
 LEASE_MS: Final = 3_000
 """Milliseconds in which only the worker that took a due message may move it; then another worker may take it."""
@@ -57,7 +57,7 @@ class DelayedMessages:
             self._wait(now_ms)
 
     def _wait(self, now_ms: int) -> None:
-        """Waits until the first message is due, a message is delayed or the timeout passes."""
+        """Waits until the first message is due, a message is enqueued with a delay, or the timeout passes."""
         answers = self.connection.watch(*self.reads)
         if answers is None:
             self.connection.wait(random.uniform(0.5, 1) * POLLED_MS / 1000)  # noqa: S311 - jitter
@@ -74,7 +74,7 @@ class DelayedMessages:
         """Does nothing, because no message is ever returned."""
 
     def requeue(self, returned: Iterable[MessageProxy]) -> None:
-        """Does nothing, because no message is ever fetched."""
+        """Does nothing, because no message is ever returned."""
 
     def close(self) -> None:
         """Closes the connection."""
@@ -89,9 +89,10 @@ class DelayedMessages:
         return now_ms, moved + len(undecided)
 
     def _move(self, redis_id: str, data: bytes | None, now_ms: int) -> None:
-        """Moves a message to its queue if it is due, else records when it is, and removes its `eta`.
+        """Moves a message to its queue if it is due, else stores its due time, and removes its `eta`.
 
-        Its `eta` is of its sender's clock, which may be wrong: it is at most MAX_DELAY_MS after the server's time.
+        The `eta` is of its sender's clock, which may be wrong: it is cut to MAX_DELAY_MS after Redis's time. An invalid
+        message is kept as rejected.
         """
         read = self.steps.read(data, self.queue_name)
         if isinstance(read, Fault):

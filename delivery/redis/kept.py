@@ -20,7 +20,10 @@ READ_AT_ONCE: Final = 100
 
 
 class Keeping(NamedTuple):
-    """The step that acknowledges messages, and its arguments between the worker and the ids."""
+    """The name of the script that acknowledges messages, and its arguments between the worker and the ids.
+
+    `bounds`: the milliseconds of counting and the bytes to keep; empty if acknowledged messages are not kept.
+    """
 
     step: str
     bounds: tuple[int, ...]
@@ -29,7 +32,7 @@ class Keeping(NamedTuple):
 class KeptState(NamedTuple):
     """The kept messages of a queue. `since`: the time from which on every acknowledged message is kept.
 
-    `reach`: how long before the last acknowledgement the oldest message was acknowledged, without outages.
+    `reach`: the time from the oldest message's acknowledgement to the last one, without outages.
     """
 
     messages: int
@@ -39,14 +42,14 @@ class KeptState(NamedTuple):
 
 
 def keeping(read: Settings, queue_is_spend: bool) -> Keeping:
-    """How to acknowledge messages of a queue: those of spend are kept if a setting says so."""
+    """Returns how messages of a queue are acknowledged: those of spend are kept for SPENDGATE_KEEP_MESSAGES_MINUTES."""
     if not (queue_is_spend and read.keep_messages_minutes):
         return Keeping("ACK", ())
     return Keeping("ACK_AND_KEEP", (read.keep_messages_minutes * 60_000, read.keep_messages_megabytes * MEGABYTE))
 
 
 def make_room(steps: RedisSteps, queue_name: str) -> None:
-    """Drops the oldest kept messages while Redis is FULL_ENOUGH, so that producers are not refused because of them."""
+    """Drops the oldest kept messages if Redis is FULL_ENOUGH, so that producers are not refused because of them."""
     memory: Any = steps.client.info("memory")
     over_bytes = int(memory["used_memory"] - FULL_ENOUGH * memory.get("maxmemory", 0))
     if memory.get("maxmemory") and over_bytes > 0 and (dropped := steps.run("MAKE_ROOM", queue_name, over_bytes)):
@@ -60,12 +63,12 @@ class KeptMessages:
         self._steps, self._queue_name = steps, queue_name
 
     def state(self) -> KeptState:
-        """The number, size and age of the kept messages."""
+        """Returns the number, size and age of the kept messages."""
         messages, size_bytes, since_ms, reach_ms = self._steps.run("KEPT_STATE", self._queue_name)
         return KeptState(messages, size_bytes, _moment(since_ms), timedelta(milliseconds=reach_ms))
 
     def extent(self, since: datetime | None) -> tuple[int, int]:
-        """The number and bytes of the messages that were acknowledged since then; of all for None."""
+        """Returns the number and the bytes of the kept messages that were acknowledged since then; None: of all."""
         messages = size_bytes = 0
         for count, some_bytes, _ in self._pages("COUNT_KEPT", since):
             messages, size_bytes = messages + count, size_bytes + some_bytes
@@ -74,13 +77,16 @@ class KeptMessages:
     def replay(self, since: datetime | None) -> Iterator[int]:
         """Returns the messages acknowledged since then (None: all kept) to the queue, in the order of acknowledgement.
 
-        Yields the number of messages of each step.
+        Returns them READ_AT_ONCE at a time, and yields the number of messages of each time.
         """
         for count, _ in self._pages("REPLAY", since):
             yield count
 
     def _pages(self, step: str, since: datetime | None) -> Iterator[Any]:
-        """Runs the step for all messages that are kept now, READ_AT_ONCE at a time; its last value is the last id."""
+        """Runs the script `step` for all messages that are kept now, READ_AT_ONCE at a time, and yields its results.
+
+        The last value of each result is the id of the last message.
+        """
         key = f"{self._steps.namespace}:{self._queue_name}.kept"
         newest: Any = self._steps.client.xrevrange(key, count=1)
         first = "-" if since is None else str(int(since.timestamp() * 1000))

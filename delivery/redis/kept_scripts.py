@@ -1,6 +1,6 @@
-"""The broker's Lua scripts for kept messages: those that were acknowledged lately, for a replay after a failover.
+"""The broker's Lua scripts, each with its arguments, for messages that are kept for a replay after a failover.
 
-`NS:QUEUE.kept` is a stream of messages in the order of their acknowledgement. `NS:QUEUE.kept.state` is a hash:
+`NS:QUEUE.kept` is a stream of acknowledged messages in the order of acknowledgement. `NS:QUEUE.kept.state` is a hash:
 `bytes` of all kept messages; `counting_ms`, a clock that stands still while nothing is acknowledged; `last_ms`, the
 time of the last acknowledgement; `oldest_ms`, the counting time of the oldest message; `since_ms`, the time from which
 on every acknowledged message is kept. Both keys end KEPT_IDLE_SECONDS after the last acknowledgement.
@@ -11,7 +11,7 @@ from typing import Final
 from delivery.redis.scripts import ALWAYS, REMOVE
 
 LONGEST_GAP_MS: Final = 10_000
-"""Longest pause between two acknowledgements that counts as counting, in milliseconds.
+"""Longest time between two acknowledgements that is added to `counting_ms`, in milliseconds.
 
 A longer one is an outage, during which messages must not age: otherwise none would be left for the replay after it.
 """
@@ -101,7 +101,8 @@ end
 keep(messages, tonumber(ARGV[3]), tonumber(ARGV[4]))
 """
 )
-"""(queue, worker, milliseconds of counting to keep, largest bytes to keep, ids ...): ACK, but keeps the messages."""
+"""(queue, worker, milliseconds of counting to keep, largest bytes to keep, ids ...): removes finished messages from the
+queue and adds them to the kept ones."""
 
 REMOVE_DEAD: Final = (
     ALWAYS
@@ -116,8 +117,8 @@ if data and ARGV[3] then
 end
 """
 )
-"""(queue, id, and if it keeps messages: milliseconds of counting, largest bytes): removes a dead letter that Postgres
-has stored."""
+"""(queue, id, and, if messages are kept: milliseconds of counting, largest bytes): removes a dead letter that Postgres
+has stored, and adds it to the kept messages if the last two are given."""
 
 MAKE_ROOM: Final = (
     ALWAYS
@@ -131,7 +132,8 @@ end
 return dropped
 """
 )
-"""(queue, bytes): drops the oldest kept messages of so many bytes, or of DROPPED_AT_ONCE; returns their number."""
+"""(queue, bytes): drops the oldest kept messages until they have so many bytes or are DROPPED_AT_ONCE; returns how many
+messages it dropped."""
 
 KEPT_STATE: Final = (
     ALWAYS
@@ -177,5 +179,5 @@ end
 return {moved, last}
 """
 )
-"""(queue, first id, last id, largest count): returns kept messages to the end of the queue under new ids; returns their
+"""(queue, first id, last id, largest count): moves kept messages to the end of the queue under new ids; returns their
 number and the last id. They are kept again when they are acknowledged again."""

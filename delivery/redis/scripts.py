@@ -7,7 +7,8 @@ ids that a worker has fetched, `NS:__heartbeats__` the time of each worker's las
 deaths that each certainly caused; `NS:QUEUE.DQ.etas`, the due time of each delayed message in milliseconds
 (delivery/redis/delay_scripts.py). Messages kept after their acknowledgement: delivery/redis/kept_scripts.py.
 
-Scripts use the server's time, so that workers' clocks need not agree.
+Scripts use the server's time, so that workers' clocks need not agree. The text below each script begins with its
+arguments.
 """
 
 from typing import Final
