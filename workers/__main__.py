@@ -38,7 +38,7 @@ By default glibc makes an arena for each thread, which increases a worker's memo
 """
 
 PING_GRACE_SECONDS = 1.0
-"""Seconds without a ping after the last use of a connection; if it was lost meanwhile, the message is retried."""
+"""Seconds after its last use in which a pooled connection needs no ping; if it was lost, the message is retried."""
 
 IDLE_MS = 2_000
 """The longest wait of an idle consumer for a notification from Redis; then it sends a heartbeat and polls."""

@@ -28,7 +28,7 @@ STOPPING_POLL_SECONDS: Final = 0.05
 PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 15.0
 STEADY_SECONDS: Final = 10.0
-"""Seconds within which a process that exits with an error failed to start: the delay before its restart doubles."""
+"""A process that exits with an error within so many seconds failed to start: the delay before its restart doubles."""
 
 
 @dataclass

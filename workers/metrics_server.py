@@ -35,7 +35,7 @@ Health = Callable[[], bool]
 
 
 def _with_health(metrics: Application, is_healthy: Health) -> Application:
-    """Answers /healthz by `is_healthy`, and each other path by `metrics`, which may read all servers."""
+    """Returns an application that answers /healthz by `is_healthy`, and each other path by `metrics`."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/healthz":
@@ -74,7 +74,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 def listeners(port: int) -> list[socket.socket]:
-    """Sockets that listen on `port` of SPENDGATE_METRICS_HOST; none for port 0, or if the port is in use (logged)."""
+    """Returns sockets that listen on `port` of SPENDGATE_METRICS_HOST; none for port 0, or if it is in use (logged)."""
     if port == 0:
         return []
     try:
@@ -85,14 +85,17 @@ def listeners(port: int) -> list[socket.socket]:
 
 
 def serve_in_thread(sockets: Sequence[socket.socket], registry: CollectorRegistry, is_healthy: Health) -> None:
-    """Serves from threads of this process until it ends."""
+    """Serves metrics and /healthz on the sockets, from threads of this process, until it ends."""
     for listener in sockets:
         server = _Server(listener, registry, is_healthy)
         threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
 
 
 def serve_in_fork(sockets: Sequence[socket.socket], registry: CollectorRegistry, is_healthy: Health) -> None:
-    """Serves from a process of its own, which ends with this one: a process that forks workers must have no threads."""
+    """Serves metrics and /healthz on the sockets from a forked process, which ends with this one.
+
+    A process that forks workers must have no threads.
+    """
     if not sockets:
         return
     parent = os.getpid()

@@ -1,4 +1,4 @@
-"""Figures whose query grows with its table, read at most a fixed share of the time."""
+"""A cache of figures whose query takes longer as its table grows, so that queries take a small share of the time."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from typing import Final, Generic, TypeVar
 Figures = TypeVar("Figures")
 
 RESTS: Final = 20
-"""Figures are kept for so many times as long as their query took: queries then take at most a twentieth of the time."""
+"""Figures are cached so many times as long as their query took: queries then take at most a twentieth of the time."""
 
 
 class Paced(Generic[Figures]):
-    """Keeps the figures of a query for RESTS times as long as it took, so that a scrape of large tables stays cheap.
+    """Caches the figures of a query for RESTS times as long as it took, so that a scrape of large tables stays cheap.
 
     `seconds`: a monotonic clock.
     """
@@ -22,7 +22,7 @@ class Paced(Generic[Figures]):
         self._until = 0.0
 
     def read(self, query: Callable[[], Figures]) -> Figures:
-        """Returns the kept figures, or those of `query` once the time of the kept ones is over. Raises its errors."""
+        """Returns the cached figures, or, once they have expired, those of `query`. Raises the errors of `query`."""
         began = self._seconds()
         if not self._kept or began >= self._until:
             self._kept = [query()]

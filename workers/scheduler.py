@@ -30,7 +30,7 @@ STUCK_SECONDS = 300.0
 
 
 def main() -> int:
-    """Runs until SIGTERM or SIGINT. Exits with 2 for a bad setting."""
+    """Runs the scheduler until SIGTERM or SIGINT; returns its exit code. Exits with 2 for a bad setting."""
     os.environ["TZ"] = "UTC"
     time.tzset()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,9 +92,10 @@ def _periodiq(beat: Callable[[], None]) -> int:
 
 
 def _send_by_driven_clock(minute_seconds: float, beat: Callable[[], None]) -> NoReturn:
-    """Sends the jobs of EVERY_BEAT once a minute of the driven clock, and EVERY_FEW_BEATS each BEATS_A_ROUND beats.
+    """Sends a message to the actors of EVERY_BEAT in each round, and to those of EVERY_FEW_BEATS in every eighth.
 
-    Calls `beat` in each. Two beats are at least FASTEST_BEAT_SECONDS of real time apart.
+    A round begins each minute of the driven clock (`minute_seconds` of real time), or each FASTEST_BEAT_SECONDS of real
+    time if that is longer. Calls `beat` in each.
     """
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 

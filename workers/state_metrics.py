@@ -55,7 +55,7 @@ class StateOfService(Collector):
         self._platforms: Paced[Sequence[Tally]] = Paced()
 
     def describe(self) -> list[GaugeMetricFamily]:
-        """Nothing: the registry would otherwise read the servers when this is registered."""
+        """Returns an empty list; otherwise the registry would read the servers when this collector is registered."""
         return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -116,7 +116,7 @@ Source = tuple[str, Callable[[], Iterator[GaugeMetricFamily]], tuple[type[Except
 
 
 def _campaigns_and_rejected(tally: Mapping[str, int], waiting: Mapping[str, int]) -> Iterator[GaugeMetricFamily]:
-    """Campaigns, and the inputs that were rejected and wait."""
+    """Yields the number of campaigns by effective status, and of waiting rejected inputs by reason."""
     yield _gauge(
         "spendgate_campaigns",
         "Campaigns by effective status",
@@ -132,7 +132,7 @@ def _campaigns_and_rejected(tally: Mapping[str, int], waiting: Mapping[str, int]
 
 
 def _processes(live: Sequence[Process]) -> Iterator[GaugeMetricFamily]:
-    """The number of live processes by kind, and the largest clock offset among them."""
+    """Yields the number of live processes, and the largest size of their clock offsets, by kind of process."""
     kinds = Counts(one.kind for one in live)
     yield _gauge("spendgate_processes", "Processes that reported within three minutes", "kind", dict(kinds))
     yield _gauge(
@@ -148,7 +148,7 @@ def _offset_seconds(process: Process) -> float:
 
 
 def _platforms(connection: Connection, tallies: Sequence[Tally], at: datetime) -> Iterator[GaugeMetricFamily]:
-    """Figures of connected ad platform accounts. Without any, no series of a platform."""
+    """Yields figures of connected ad platform accounts. Without accounts, figures by platform have no series."""
     by_state = Counts(dict.fromkeys(seen.STATES, 0))
     oldest: dict[str, float] = {}
     for one in tallies:
@@ -178,7 +178,7 @@ def _platforms(connection: Connection, tallies: Sequence[Tally], at: datetime) -
 
 
 def _webhooks(connection: Connection, at: datetime) -> Iterator[GaugeMetricFamily]:
-    """Figures of webhooks: three small queries without endpoints."""
+    """Yields figures of webhooks, by three queries that are small without endpoints."""
     counts, oldest = deliveries.counts_up_to(connection, MOST), deliveries.oldest_pause(connection)
     states = {state: float(counts.get(state, 0)) for state in deliveries.STATES}
     yield _gauge(
@@ -234,7 +234,7 @@ def _queues() -> Iterator[GaugeMetricFamily]:
 
 
 def _memory_share(info: Mapping[str, Any]) -> GaugeMetricFamily:
-    """Redis's memory as a share of `maxmemory`; no sample without that limit, and for RabbitMQ."""
+    """Returns Redis's memory as a share of `maxmemory`, 0 to 1; no sample without that limit, and for RabbitMQ."""
     limit = int(info.get("maxmemory", 0))
     return GaugeMetricFamily(
         "spendgate_redis_memory_share",

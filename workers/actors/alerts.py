@@ -1,4 +1,4 @@
-"""Actors that raise and resolve alerts from rows and send them to people, one message for each channel."""
+"""Actors that raise and resolve alerts, and send them to people: each channel has a message of its own."""
 
 import dramatiq
 from periodiq import cron

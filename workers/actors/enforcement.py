@@ -11,7 +11,7 @@ from domain.causes import Cause
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["evaluate_budgets"])
 def evaluate_budgets(brand_ids: list[int]) -> None:
-    """Enforces the brands, after an edit by another program or as one part of a large job."""
+    """Enforces the brands with the cause `edit`. Another program may enqueue it after it has edited their rows."""
     enforce_brands(brand_ids, Cause.EDIT)
 
 

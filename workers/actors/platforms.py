@@ -12,7 +12,7 @@ from runtime import clock
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["visit_platforms"], periodic=cron("* * * * *"))
 def visit_platforms() -> None:
-    """Enqueues messages for accounts whose spend or statuses are due; without accounts it runs a few queries."""
+    """Enqueues a message for each account whose spend or statuses are due to be read."""
     visits.enqueue_due(ADAPTERS, clock.now())
 
 

@@ -1,4 +1,4 @@
-"""Actors that periodiq fires. Each finds its due work in rows, so a late or repeated run does no harm."""
+"""Actors of scheduled jobs. Each finds its due work in rows, so a late or repeated run does no harm."""
 
 import dramatiq
 from periodiq import cron
