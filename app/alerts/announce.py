@@ -20,11 +20,14 @@ log = structlog.get_logger()
 NOTICE_OF: Final[Mapping[str, NoticeKind]] = {
     AlertKind.UNCONFIRMED_PAUSE: NoticeKind.PLATFORM_UNCONFIRMED,
 }
-"""The kinds of alerts about which programs get a notice of its own kind too."""
+"""By kind of alert, the kind of the second notice that programs get when such an alert is raised."""
 
 
 def write(connection: Connection, changes: Changes, at: datetime) -> Callable[[], None]:
-    """Stores the changes, the messages to people and the notices to programs; returns a function that logs them."""
+    """Stores the changes, the messages to people and the notices to programs.
+
+    Returns a function that logs the changes, to be called after the commit.
+    """
     resolved = alerts.resolve(connection, changes.resolved, at)
     alerts.reopen(connection, changes.reopened)
     raised = alerts.raise_all(connection, changes.raised, at)
@@ -47,7 +50,7 @@ def write(connection: Connection, changes: Changes, at: datetime) -> Callable[[]
 
 
 def body_of(row: dict[str, Any]) -> dict[str, Any]:
-    """The alert as programs get it: its fields in JSON, and a sentence for people."""
+    """The fields of an alert for JSON, with a sentence for people. `row`: a row of `alerts.of_ids`."""
     moments = ("raised_at", "resolved_at", "acknowledged_at", "window_first_day")
     names = (
         *("id", "brand_id", "campaign_id", "budget_id", "kind", "threshold", "subject", "window_first_day"),

@@ -30,10 +30,10 @@ TEST_BODY: Final = "This channel works. Alerts of its routes arrive here."
 def add(
     name: str, url: str, edit: Edit, *, brand_id: int | None = None, kind: str | None = None, timing: str = "default"
 ) -> int:
-    """Stores a channel with one route, for one brand and kind or for all (None); returns its id. The URL is encrypted.
+    """Stores a channel with one route, for one brand and kind or for all (None); returns the id of the channel.
 
-    Raises InvalidValue for a name that is used, a URL that is not allowed, an unknown brand or kind, and without an
-    encryption key.
+    Encrypts the URL. Raises InvalidValue for a name that is used, a URL that is not allowed, an unknown brand or kind,
+    and without an encryption key.
     """
     name, scheme, kept = checked_name(name), checked_url(url), _with_keys(encryption.encrypted, url)
 
@@ -72,7 +72,7 @@ def _with_keys(work: Callable[[str], str], value: str) -> str:
 
 
 def note_attempt(channel_id: int, purpose: str, at: datetime, outcome: Outcome, *, alerts_told: int) -> None:
-    """Stores one attempt to send by the channel."""
+    """Stores one attempt to send by the channel; `alerts_told`: the number of alerts in its text."""
     committed(
         partial(
             channels.note_attempt,
@@ -149,7 +149,7 @@ def acknowledge(alert_ids: Iterable[int], edit: Edit, *, take_back: bool = False
 
 
 def set_thresholds(brand_id: int, percents: Sequence[int], edit: Edit) -> tuple[int, ...]:
-    """Sets the thresholds of a brand's budgets, in percent; returns them in order.
+    """Sets the thresholds of a brand's budgets, in percent; returns them in ascending order, each once.
 
     Raises InvalidValue for an unknown brand and for percents that are not allowed.
     """

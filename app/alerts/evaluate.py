@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 WATERMARK: Final = "alerts"
 OVERLAP_SECONDS: Final = 120
-"""Spend received up to this long before a run may be committed after it, since a statement may take a minute."""
+"""A run also reads spend received so long before the last run, because it may have been committed after that run."""
 
 BRANDS_A_TRANSACTION: Final = 500
 
@@ -67,7 +67,10 @@ def evaluate_budgets() -> None:
 
 
 def evaluated(find: Callable[[Connection, datetime], Changes], at: datetime) -> bool:
-    """Finds and writes changes in one transaction; returns whether it could: no other evaluation is under way."""
+    """Calls `find` and writes its changes in one transaction, then logs them; returns True.
+
+    Does nothing and returns False while another evaluation holds the lock.
+    """
 
     def work(connection: Connection) -> Callable[[], None] | None:
         if not alerts.is_only_evaluation(connection):

@@ -14,7 +14,7 @@ ATTEMPTS_KEPT: Final = timedelta(days=30)
 
 
 def forget_old(at: datetime) -> None:
-    """Deletes alerts that ended ALERTS_KEPT ago, older attempts than ATTEMPTS_KEPT, and mutes that are over."""
+    """Deletes alerts that ended ALERTS_KEPT before `at`, and attempts and mutes that ended ATTEMPTS_KEPT before it."""
     in_batches(partial(alerts.forget, before=at - ALERTS_KEPT))
     in_batches(partial(channels.forget_attempts, before=at - ATTEMPTS_KEPT))
     in_batches(partial(mutes.forget, before=at - ATTEMPTS_KEPT))

@@ -1,4 +1,4 @@
-"""The list of what needs a person, in words, for the dashboard, the command line and the API."""
+"""The open alerts that need a person, in words, for the dashboard, the command line and the API."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class Shown(NamedTuple):
         return int(self.row["id"])
 
     def marks(self) -> list[str]:
-        """Words about who acknowledged the alert and until when it is muted."""
+        """Phrases such as «acknowledged by ops@example.com» and «muted until …»; empty if the alert is neither."""
         by, until = self.row["acknowledged_by"], self.row["muted_until"]
         acknowledged = [f"acknowledged by {by}"] if by else []
         return acknowledged + ([f"muted until {instant(until)}"] if until else [])
@@ -37,7 +37,10 @@ class Shown(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """Open alerts, worst first; how many there are beyond these, and how many are acknowledged or muted."""
+    """Open alerts, worst first. `more`: the number of matching ones beyond these.
+
+    `hidden`: the number of acknowledged or muted ones, always of all brands.
+    """
 
     alerts: list[Shown]
     more: int
@@ -52,9 +55,9 @@ def shown(row: dict[str, Any]) -> Shown:
 def needs_people(
     connection: Connection, at: datetime, limit: int, *, brand_id: int | None = None, everything: bool = False
 ) -> Needs:
-    """The alerts open at `at`, worst first. `everything`: acknowledged and muted ones too, after the others.
+    """The first `limit` alerts open at `at`, worst first. `brand_id`: the only brand; None: all.
 
-    `brand_id`: the only brand; None: all.
+    `everything`: acknowledged and muted ones too, after the others.
     """
     rows = reading.open_alerts(connection, at, limit, brand_id=brand_id, everything=everything)
     hidden = reading.hidden(connection, at)

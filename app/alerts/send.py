@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 ALERTS_A_TEXT: Final = 30
 TEXTS_A_VISIT: Final = 20
-"""Texts sent in one claim of a channel; the rest is left to the next visit."""
+"""Texts that one message to the actor sends by its channel, at most; the next message sends the rest."""
 
 CLAIM_SECONDS: Final = sender.SECONDS + 10
 
@@ -39,7 +39,7 @@ def enqueue_due() -> None:
 
 
 def send_to_channel(channel_id: int) -> None:
-    """Sends the channel's due texts, one after the other, until one fails. One worker at a time does so.
+    """Sends the channel's due texts, one after the other, until one fails. A claim lets one worker at a time do so.
 
     If a worker dies after a send and before it is stored, the text is sent again.
     """
@@ -58,7 +58,7 @@ def send_to_channel(channel_id: int) -> None:
 
 
 def _send_one(channel_id: int, kept_url: str, at: datetime) -> bool:
-    """Sends one text; returns whether it was delivered, so that another may follow."""
+    """Sends the next due text and stores its outcome; returns whether it was delivered. False if no text is due."""
     with transaction() as connection:
         due = messages.due(connection, channel_id, at, ALERTS_A_TEXT)
         rows = alerts.of_ids(connection, sorted({message.alert_id for message in due}))

@@ -23,7 +23,10 @@ _logger.propagate = False
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Whether the service took a text, how long that took, and its complaints. `detail` has no part of the URL."""
+    """Whether the service accepted a text, and how long that took.
+
+    `detail`: why it was not accepted, in one line without any part of the URL; empty if it was.
+    """
 
     is_delivered: bool
     duration_ms: int

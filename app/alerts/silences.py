@@ -30,10 +30,10 @@ EVERY: Final = timedelta(minutes=5)
 
 SETTLED_SECONDS: Final = 60
 OVERLAP_SECONDS: Final = 120
-"""Events received up to this long before a reading may be committed after it."""
+"""A reading begins so long before the end of the last one, because events received earlier may be committed later."""
 
 HELD_GRACE_SECONDS: Final = 3600
-"""Spend up to this long after a stop is usual: platforms report hourly, and their reports date it at the report."""
+"""Spend up to this long after a stop raises no alert: platforms report hourly, and date spend at the report's time."""
 
 
 def is_due(connection: Connection, at: datetime) -> bool:
@@ -43,18 +43,18 @@ def is_due(connection: Connection, at: datetime) -> bool:
 
 
 def _settled(at: datetime) -> datetime:
-    """The moment before which events are read at `at`."""
+    """The moment up to which a reading at `at` reads events; later ones may not be committed yet."""
     return at - clock.passed(SETTLED_SECONDS)
 
 
 Seen = Sequence[tuple[int, datetime]]
-"""Stopped campaigns that got spend, each with the moment at which the newest of it occurred."""
+"""Stopped campaigns that got spend: (campaign id, moment at which the newest of it occurred)."""
 
 
 def read_events(connection: Connection, at: datetime) -> Seen:
     """Adds the spend received since the last reading to the hours of its campaigns and sources.
 
-    Returns the stopped campaigns that got some of it, each with the moment at which the newest of it occurred.
+    Returns the stopped campaigns that got some of it, as (campaign id, moment at which the newest of it occurred).
     """
     since = watermarks.reached_by(connection, WATERMARK, at)
     since = (since or at - HISTORY) - clock.passed(OVERLAP_SECONDS)
@@ -62,9 +62,9 @@ def read_events(connection: Connection, at: datetime) -> Seen:
 
 
 def find(connection: Connection, at: datetime, *, seen: Seen) -> Changes:
-    """The changes of the alerts about silence, and about stopped campaigns that spend. `seen`: what was read before.
+    """The changes of the alerts about silence, and about stopped campaigns that spend. `seen`: of `read_events`.
 
-    The watermark is raised here, so that events are read again if another evaluation was under way.
+    Raises the watermark in this transaction, so that events are read again if another evaluation is under way.
     """
     watermarks.raise_to(connection, WATERMARK, _settled(at), at)
     last_hour = hour_of(at) - 2
@@ -108,9 +108,9 @@ def _stopped_campaigns(connection: Connection, at: datetime) -> list[Condition]:
 def _active_spans(
     changes: Sequence[tuple[datetime, tuple[str, ...]]], since: datetime
 ) -> list[tuple[datetime, datetime | None]]:
-    """The spans without holds since then, from start to end (None: no end yet).
+    """The spans after `since` in which a campaign had no hold, as (start, end); an end of None: until now.
 
-    A campaign without any record of holds may serve all the time.
+    `changes`: (moment, holds from then on), oldest first; if empty, the campaign may serve all the time.
     """
     if not changes:
         return [(since, None)]
