@@ -14,7 +14,7 @@ from delivery.redis.kept import MEGABYTE
 from runtime.settings import settings
 
 NEARLY_ALL: Final = 0.95
-"""Share of the bound of kept messages from which the bound, not the time, decides how many are kept."""
+"""Share of SPENDGATE_KEEP_MESSAGES_MEGABYTES from which that setting, not the time, decides how many are kept."""
 
 SENTENCES: Final = {
     "redis.too_old": ("Redis {version}", "upgrade to Redis {oldest} or later"),
@@ -24,11 +24,11 @@ SENTENCES: Final = {
     "redis.nearly_full": ("{used_bytes:,} of {limit_bytes:,} bytes used", "start workers, or raise maxmemory"),
     "redis.queue_large": ("queue {queue} takes {used_bytes:,} of {limit_bytes:,} bytes", "start more workers"),
 }
-"""The finding and the advice for each concern about Redis."""
+"""The finding and the advice, by the log event of a concern about Redis; its fields fill the braces."""
 
 
 def findings() -> Iterator[Finding]:
-    """All checks of the broker; a single finding if it does not answer."""
+    """Runs all checks of the broker and yields their findings; a single finding if it does not answer."""
     broker, carrier = get_broker(), "rabbitmq" if settings().queue_is_rabbitmq else "redis"
     try:
         broker.ping()
@@ -47,7 +47,7 @@ def findings() -> Iterator[Finding]:
 
 
 def _kept() -> Finding:
-    """Whether Redis keeps messages after their commit for as long as the setting says."""
+    """The finding whether Redis keeps messages after their commit for SPENDGATE_KEEP_MESSAGES_MINUTES."""
     state, wanted = kept_messages.state(), timedelta(minutes=settings().keep_messages_minutes)
     minutes = state.reach / timedelta(minutes=1)
     found = f"{state.messages} of the last {minutes:.0f} minutes of counting, {state.size_bytes / MEGABYTE:.0f} MB"

@@ -15,7 +15,7 @@ NAMED: Final = 5
 
 
 def findings() -> Iterator[Finding]:
-    """Whether this process could keep a secret, and read every secret that is kept."""
+    """Yields one finding: whether an encryption key is set, and whether the keys decrypt every kept secret."""
     keys = settings().encryption_keys
     if keys is None:
         yield _without_key()

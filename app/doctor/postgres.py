@@ -50,7 +50,7 @@ def _connected() -> Iterator[Connection]:
 
 
 def findings() -> Iterator[Finding]:
-    """All checks of Postgres; a single finding if it cannot be reached."""
+    """Runs all checks of Postgres and yields their findings; the last one says if it cannot be reached."""
     try:
         with _connected() as connection:
             facts = servers.facts(connection)
@@ -68,7 +68,7 @@ def findings() -> Iterator[Finding]:
 
 
 def findings_at_start() -> Iterator[Finding]:
-    """The checks of Postgres that a process repeats at its start; nothing if it cannot be reached."""
+    """Yields the findings of the checks that a process repeats at its start; none if Postgres cannot be reached."""
     try:
         with _connected() as connection:
             facts = servers.facts(connection)
@@ -134,7 +134,7 @@ def _standby(facts: ServerFacts) -> Iterator[Finding]:
 
 
 def _connections(connection: Connection, facts: ServerFacts) -> Iterator[Finding]:
-    """Whether the server has as many connections as all processes may open, if each has the settings of this one."""
+    """Yields the finding whether Postgres has enough connections, if all processes have the settings of this one."""
     read, free = settings(), facts["free_for_all"]
     planned = processes_of_settings(read)
     live = Counter(one.kind for one in _live(connection))
@@ -240,7 +240,7 @@ def _spread(connection: Connection) -> Iterator[Finding]:
 
 
 def of_servers(found: Sequence[Server]) -> Iterator[Finding]:
-    """How brands and bytes lie over the servers of a cluster, and which of them do not answer."""
+    """Yields one finding: the brands and bytes on each server of a Citus cluster, and which servers do not answer."""
     listed = "; ".join(
         f"{one.name} does not answer, and has {one.parts} parts of the brands"
         if one.bytes is None
