@@ -44,9 +44,9 @@ class BrandCorrection(NamedTuple):
 class DayRecount(NamedTuple):
     """The result of recounting a brand's days.
 
-    `campaign_days`: days of campaigns whose spend changed. `moved_totals`: amounts of reported totals that were moved
-    to the day they were reported for. `kept_until`: the last day of which the ledger no longer has every event, up to
-    which counters are kept; None: it has every day.
+    `campaign_days`: how many campaign-days got another spend. `moved_totals`: how many amounts of reported totals were
+    moved to the day they were reported for. `kept_until`: the last day of which the ledger no longer has every event,
+    up to which counters are kept; None: it has every day.
     """
 
     campaign_days: int = 0
@@ -57,10 +57,11 @@ class DayRecount(NamedTuple):
 class Corrected(NamedTuple):
     """A correction that was made, or tried in a dry run. `days`: (day, micros before, micros after) of changed days.
 
-    `campaign_days`: days of campaigns whose spend changed. `moved_totals`: amounts of reported totals that were moved
-    to the day they were reported for. `kept_until`: the last day of which the ledger no longer has every event, up to
-    which counters are kept; None: it has every day. `changes`: the holds and statuses of campaigns changed with it.
-    `effect`: also those that follow in parts. `at_least`: the brand has so many campaigns that not all were looked at.
+    `campaign_days`: how many campaign-days got another spend. `moved_totals`: how many amounts of reported totals were
+    moved to the day they were reported for. `kept_until`: the last day of which the ledger no longer has every event,
+    up to which counters are kept; None: it has every day. `changes`: the changes of holds in the correction's own
+    transaction. `effect`: all changes that follow from it, also those of later transactions. `at_least`: the brand has
+    so many campaigns that `effect` covers only some of them.
     """
 
     brand_id: int

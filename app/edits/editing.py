@@ -117,7 +117,10 @@ def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str
 
 
 def _left_paused(connection: Connection, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
-    """The old external id for the audit, if Spendgate paused it there and will not enable it any more; also logged."""
+    """The old external id as a field for the audit, if Spendgate paused it and will no longer enable it; else empty.
+
+    Logs it too.
+    """
     fields = ("platform_account_id", "external_id")
     is_kept = all(new[field] == old[field] for field in fields)
     if is_kept or not is_paused_by_us(connection, old["brand_id"], old["id"]):

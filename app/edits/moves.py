@@ -30,8 +30,8 @@ from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, local_day, time_zone
 class Move(NamedTuple):
     """A requested move.
 
-    `from_day`: the first day whose spend counts in the new brand; None: today, or the day after its last counted spend
-    if that is later. `copies`: whether the new campaign gets copies of the old one's budgets and schedule.
+    `from_day`: the first day whose spend counts in the new brand; None: today, or the day after the campaign's last
+    counted spend if that is later. `copies`: whether the new campaign gets copies of the budgets and the schedule.
     """
 
     campaign_id: int
@@ -174,9 +174,9 @@ def _move(connection: Connection, asked: Move, edit: Edit, check: Callable[[Conn
 
 
 def _enforce(connection: Connection, moved: Mapping[int, int]) -> list[DecidedChange]:
-    """Enforces both locked brands; of one that is too large for one transaction the moved campaign, and new ones.
+    """Enforces both locked brands and returns the changes of holds. `moved`: the edited campaign's id by brand id.
 
-    `moved`: the edited campaign's id by brand id.
+    Of a brand too large for one transaction, enforces only that campaign and those that were never enforced.
     """
     changes: list[DecidedChange] = []
     for brand_id, campaign_id in sorted(moved.items()):
