@@ -24,8 +24,8 @@ MICROS_OF: Final[Mapping[Unit, int]] = {"currency": 1_000_000, "cents": 10_000, 
 class ReadOptions:
     """Options that a person sets for a file; None and empty leave a decision to the evidence in the file.
 
-    `columns`: headings by meaning. `name_as_id`: a file without ids names its campaigns. `delta`: amounts add to what
-    is known, instead of replacing it. `as_of`: when the figures were true. `currency`: only rows in this one.
+    `columns`: headings by meaning. `name_as_id`: a file without ids names its campaigns. `delta`: amounts are added to
+    known ones, instead of replacing them. `as_of`: when the figures were true. `currency`: only rows in this one.
     `keep_duplicates`: rows that the file repeats count again. `complete`: whether the file has every campaign-day of
     its range. `sheet`: the sheet of a workbook, by name. `sum_rows`: whether rows that may be sums of others, such as
     those without a device, are sums or parts. `evening_times`: whether the one time that each day has after noon is of
@@ -115,7 +115,7 @@ class Question(InvalidValue):
 
 
 class Column(NamedTuple):
-    """A column that was used: its heading, its place from 0, its meaning, and why it was taken for that.
+    """A column that was used: its heading, its place from 0, its meaning, and the reason for that meaning.
 
     `meaning` is one of `Meaning`, or `end`, `hour`, `platform` for columns that were checked.
     """
@@ -154,7 +154,7 @@ class TotalsRow(NamedTuple):
 
 
 class Totals(Mapping[tuple[str, date], int]):
-    """Micros by campaign and day, stored by campaign so that a million of them fit into little memory."""
+    """Micros by (external id, day), stored by campaign so that a million of them fit into little memory."""
 
     __slots__ = ("_by_campaign", "_count")
 
@@ -177,12 +177,12 @@ class Totals(Mapping[tuple[str, date], int]):
 
     @property
     def campaigns(self) -> Mapping[str, Mapping[date, int]]:
-        """Micros by day, by campaign."""
+        """By external id, the micros of each of its days."""
         return self._by_campaign
 
     @property
     def days(self) -> set[date]:
-        """Every day that a campaign has a total of."""
+        """The days of which at least one campaign has a total."""
         return {day for days in self._by_campaign.values() for day in days}
 
     @property
@@ -206,7 +206,7 @@ class Reading:
     that its signs allow (`$` allows several; None: it says nothing). `time_zone` is as the file writes it.
     `as_of_source` says where `as_of` comes from. `stated_days` is the range that the file names for itself.
     `totals_told`: a phrase on the totals rows and whether they agree. `proofs` say how unit, decimal sign and
-    dates were decided.
+    dates were decided. `names`: by external id. `layout`: a hash of the headings.
     """
 
     platform: str

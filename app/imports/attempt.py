@@ -79,14 +79,17 @@ def _interpreted(layout: Layout, options: ReadOptions, file: FileFacts) -> Inter
 
 
 def _checked(table: Interpreted, undated: Undated, sums: Sums, scale: Scale) -> Check:
-    """Compares the sums with the totals rows; without result if some rows were left out of the sums."""
+    """Compares the sums with the totals rows; returns a check without rows if the sums leave out some rows."""
     if table.decided.currency.filtered is not None or sums.other_rows:
         return Check((), "totals rows are of all rows")
     return check(undated, sums, scale.micros, scale.shown)
 
 
 def _of_several_exports(table: Interpreted, heading_lines: Sequence[int]) -> Decisions:
-    """The decisions without the stated range, which is only the first export's. Raises Refused for exports at odds."""
+    """The decisions without the stated range, which is only the first export's.
+
+    Raises Refused if the exports contradict each other, or have the same campaign-day.
+    """
     decided = table.decided
     if not table.options.keep_duplicates:
         check_sections(table.layout, table.columns, table.days, heading_lines)
@@ -95,7 +98,7 @@ def _of_several_exports(table: Interpreted, heading_lines: Sequence[int]) -> Dec
 
 
 def _added(table: Interpreted, chosen: Filter, part_sums: PartSums) -> Sums:
-    """The sums of all rows with a campaign and a day that are no sums of others. Raises Refused for rounded ids."""
+    """Adds up all rows with a campaign and a day, except rows that sum up others. Raises Refused for rounded ids."""
     undated_lines = frozenset(row.line for row in table.evidence.undated)
     adder = Adder(table.columns, table.amounts)
     sums = add_up(adder, table.layout, table.columns, table.days, chosen, undated_lines, part_sums.left_out)
@@ -106,7 +109,7 @@ def _added(table: Interpreted, chosen: Filter, part_sums: PartSums) -> Sums:
 
 
 def filled(choice: Choice, reading: Reading) -> Choice:
-    """A copy of the choice with the sum, the first and the last day of its reading."""
+    """A copy of the choice with the sum, the first and the last day of `reading`: the file, read under that choice."""
     sums = {reading.currency or "": reading.totals.sum_micros}
     return replace(choice, sum_micros=sums, first_day=reading.first_day, last_day=reading.last_day)
 

@@ -48,7 +48,7 @@ def plain_signs(text: str) -> str | None:
 
 @lru_cache(maxsize=10_000)
 def _would_count(character: str) -> bool:
-    """Whether the plain form of a character that is no form of a digit or minus has one."""
+    """Whether NFKC makes a digit or a minus of a character that means another thing, such as `¹` or `①`."""
     plain = unicodedata.normalize("NFKC", character)
     if plain == character or unicodedata.decomposition(character).startswith(_SAME_SIGN):
         return False

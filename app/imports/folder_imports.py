@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 IMPORTED_BY: Final = "spend folder"
 AGAIN_AFTER: Final = timedelta(hours=1)
-"""A file with a problem is tried again then: brands and known totals may have changed."""
+"""Time after which a file with a problem is tried again: brands and known totals may have changed."""
 
 FOLDER_ITSELF: Final[FileKey] = ("", "")
 MAX_NOTICE_KEY: Final = 500
@@ -44,8 +44,8 @@ MAX_NOTICE_KEY: Final = 500
 def import_folder(folder: Path) -> None:
     """Imports each new version of a complete file, oldest first, its figures as of the file's modification time.
 
-    One file's failure does not stop the others. Raises the first transient error, such as a locked brand, after all;
-    also the first error whose record as the file's problem failed.
+    One file's failure does not stop the others. After all files, raises the first error that is transient, such as a
+    locked brand, or that could not be recorded as the file's problem.
     """
     passing: list[Exception] = []
     for file, seen in _found(folder):
@@ -196,7 +196,7 @@ def _add_notice(shown: str, version: str, told: str, reason: str) -> None:
 
 
 def _words(error: Exception) -> str:
-    """The problem in a person's words, with the option that settles a question."""
+    """The problem in words for a person, with the options that answer a question."""
     if isinstance(error, Question):
         ways = "; ".join(f"{_toml(one.settles)}: {one.label}" for one in error.readings[:6])
         return f"{error.why}; in spendgate.toml choose {ways}"

@@ -89,7 +89,7 @@ def _read(told: Mapping[str, Any], key: str, read: Callable[[Any], Any]) -> Any:
         return None
     value = read(told[key])
     if value is None:
-        raise _bad(f"{key} = {told[key]!r} cannot be")
+        raise _bad(f"{key} cannot be {told[key]!r}")
     return value
 
 

@@ -30,7 +30,7 @@ _SCIENTIFIC: Final = re.compile(r"\d+([.,]\d+)?[eE]([-+]?)\d+")
 
 
 class Written(NamedTuple):
-    """A cell taken apart: sign, the digits and marks, and the currency's sign or code."""
+    """A cell taken apart: whether it is negative, its digits and marks, and its currency's sign or code; "" without."""
 
     is_negative: bool
     number: str
@@ -118,8 +118,10 @@ def _is_whole(text: str, marks: Iterable[str]) -> bool:
 class AmountEvidence:
     """Evidence from all cells of one column, each fact with the line and the cell that proved it first.
 
-    `decimals`: the most digits behind a decimal point and behind a decimal comma. `largest_whole` and `has_odd_micros`
-    are of cells without decimals; odd micros are those that are no multiple of a cent.
+    `proves`: by decimal mark. `either`: a cell that allows both marks. `fraction`: one with decimals other than 0.
+    `grouped`: one with thousands marks. `signs`: by currency sign. `decimals`: the most digits behind a decimal point
+    and behind a decimal comma. `largest_whole` and `has_odd_micros` are of cells without decimals; odd micros are those
+    that are no multiple of a cent.
     """
 
     proves: dict[DecimalMark, tuple[int, str]] = field(default_factory=dict)
@@ -214,7 +216,7 @@ class AmountEvidence:
 
 
 class AmountReader:
-    """Reads the cells of a column whose decimal mark is settled into integers of 10**-decimals units."""
+    """Reads the cells of a column whose decimal mark is known, as integers in units of 10**-decimals."""
 
     def __init__(self, mark: DecimalMark, decimals: int) -> None:
         self.decimals = min(decimals, MAX_DECIMALS)
@@ -236,7 +238,7 @@ class AmountReader:
         return self._read_any(cell)
 
     def step(self, cell: str) -> int:
-        """The smallest difference that a cell shows, in units of 10**-decimals: 0.01 for `12.50`, 1 for `12`."""
+        """The value of a cell's last digit, in units of 10**-decimals: that of 0.01 for `12.50`, of 1 for `12`."""
         try:
             written = take_apart(cell)
         except Unreadable:

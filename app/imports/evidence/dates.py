@@ -251,7 +251,7 @@ def _kanji(text: str) -> Read | None:
 
 
 def _in_words(text: str) -> Read | None:
-    """«Nov 01, 2026», «1. November 2026», «Sunday, 1 de noviembre de 2026 3:00 PM»."""
+    """The reading of a text such as «1. November 2026» or «Sunday, 1 de noviembre de 2026 3:00 PM»; None for others."""
     clock = _CLOCK.search(text)
     hour = None
     if clock:

@@ -1,4 +1,4 @@
-"""Decides decimal sign, unit, and order of day and month by a column's evidence. A preset only breaks a tie."""
+"""Decides decimal sign, unit, and order of day and month by a column's evidence, and only in a tie by the platform."""
 
 import re
 from dataclasses import dataclass

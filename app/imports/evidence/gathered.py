@@ -21,14 +21,18 @@ MAX_DAYS: Final = 200_000
 MAX_LISTED: Final = 1_000
 OTHERS_WITHIN: Final = 2_000
 MAX_SUMMED: Final = 60
-"""Sets of columns over which rows may be sums that are told apart; rows of further ones count as parts."""
+"""Different sets of columns over which rows may be sums, at most; a row with a further set counts as a part."""
 
 
 @dataclass
 class DayEvidence:
     """The forms in which a column writes its days, each with the first line and cell.
 
-    `offsets`: by day, the minutes east of UTC at which it begins, and the cell that says so.
+    `day_first`, `month_first`: the first line and cell that only this order can read. `numeric`: dates in numbers as
+    (first, second, year). `certain`: days that need no order. `hours`: by day cell, its hours. `moment`: the first line
+    and cell with a zone and a time other than midnight. `hourless`: the first line without an hour.
+    `offsets`: by day, the minutes east of UTC at which it begins, and the cell that says so. `short_years`: by first
+    number, the first line and cell of a date whose year has two digits.
     """
 
     forms: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -69,7 +73,7 @@ class DayEvidence:
                 self.month_first = self.month_first or (line, cell)
 
     def note_hour(self, day: str, hour: str, line: int) -> None:
-        """Notes an hour that a column of its own names, or the first line that names none."""
+        """Notes the hour that the hour column has for a day, or that `line` is the first without an hour."""
         if self.hourless is None and not any(map(str.isdigit, hour)):
             self.hourless = line
         digits = hour.strip()[:2].strip(":")
@@ -91,9 +95,9 @@ class Evidence:
     """Evidence from a whole table.
 
     `undated` are rows without one day, `period` the first row that covers more than one. `last_dated` is the line of
-    the last row with a day. `sums` are the amounts of rows that look like sums. `summed`: the columns over which rows
-    with a day may be sums of others of it, each with the first line and the number of its rows. `ends`: the first line
-    with each pair of day cell and end cell. `rows` counts rows with a day.
+    the last row with a day. `sums` are the amounts of rows that look like sums. `summed`: by the columns over which a
+    row may be a sum of other rows of its day, the first line and the number of such rows. `ends`: the first line with
+    each pair of day cell and end cell. `rows` counts rows with a day.
     """
 
     amounts: AmountEvidence = field(default_factory=AmountEvidence)
@@ -146,14 +150,14 @@ _NO_CELLS: Final[Sequence[str]] = ()
 
 
 class _KnownDays:
-    """Days by the cells that write them, each read and noted once."""
+    """A cache of days by the texts of their cells; each text is read, and added to the evidence, once."""
 
     def __init__(self, evidence: DayEvidence) -> None:
         self._evidence = evidence
         self._known: dict[str, Read] = {}
 
     def at(self, cell: str, line: int) -> Read:
-        """The day in a cell; adds a day to the evidence with its line, when the cell is read first."""
+        """The result of `read_day` for a cell. The first time, a day is added to the evidence with its line."""
         read = self._known.get(cell)
         if read is None:
             read = read_day(cell)

@@ -34,7 +34,7 @@ class PartCells:
         self.parts: Places = tuple(place for place in found if place not in self._used)
 
     def summed(self, row: Sequence[str]) -> Places:
-        """The columns over which the row may be a sum; none for a row that is surely a part itself."""
+        """The places of the columns over which the row may be a sum; none for a row that is surely a part itself."""
         cells = len(row)
         empty = [place for place in self.parts if place >= cells or row[place].strip() in NOTHING]
         if _SUM_CELLS.isdisjoint(row):
@@ -43,5 +43,5 @@ class PartCells:
         return tuple(sorted(labelled.union(empty)))
 
     def is_labelled(self, row: Sequence[str], summed: Places) -> bool:
-        """Whether one of the columns has a word for a sum, and not only an empty cell."""
+        """Whether the row has a word for a sum, such as «Total», in one of the columns `summed`."""
         return any(place < len(row) and row[place] in _SUM_CELLS for place in summed)

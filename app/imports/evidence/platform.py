@@ -15,7 +15,10 @@ from domain import platforms
 
 @dataclass(frozen=True)
 class Filter:
-    """The rows to read. `currency`, `platform`: only rows of these; None: all. `platforms`: the platform by cell."""
+    """The rows to read. `currency`, `platform`: only rows of these; None: all.
+
+    `platforms`: by the text of a cell, the platform that it names.
+    """
 
     currency: str | None = None
     platform: str | None = None
@@ -52,7 +55,7 @@ def resolve(
     evidence: Evidence | None = None,
     around: Iterable[Row] | None = None,
 ) -> Known:
-    """The platform, by the options, the file's content, or else the file's name; None if nothing identifies one.
+    """The platform, by the options, the file's content, or else the file's name; its name is None if these do not tell.
 
     Raises Question if a column names several and none was chosen, Refused if no row is of the chosen one.
     """

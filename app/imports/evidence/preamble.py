@@ -191,7 +191,10 @@ def _date_part(text: str) -> str:
 
 
 def day_in(text: str, *, day_first: bool | None) -> date | None:
-    """The day that a text of the preamble names; None if it names none, or two by the order of day and month."""
+    """The day that a text of the preamble names; None if it names none.
+
+    `day_first` None: the order of day and month is unknown; None too if the text then names two days.
+    """
     read = read_day(_date_part(text))
     if isinstance(read, Day):
         return read.day

@@ -14,8 +14,8 @@ def range_of(
 ) -> tuple[DayOrder | None, tuple[date, date] | None]:
     """The order of day and month of the lines around the table, and the first and last day that they name.
 
-    `order`: the one of the day column; None if no number in it needed one. Then the order counts in which the range
-    has all days, the shorter range if both do. The range is None if the lines name none.
+    `order`: that of the day column; None if none of its numbers needed one: then the order in which the range contains
+    all `days` is returned, if both do the one with the shorter range. The range is None if the lines name none.
     """
     if stated.range is None:
         return order, None

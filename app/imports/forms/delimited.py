@@ -13,7 +13,7 @@ DELIMITERS: Final = (",", ";", "\t", "|")
 
 
 def delimited_tables(stream: BinaryIO, encoding: str | None = None) -> list[Table]:
-    """One table for each of DELIMITERS, of the same text.
+    """The text as one table for each of DELIMITERS, in this order.
 
     Raises Refused for an `encoding` that Python does not know, and for data in no known encoding.
     """

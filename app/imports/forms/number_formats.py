@@ -17,7 +17,10 @@ _SHEET_ID: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/relat
 
 
 class CellSigns(NamedTuple):
-    """The sign of each column's first formatted number, and of the cells with another sign, counted from 0."""
+    """The currency signs of a sheet: by column, that of its first number; by (row, column), those that differ from it.
+
+    Rows and columns count from 0.
+    """
 
     of_columns: Mapping[int, str]
     of_cells: Mapping[tuple[int, int], str]
@@ -56,7 +59,10 @@ def sign_in(number_format: str) -> str:
 
 
 def _signs_by_style(archive: zipfile.ZipFile) -> dict[int, str]:
-    """The signs of the styles that have one. A built-in currency format shows the reader's own: it proves nothing."""
+    """By the position of a style, its currency sign, for styles that have one.
+
+    Leaves out built-in currency formats, which show the currency of the reader's computer.
+    """
     formats: dict[str, str] = {}
     signs: dict[int, str] = {}
     for parent, element in _elements(archive, "xl/styles.xml"):
@@ -105,7 +111,7 @@ def _place(reference: str) -> tuple[int, int]:
 
 
 def _elements(archive: zipfile.ZipFile, part: str) -> Iterator[tuple[ET.Element, str]]:
-    """The elements of a part as they end, with their names."""
+    """Yields each element of a part of the archive at its end, with its name without namespace."""
     with archive.open(part) as stream:
         for _, element in ET.iterparse(stream):  # noqa: S314 - see the import
             yield element, element.tag.rpartition("}")[2]

@@ -83,7 +83,8 @@ class Columns:
 def columns_of(layout: Layout, options: ReadOptions, platform: str | None) -> Columns:
     """Chooses the columns.
 
-    Raises Refused naming missing ones, or a Question if several headings could be meant, or others than campaign ids.
+    Raises Refused with the missing ones, or Question if several headings can be meant, or if only ids of others than
+    campaigns, or names, are there.
     """
     day = _day(layout, platform)
     spend = _spend(layout, options, platform)

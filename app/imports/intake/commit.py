@@ -36,7 +36,8 @@ Progress = Callable[[int], None]
 class Outcome:
     """The result of an import. `import_id` is None if the history has no row for it (`Plan.is_kept`).
 
-    `brand_id`: the brand in which campaigns were created. `rejections`: pairs of campaign with day, and reason.
+    `brand_id`: the brand in which campaigns were created. `taken`: the number of totals that changed something;
+    `nothing_new`: of those that did not. `rejections`: (campaign and day, reason) of each rejected total, as texts.
     `held_up`: the errors of batches that were not wholly counted, because a brand was locked.
     """
 
@@ -148,7 +149,7 @@ def _end(connection: Connection, plan: Plan, outcome: Outcome, import_id: int) -
 
 
 def _payloads(plan: Plan) -> Iterator[Payload]:
-    """Yields the file's totals as messages of reported totals, then a total of 0 for each day that vanished."""
+    """Yields the file's totals as inputs of reported totals, then a total of 0 for each day that vanished."""
     reading = plan.reading
     common: Payload = {"platform": plan.platform}
     if plan.account is not None:

@@ -75,7 +75,7 @@ class Tally:
         return self.new.count + self.changed.count
 
     def facts(self) -> tuple[object, ...]:
-        """The figures that a person agrees to."""
+        """The figures that a person agrees to: of each kind, the number of changes and their sums before and after."""
         kinds = (self.new, self.changed, self.fallen, self.elsewhere, self.unknown)
         return tuple((one.count, one.before_micros, one.after_micros) for one in kinds)
 

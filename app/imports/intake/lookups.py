@@ -34,7 +34,7 @@ class Lookup:
         return bare if self.account is None else (*bare, self.account)
 
     def find(self, external_ids: list[str]) -> Mapping[CampaignKey, CampaignMatch]:
-        """The known campaigns by key, looked up; keeps them for `on`, in place of those of the last call."""
+        """Looks campaigns up; returns the known ones by key, and keeps them for `on` in place of those found before."""
         self.found = find_campaigns(self.connection, map(self.key, external_ids))
         return self.found
 

@@ -130,9 +130,10 @@ def plan(reading: Reading, file_name: str, target: Target, modified_at: datetime
 
 
 def plan_in(connection: Connection, reading: Reading, file_name: str, target: Target, modified_at: datetime) -> Plan:
-    """The plan to import a reading, compared in the transaction of `connection`.
+    """The plan to import a reading, compared in the transaction of `connection`; writes nothing.
 
-    Raises Refused and InvalidValue: see `plan`.
+    Raises Refused if the file's currency, time zone or account is another, or if it contradicts figures of the same
+    moment; InvalidValue for a brand that cannot be found by its name or created.
     """
     earlier = tuple(history.of_content(connection, reading.sha256))
     as_of, as_of_source = _as_of(reading, modified_at, earlier)

@@ -1,4 +1,4 @@
-"""Readings that people chose for a layout, offered for the next file that has it."""
+"""Answers that people gave to questions about a file, offered again for the next file with equal headings."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress

@@ -32,9 +32,9 @@ class Vanishing:
             self._left.pop((one.account.campaign_id, one.day), None)
 
     def left(self, reading: Reading, lookup: Lookup) -> tuple[SetDay, ...]:
-        """The days that are left, without those of which the file has a row that cannot be read, or be of one campaign.
+        """The days that are left, except those that the file has under the campaign's present external id.
 
-        Uses `lookup` for other external ids.
+        Also without days of which the campaign has an unreadable row; `lookup` finds the campaigns of such rows.
         """
         if not self._left:
             return ()

@@ -28,11 +28,11 @@ COMPACT_AFTER: Final = 250_000
 class Sums:
     """The results of the second pass over a file: amounts in the reader's units by campaign and day.
 
-    `total`, `count`: the sum and the number of the added rows; `marks`: both before each line of `add_up`'s `marks`.
-    `hashes`: one for each row with an amount other than 0, in PARTS parts. `bad_count` counts all bad rows, `bad_rows`
-    has the first of them, `unplaced` counts those of unknown campaigns or days. `incomplete`: the campaign-days with a
-    bad amount. `without_amount`: rows whose amount is a
-    placeholder, such as a dash. `other_rows`: rows that the filter leaves out.
+    `names`: by external id. `total`, `count`: the sum and the number of the added rows. `marks`: by line, both as they
+    were before it, for the lines that `add_up` gets as `marks`. `hashes`: one for each row with an amount other than 0,
+    in PARTS parts. `bad_count` counts all bad rows, `bad_rows` has the first of them, `unplaced` counts those without a
+    known campaign or day. `incomplete`: the campaign-days with a bad amount. `without_amount`: the number of rows whose
+    amount is a placeholder, such as a dash. `other_rows`: the number of rows that the filter leaves out.
     """
 
     by_campaign: dict[str, MutableMapping[date, int]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ def add_up(
     adder: "Adder", layout: Layout, columns: Columns, days: Days, chosen: Filter, marks: frozenset[int],
     left_out: frozenset[int],
 ) -> Sums:  # fmt: skip
-    """Sums every row with a day, but for those on the lines `left_out` and `marks`; notes the running sum before these.
+    """Sums all rows with a day, except on the lines `left_out` and `marks`; notes the running sum at each of `marks`.
 
     A line of `marks` is of a row without a day of a campaign, one of `left_out` of a row that sums up others.
     """

@@ -16,7 +16,7 @@ _GAP: Final = array("q", [_ABSENT])
 
 
 class DayAmounts(MutableMapping[date, int]):
-    """Integers by day, of any size and for any days. Days far from the others come last."""
+    """Integers by day, of any size and for any days. Iterates by day, but over days far from the others last."""
 
     __slots__ = ("_amounts", "_count", "_first", "_others")
 

@@ -138,7 +138,10 @@ class _Rows:
 
 
 def _mixed(rows: _Rows, evidence: Evidence) -> set[CampaignDay]:
-    """The campaign-days whose rows may be sums over different columns. Raises Refused for over MAX_MIXED_DAYS."""
+    """The campaign-days whose rows differ in the columns over which they may be sums (some: over none).
+
+    Raises Refused for over MAX_MIXED_DAYS.
+    """
     bits = {(): 1} | {summed: 2 << place for place, summed in enumerate(evidence.summed)}
     masks: dict[str, MutableMapping[date, int]] = {}
     mixed: set[CampaignDay] = set()
