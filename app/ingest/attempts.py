@@ -30,9 +30,9 @@ class UncountedInput(NamedTuple):
 class Attempt:
     """One try of a transaction: the brands it leaves out, its lock timeouts, and the brands and days it writes.
 
-    `later`: the brands that it leaves out because other transactions write them, a group for each: those of other
-    servers of Citus. `servers_away`: servers that did not answer before; it leaves out their brands, `brands_away`.
-    `server`: the one that it writes.
+    `later`: the brands that it leaves out because later transactions write them, a group for each: those on other
+    servers or shards of Citus. `servers_away`: servers that did not answer before; it leaves out their brands,
+    `brands_away`. `server`: the id of the server that it writes; None without Citus.
     """
 
     excluded: frozenset[int] = frozenset()
@@ -55,15 +55,15 @@ class Attempt:
         return UNKNOWN_BRAND not in self.excluded
 
     def choose_server(self, connection: Connection, brand_ids: Iterable[int]) -> None:
-        """Leaves out the brands of all servers but the first one, because a transaction writes one server of Citus.
+        """Leaves out the brands on all servers of Citus but the first that is not away.
 
-        And those of servers that are away.
+        A transaction writes one server only.
         """
         if has_citus(connection):
             self._choose(by_server(connection, set(brand_ids) - self.excluded))
 
     def choose_shard(self, connection: Connection, brand_ids: Iterable[int]) -> None:
-        """As `choose_server`, but leaves out all brands that are not on the first shard, too."""
+        """Leaves out the brands on all shards of Citus but the first whose server is not away."""
         if has_citus(connection):
             shards = shards_of(connection, set(brand_ids) - self.excluded)
             self._choose([(shard.server, brands) for shard, brands in shards])
@@ -77,7 +77,7 @@ class Attempt:
         self.server = present[0][0] if present else None
 
     def servers(self) -> set[int]:
-        """The server that it writes, in a set; empty on one server."""
+        """The id of the server of Citus that it writes, in a set; empty without Citus."""
         return set() if self.server is None else {self.server}
 
     def without_left_out(self, events: EventColumns) -> tuple[EventColumns, tuple[UncountedInput, ...]]:

@@ -41,10 +41,10 @@ DATA_EXCEPTIONS: Final = "22"
 OUT_OF_RANGE: Final = "22003"
 
 TRIES: Final = 5
-"""Repetitions of a transaction after lock timeouts from contention."""
+"""Repetitions of a transaction after lock timeouts from contention with our own transactions, at most."""
 
 FIRST_PAUSE_SECONDS: Final = 0.25
-"""Base of the pause between those repetitions, which doubles with each and has jitter."""
+"""Base of the pause before such a repetition of a transaction; the pause doubles with each and has jitter."""
 
 AnyBatch = TypeVar("AnyBatch", Batch, TotalsBatch)
 Batch_contra = TypeVar("Batch_contra", Batch, TotalsBatch, contravariant=True)

@@ -44,8 +44,9 @@ class Judged(NamedTuple):
 class Counted(NamedTuple):
     """The result of a batch.
 
-    `taken`: new inputs that were counted. `known`: duplicates, or totals that are not newer. `changes`: changed holds
-    and statuses. `brand_ids`, `campaign_ids`: those of the new inputs. `uncounted`: inputs of excluded brands.
+    `taken`: the number of new inputs that were counted. `known`: the number of duplicates, or of totals that changed
+    nothing. `changes`: changed holds and statuses. `brand_ids`, `campaign_ids`: those of the new inputs. `uncounted`:
+    inputs of excluded brands.
     `oldest_at`: the moment of the oldest new event; None without a new event, and for totals.
     """
 
@@ -113,8 +114,8 @@ def count_batches(
     """Validates the batches' events, counts each once, and enforces brands that they moved across a limit.
 
     Returns a result for each batch; the first one has the changes of all. `only_brand_id`: the only brand whose
-    campaigns the senders may name; None: all brands. Raises spend.SomeAlreadyStored, and StaleRead for a repetition of
-    the transaction.
+    campaigns the senders may name; None: all brands. Raises spend.SomeAlreadyStored, and StaleRead if the transaction
+    must be repeated.
     """
     at = clock.now()
     attempt = attempt or Attempt()
@@ -232,7 +233,7 @@ def count_totals(
     """Turns the reported totals of the only batch into events for their differences, counts and enforces them.
 
     Returns one result. `only_brand_id`: the only brand whose campaigns the senders may name; None: all brands. Raises
-    spend.SomeAlreadyStored, and StaleRead for a repetition of the transaction.
+    spend.SomeAlreadyStored, and StaleRead if the transaction must be repeated.
     """
     (batch,) = batches
     at = clock.now()

@@ -87,7 +87,7 @@ def ingest_events(messages: Sequence[Sequence[object]], terms: MessageOptions) -
 
 
 def ingest_totals(totals: Sequence[object], terms: MessageOptions) -> None:
-    """Counts the differences between reported totals and the last known ones; enqueues totals of locked brands later.
+    """Counts the differences of reported totals to the last known ones; enqueues totals of locked brands with a delay.
 
     Raises the error of an unreachable database or broker; the message may then be delivered again.
     """
@@ -197,9 +197,10 @@ def count_totals(payloads: Sequence[object], only_brand_id: int | None = None) -
 
 
 def count_totals_now(payloads: Sequence[object], count: Count[TotalsBatch]) -> Counted:
-    """Counts reported totals as `count_totals` does, with `count` in place of `app.ingest.count.count_totals`.
+    """Counts reported totals with `count` in place of `app.ingest.count.count_totals`, and returns the counts.
 
-    `count` may write more rows in the same transaction.
+    `count` may write more rows in the same transaction. If a brand stays locked, raises BrandsTimedOut after all others
+    are counted; the same payloads may then be sent again.
     """
     return _counted_now(replace(TOTALS, count=count), payloads, None)
 

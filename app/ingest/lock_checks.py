@@ -19,7 +19,8 @@ log = structlog.get_logger()
 BETWEEN_CHECKS_SECONDS: Final = 0.2
 LONGEST_BETWEEN_CHECKS_SECONDS: Final = 2.0
 BETWEEN_CHECKS_TRANSACTIONS: Final = 4
-"""The pause between two checks of locked rows: this many mean transaction durations, within the two bounds above.
+"""The pause between two checks of locked rows: this many mean durations of a transaction, at least
+BETWEEN_CHECKS_SECONDS and at most LONGEST_BETWEEN_CHECKS_SECONDS.
 
 A row that one transaction holds at both checks counts as locked, unless it waits for a lock itself; a row that passes
 between transactions does not.

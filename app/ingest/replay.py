@@ -26,7 +26,10 @@ ALL: Final = Chosen()
 
 
 class Replayed(NamedTuple):
-    """Numbers of replayed inputs: newly counted, duplicates, rejected again, and not counted because of a lock."""
+    """How many inputs a replay counted newly, knew already, rejected again, and did not count because of a lock.
+
+    Of kept messages: how many it enqueued (`taken`), and could not enqueue (`rejected`).
+    """
 
     taken: int = 0
     known: int = 0
@@ -39,12 +42,12 @@ class Replayed(NamedTuple):
         return self.taken + self.known + self.rejected
 
     def plus(self, other: "Replayed") -> "Replayed":
-        """The numbers of both replays, added up."""
+        """Both results, added up."""
         return Replayed(*map(sum, zip(self, other, strict=True)))
 
 
 class GroupReplay(NamedTuple):
-    """The numbers of a group of inputs, and the ids of those that are settled and leave the list."""
+    """The result of replaying a group of inputs, and the ids of those that are settled and leave the list."""
 
     replayed: Replayed
     settled_ids: list[int]
@@ -64,7 +67,7 @@ def replay(row: Waiting) -> bool:
 
 
 def replay_chosen(chosen: Chosen = ALL, progress: ReportProgress = lambda _done, _of: None) -> Replayed:
-    """Replays the selected inputs that are listed now, thousands at a time; returns their numbers.
+    """Replays the chosen inputs that are listed now, thousands at a time; returns how many had which outcome.
 
     Each input is counted before it leaves the list: after a crash between the two it is replayed again, as a duplicate.
     Skips inputs that another process is replaying. Inputs of a locked brand stay listed.
@@ -93,7 +96,7 @@ def _claim(chosen: Chosen, after: int, up_to: int) -> list[Waiting]:
 
 
 def _replay_claimed(rows: Sequence[Waiting]) -> Replayed:
-    """Replays claimed inputs, grouped by kind and sender's brand; releases their claims, and returns the numbers."""
+    """Replays claimed inputs, grouped by kind and sender's brand, and releases their claims; returns the result."""
     groups: defaultdict[tuple[str, int | None], list[Waiting]] = defaultdict(list)
     for row in rows:
         groups[row.kind, row.only_brand_id].append(row)
@@ -112,7 +115,7 @@ def _replay_claimed(rows: Sequence[Waiting]) -> Replayed:
 def _count_again(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> GroupReplay:
     """Counts each distinct input of one group once, also if it is listed several times.
 
-    Returns numbers and settled ids, without inputs of brands that stay locked.
+    Inputs of brands that stay locked are not settled.
     """
     by_input: defaultdict[str, list[Waiting]] = defaultdict(list)
     for row in rows:
@@ -128,7 +131,7 @@ def _count_again(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) 
 
 
 def _group_replay(by_input: Mapping[str, Sequence[Waiting]], counted: Counted) -> GroupReplay:
-    """The numbers and settled ids of a counted group. `by_input`: the rows of each distinct input, by its text."""
+    """The result and the settled ids of a counted group. `by_input`: by JSON text, the rows of each distinct input."""
     refused: defaultdict[str, set[str]] = defaultdict(set)
     for rejection in counted.rejections:
         refused[as_json(rejection.payload)].add(str(rejection.reason))
