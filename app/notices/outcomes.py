@@ -1,4 +1,4 @@
-"""Stores outcomes of webhook requests: the attempt, the delivery's next step, and the endpoint's circuit."""
+"""Stores outcomes of webhook requests: the attempt, the delivery's state and next try, and the endpoint's circuit."""
 
 import random
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ GONE: Final = "it answered 410 Gone"
 
 
 def note(connection: Connection, endpoint: Endpoint, one: Taken, outcome: Outcome, at: datetime) -> None:
-    """Stores one outcome. The caller has locked the endpoint's row."""
+    """Stores the outcome of one request, about the delivery `one`. The caller has locked the endpoint's row."""
     deliveries.note_attempt(connection, one.id, outcome.attempt)
     if outcome.is_success:
         _note_success(connection, endpoint, one, at)

@@ -26,7 +26,7 @@ PORTS: Final = {"https": 443, "http": 80}
 
 
 class Target(NamedTuple):
-    """An endpoint's address with the secrets that sign, the newest first."""
+    """An endpoint's URL, and the secrets that sign its messages, the newest first."""
 
     url: str
     secrets: tuple[str, ...]

@@ -53,14 +53,14 @@ WAKE_WITHIN: Final = timedelta(seconds=65)
 NO_KEY_WAIT: Final = timedelta(minutes=1)
 
 UNREAD_FOR: Final = timedelta(seconds=10)
-"""Age of a status change that no worker has read for an endpoint, at which the tick does: all places are taken."""
+"""Age of a status change at which the minute's tick reads it for an endpoint, because all workers' slots are taken."""
 
 
 def enqueue_due(at: datetime) -> int:
     """Enqueues a message for each endpoint with something to send, and returns how many; then reports failing ones.
 
-    Reads the feeds for endpoints that wait too, also for a worker, so that a pause which they do not get is reported in
-    time.
+    Also reads the feeds for endpoints that wait for a next try or for a worker, so that a pause which they do not get
+    is reported in time.
     """
     due = _due(at)
     for endpoint_id in due:
@@ -178,7 +178,7 @@ class _Run:
     def _next(self, connection: Connection, in_flight: Sequence[Taken]) -> list[Taken]:
         """Reads the feeds and returns as many deliveries as may be sent now.
 
-        None if the claim is lost or the time is over.
+        Returns an empty list if the claim is lost or the time is over.
         """
         at = clock.now()
         endpoint = endpoints.prolong(connection, self._endpoint_id, self._by, at + CLAIM)
@@ -200,7 +200,7 @@ class _Run:
         return taken
 
     def _note(self, connection: Connection, done: set[Future[Outcome]]) -> None:
-        """Stores outcomes. An endpoint that was removed, or a claim that was lost, does not matter to them."""
+        """Stores the outcomes of done requests, also if the claim was lost, but not if the endpoint was removed."""
         at = clock.now()
         for future in sorted(done, key=lambda one: self._in_flight[one].id):
             endpoint = endpoints.locked(connection, self._endpoint_id)

@@ -8,16 +8,16 @@ from runtime.settings import settings
 
 SHARE: Final = 4
 FAILING_SHARE: Final = 16
-"""One of so many worker threads may send to endpoints; of those that fail, one of FAILING_SHARE, at least one each."""
+"""One in SHARE worker threads may send to healthy endpoints, one in FAILING_SHARE to failing ones; one at least."""
 
 
 @Once
 def healthy_slots() -> Slots:
-    """The places of this process for endpoints that answered last."""
+    """The slots of this process for endpoints whose last request succeeded."""
     return Slots(max(1, settings().worker_threads // SHARE))
 
 
 @Once
 def failing_slots() -> Slots:
-    """The places of this process for endpoints that fail."""
+    """The slots of this process for endpoints whose last request failed."""
     return Slots(max(1, settings().worker_threads // FAILING_SHARE))

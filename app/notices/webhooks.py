@@ -123,9 +123,9 @@ def remove(endpoint_id: int, edit: Edit, only_brand_id: int | None = None) -> No
 def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
     """Sends one message of type `endpoint.test` now and returns the attempt, which is stored as well.
 
-    An endpoint that takes it gets at once what waits for it. Takes up to the deadline of a request. Raises InvalidValue
-    for an unknown endpoint, and without a key that decrypts its secret. `only_brand_id`: an endpoint of another brand
-    counts as unknown; None: any brand.
+    If the endpoint accepts it, its waiting messages are sent at once. Takes up to the deadline of a request. Raises
+    InvalidValue for an unknown endpoint, and without a key that decrypts its secret. `only_brand_id`: an endpoint of
+    another brand counts as unknown; None: any brand.
     """
     at = clock.now()
 
@@ -158,8 +158,8 @@ def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
 def resend(endpoint_id: int, chosen: Range, only_brand_id: int | None = None) -> int:
     """Sends messages again and returns how many. Sends each campaign's present status.
 
-    Raises InvalidValue for an unknown endpoint, and if `chosen` names neither or both of its kinds. `only_brand_id`: an
-    endpoint of another brand counts as unknown; None: any brand.
+    Raises InvalidValue for an unknown endpoint, and if `chosen` has neither or both of `first` and `since_change`.
+    `only_brand_id`: an endpoint of another brand counts as unknown; None: any brand.
     """
     if (chosen.first is None) == (chosen.since_change is None):
         raise InvalidValue("resend", "name one delivery, a range of deliveries, or a status change")
@@ -198,7 +198,7 @@ def shown(endpoint_id: int, only_brand_id: int | None = None) -> dict[str, Any]:
 
 
 def _wake(endpoint_id: int) -> None:
-    """Enqueues the endpoint; without a broker the minute tick does."""
+    """Enqueues a message that sends to the endpoint. If the broker is unreachable, the minute's tick does it later."""
     try:
         send("deliver", endpoint_id)
     except BrokerConnectionError as error:
