@@ -106,7 +106,7 @@ def committed_by(visit: Visit, work: Callable[[Connection], Result]) -> Result:
 
 
 def released(visit: Visit) -> bool:
-    """Ends the claim; returns whether another worker tried to claim the account since then."""
+    """Ends the visit's claim; returns whether another worker tried to claim the account during it."""
     end = partial(claims.prolong, account=visit.stored.id, claimed=visit.claimed_until, until=clock.now())
     return bool(committed(end))
 

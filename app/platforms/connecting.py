@@ -58,7 +58,7 @@ class NewConnection:
     """A connection to make: the platform in any spelling, its id of the account, and the brands to bind to it.
 
     `mode`: None for `shadow`, or for the mode of an account that is connected already. `credentials`: a reference.
-    `secrets`: names and values to keep encrypted, where that is `kept`.
+    `secrets`: names and values to keep encrypted, if `credentials` is `kept`.
     """
 
     platform: str
@@ -71,7 +71,11 @@ class NewConnection:
 
 
 def add(new: NewConnection, edit: Edit) -> int:
-    """Connects an account, or changes its connection, in a transaction of its own; returns its id. See `connect`."""
+    """Connects an account, or changes its connection, in a transaction of its own; returns Spendgate's id of it.
+
+    Raises InvalidValue for a platform without adapter, a wrong reference to credentials, an unknown brand, and another
+    mode of an account that is connected already.
+    """
     return committed(partial(connect, new=new, edit=edit))
 
 
@@ -107,7 +111,10 @@ def _mode(known: StoredConnection | None, wanted: Mode | None) -> str:
 
 
 def remove(account: int, edit: Edit, *, check: Check = no_check) -> None:
-    """Removes the account's connection. `check`: see Check. Raises InvalidValue if it has none."""
+    """Removes the account's connection. Raises InvalidValue if it has none.
+
+    `check` runs before, while the connection is locked; an exception from it prevents the change.
+    """
 
     def work(connection: Connection) -> None:
         check(connection, connection_edits.lock(connection, account))

@@ -40,7 +40,7 @@ def send(method: str, url: str, headers: Mapping[str, str], **body: Any) -> Answ
         kind = TooLarge if error.is_late else Unanswered
         raise kind(f"the platform: {error}", may_be_applied=error.may_be_received) from None
     if answer.is_cut:
-        raise TooLarge(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", may_be_applied=True)
+        raise TooLarge(f"the platform's answer is larger than {MAX_ANSWER_BYTES} bytes", may_be_applied=True)
     return Answer(answer.status, answer.headers, decoded(answer.content))
 
 

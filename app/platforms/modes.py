@@ -23,7 +23,7 @@ from domain.reconcile import ACTING, Mode
 from runtime.formats import instant
 
 Check = Callable[[Connection, StoredConnection], object]
-"""Runs before a change, while the connection is locked."""
+"""Runs before a change, while the connection is locked; an exception from it prevents the change."""
 
 
 def no_check(_connection: Connection, _stored: StoredConnection) -> None:
@@ -43,22 +43,22 @@ class ModeEffect:
 
     @property
     def pauses(self) -> int:
-        """Campaigns to pause on the platform."""
+        """How many campaigns Spendgate will pause on the platform."""
         return self.campaigns.pauses if self.new in ACTING and self.old not in ACTING else 0
 
     @property
     def enables(self) -> int:
-        """Campaigns to enable on the platform."""
+        """How many campaigns Spendgate will enable on the platform."""
         return self.campaigns.enables if self.new is Mode.FULL and self.old is not Mode.FULL else 0
 
     @property
     def holds(self) -> int:
-        """Campaigns to stop here, because somebody paused them on the platform."""
+        """How many campaigns will stop here, because somebody paused them on the platform."""
         return self.campaigns.holds if self.new in ACTING and self.old not in ACTING else 0
 
     @property
     def stopped(self) -> int:
-        """Campaigns that stop, on the platform or here."""
+        """How many campaigns will stop, on the platform or here."""
         return self.pauses + self.holds
 
     @property
@@ -112,14 +112,15 @@ def change(
 ) -> ModeEffect:
     """Sets fields of the connection (`mode`, `credentials`, `options`, `secrets`) if `agree` allows the effect.
 
-    `secrets`: names and values, which are kept encrypted. `check`: see Check. Raises Unconfirmed, and InvalidValue for
-    an account without a connection or a wrong reference.
+    Returns the effect. `secrets`: names and values, which are kept encrypted. `check` runs before, while the connection
+    is locked. Raises Unconfirmed if `agree` does not allow the effect, and InvalidValue for an account without a
+    connection or a wrong reference to credentials.
     """
     return committed(partial(_change, account=account, changes=changes, edit=edit, agree=agree, check=check))
 
 
 def previewed(account: int, changes: Mapping[str, Any], edit: Edit, *, check: Check = no_check) -> ModeEffect:
-    """The effect that the change would have now: it is made and rolled back."""
+    """The effect that the change would have now: it is made and rolled back. Raises InvalidValue as `change` does."""
     return run_dry(partial(_change, account=account, changes=changes, edit=edit, agree=agree_to_all, check=check))
 
 

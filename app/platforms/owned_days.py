@@ -28,7 +28,7 @@ class OwnedDays:
         return list(self._names)
 
     def owner(self, external_id: str, day: date) -> int | None:
-        """The campaign whose spend the id's spend on the day is; None if none of this account."""
+        """The id of the campaign that owns the external id on the day; None if no campaign of this account does."""
         claim = self._claim(external_id, day)
         return None if claim is None else claim.campaign_id
 
@@ -52,7 +52,10 @@ class OwnedDays:
                 yield claim
 
     def spend(self, rows: Iterable[DaySpend]) -> Iterator[tuple[int, date, list[DaySpend]]]:
-        """The rows of each campaign and day; several where the campaign's id was corrected."""
+        """The rows by owner: (campaign id, day, rows); several rows where the campaign's external id was corrected.
+
+        Leaves out rows without an owner in this account.
+        """
         found: dict[tuple[int, date], list[DaySpend]] = {}
         for row in rows:
             campaign_id = self.owner(row.external_id, row.day)

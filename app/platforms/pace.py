@@ -16,11 +16,11 @@ from runtime import clock
 from runtime.settings import settings
 
 REQUESTS_A_READ: Final = 12
-"""Deadlines of one request within which a read of spend ends: a login and the pages of an answer."""
+"""Longest time of a read of spend, a login and the pages of an answer, in deadlines of one request."""
 
 
 def reading_time() -> timedelta:
-    """The time on this clock in which one read of spend ends."""
+    """The longest time, by Spendgate's clock, that one read of spend takes."""
     return clock.passed(REQUESTS_A_READ * settings().platform_deadline_seconds)
 
 

@@ -34,10 +34,10 @@ QUESTIONS_A_REQUEST: Final = 500
 
 
 def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None, at: datetime) -> Mapping[str, Changed]:
-    """The people who brought campaigns to these statuses after `since`, and when, as far as the platform reports it.
+    """The people who brought campaigns to these statuses after `since`, and when, by the platform's id of a campaign.
 
-    Empty if the quota allows no request or the platform does not answer, which is logged and not raised. `since` None:
-    LONGEST_HISTORY ago.
+    Only changes that the platform reports. Empty if the quota allows no request or the platform does not answer, which
+    is logged and not raised. `since` None: LONGEST_HISTORY ago.
     """
     return (_told(visit, changes, since, at) or {}) if changes else {}
 
@@ -45,7 +45,10 @@ def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None,
 def _told(
     visit: Visit, changes: Sequence[Change], since: datetime | None, at: datetime
 ) -> Mapping[str, Changed] | None:
-    """The answer to the question of `who_changed`; None without an answer."""
+    """Asks the platform who brought campaigns to these statuses after `since`; None if there is no answer.
+
+    Returns the changes that it reports, by its id of a campaign.
+    """
     if not quota.reserve(visit.stored.platform, 1):
         return None
     earliest = max(since or at - LONGEST_HISTORY, at - LONGEST_HISTORY)

@@ -26,13 +26,13 @@ OPPOSED = {
 }
 """The desired and the confirmed status of the campaigns that each action is for."""
 
-NO_OUTCOME: Final = Unanswered("the platform returned no result", may_be_applied=True)
+NO_OUTCOME: Final = Unanswered("the platform answered without a result for this campaign", may_be_applied=True)
 
 FRESH_SECONDS: Final = 60
 """Time after a read in which a person is taken not to have paused a campaign that it reported as enabled."""
 
 Refusals = set[tuple[int, int | None]]
-"""Campaigns whose change was refused in this visit, with the status change behind it: not sent again for it."""
+"""Changes that were refused in this visit and are not sent again in it: (campaign id, id of the status change)."""
 
 
 class Batch(NamedTuple):
@@ -129,7 +129,7 @@ def _sent(visit: Visit, batch: Batch, refusals: Refusals) -> bool:
     changes = [Change(row.external_id, steps.SENT[batch.action]) for row in batch.before]
     try:
         if not quota.reserve_changes(visit.stored.platform, len(changes), for_pauses=batch.action is Action.PAUSE):
-            raise _QuotaUsedUp("the quota of 24 hours is used up")
+            raise _QuotaUsedUp("the platform's quota of 24 hours is used up")
         outcomes = visit.platform.set_status(visit.account, changes)
         quota.note_usage(visit.stored)
     except (PlatformError, InvalidValue) as error:

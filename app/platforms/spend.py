@@ -115,7 +115,7 @@ def _reserved(stored: StoredConnection) -> bool:
     """Books one read; if the quota is used up, stores and logs that and returns False."""
     if quota.reserve(stored.platform, 1):
         return True
-    error = "the quota of 24 hours is used up, except the part kept for pauses"
+    error = "the platform's quota of 24 hours is used up, except the part kept for pauses"
     visits.store_failure(stored, error, clock.now(), stops_changes=False, is_of_spend=True)
     log.warning("platform.quota_used_up", platform=stored.platform, platform_account_id=stored.id)
     return False
@@ -123,7 +123,7 @@ def _reserved(stored: StoredConnection) -> bool:
 
 @dataclass
 class _Tally:
-    """The result of the reads of one visit: rows, totals to count, and the platform's ids of campaigns with spend."""
+    """The reads of one visit: how many rows they had and totals they gave, and the external ids with spend."""
 
     campaign_days: int = 0
     totals: int = 0

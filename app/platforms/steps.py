@@ -1,4 +1,4 @@
-"""Steps of one campaign's row while it is reconciled: read, about to be sent, confirmed, failed. Pure functions."""
+"""Pure functions: a campaign's row after each step of a reconciliation: read, about to be sent, confirmed, failed."""
 
 from datetime import datetime, timedelta
 from typing import Final

@@ -12,15 +12,18 @@ from runtime.settings import settings
 
 SHARE: Final = 10
 FAILING_SHARE: Final = 32
-"""One of so many worker threads may read spend, and as many may change statuses; of accounts that fail, one of
-FAILING_SHARE each: a quarter of 32 threads in all. At least one each."""
+"""One in SHARE worker threads may read spend of healthy accounts, and one may change their statuses; of failing ones
+one in FAILING_SHARE each. Of 32 threads this is a quarter in all. At least one each."""
 
 RUN_SECONDS: Final = 8.0
-"""After this time a message goes on with no other account that waits; messages of their own do."""
+"""After this time a message works for no further waiting account, and enqueues a message for each of them."""
 
 
 class Turns:
-    """The places of this process for one kind of work, by accounts that answered last and accounts that fail."""
+    """The places of this process for one kind of work, some for healthy accounts and some for failing ones.
+
+    An account fails if its last request did.
+    """
 
     def __init__(self, actor: str, work: Callable[[int], None]) -> None:
         """`actor`: the name of the actor that does `work` for one account."""

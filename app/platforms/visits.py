@@ -87,7 +87,7 @@ def stored_connection(account: int) -> StoredConnection | None:
 def attempted(stored: StoredConnection, request: Callable[[], Result], *, is_of_spend: bool = False) -> Result | None:
     """The result of a request to the platform; None if it failed, which is stored and logged without secrets.
 
-    `is_of_spend`: after a failure, spend is read again later; else statuses alone are.
+    `is_of_spend`: the request belongs to a read of spend, so that a failure also delays the next read of spend.
     """
     try:
         return request()
@@ -119,8 +119,9 @@ def store_failure(
 ) -> None:
     """Stores a failed request, and when the account is tried again: later with each failure in a row.
 
-    `stops_changes`: changes are tried again later too. `is_of_spend`: spend is; the nearer a limit, the sooner, but
-    after many failures only each RETRY, so that a failing account leaves the quota to others.
+    `stops_changes`: the failure delays changes and reads of statuses, by RETRY at most. `is_of_spend`: it delays the
+    next read of spend: less if a limit is near, but after many failures by RETRY, so that a failing account leaves the
+    quota to others.
     """
     failures = stored.failures + 1
     next_read_at = at + retry_interval(failures, _longest_retry(stored, at)) if is_of_spend else None

@@ -69,7 +69,7 @@ class GoogleAds:
 
     @property
     def operations_a_day(self) -> int:
-        """The operations of Google's access level."""
+        """The operations in 24 hours that Google's access level allows: SPENDGATE_GOOGLE_ADS_OPERATIONS_A_DAY."""
         return settings().google_ads_operations_a_day
 
     def take_usage(self, _account_id: str) -> None:
@@ -79,7 +79,7 @@ class GoogleAds:
         """The account's name, time zone and currency. Raises Refused if there is no such account."""
         customers = [object_in(row, "customer") for row in _search(account, DESCRIBE)]
         if not customers:
-            raise Refused("Google Ads returned no such account")
+            raise Refused(f"Google Ads answered without an account of the id {account.account_id}")
         found = customers[0]
         return AccountFacts(text_in(found, "descriptiveName"), _text(found, "timeZone"), _text(found, "currencyCode"))
 
@@ -94,14 +94,14 @@ class GoogleAds:
         return [HourSpend(*_day_spend(row)[:2], _hour(row), _day_spend(row).micros) for row in rows]
 
     def read_statuses(self, account: Account) -> dict[str, Confirmed]:
-        """The status of every campaign that is not removed, and of removed ones."""
+        """The status of every campaign, also of removed ones, by campaign id."""
         found = (object_in(row, "campaign") for row in _search(account, STATUSES))
         return {_text(one, "id"): WORDS.get(text_in(one, "status"), Confirmed.UNKNOWN) for one in found}
 
     def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
         """Sets statuses in one `campaigns:mutate` with partial failure, so that one wrong campaign stops no other.
 
-        Returns the outcome of each change.
+        Returns the outcome of each change, by campaign id.
         """
         refused = {change.external_id: not_an_id("Google Ads") for change in changes if not is_id(change.external_id)}
         changes = [change for change in changes if change.external_id not in refused]
@@ -123,9 +123,9 @@ class GoogleAds:
         return refused | _outcomes(changes, content)
 
     def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, Changed]:
-        """The newest changes to these statuses, by campaign: by whose mail address, else by which kind of program.
+        """The newest change to each of these statuses after `since`, by campaign id.
 
-        Google reports a change within 3 minutes.
+        `by` is a person's mail address, else the kind of program. Google reports a change within 3 minutes.
         """
         zone = time_zone(account.time_zone or "UTC")
         wanted = {_resource_name(account, change): change for change in changes if is_id(change.external_id)}
@@ -152,7 +152,7 @@ def _changed_at(event: dict[str, Any], zone: ZoneInfo) -> datetime:
     try:
         return datetime.fromisoformat(_text(event, "changeDateTime")).replace(tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Unanswered("a change of Google Ads is not in the documented form", may_be_applied=False) from None
+        raise _other_form("the time of a change") from None
 
 
 def _changed_fields(event: dict[str, Any]) -> list[str]:
@@ -173,7 +173,7 @@ def _outcomes(changes: Sequence[Change], content: Any) -> dict[str, PlatformErro
         if index < len(results) and results[index].get("resourceName"):
             outcomes[change.external_id] = None
         elif index in failures:
-            outcomes[change.external_id] = Refused(failures[index])
+            outcomes[change.external_id] = Refused(f"Google Ads refused it: {failures[index]}")
     return outcomes
 
 
@@ -184,7 +184,7 @@ def _failures(content: Any) -> Iterator[tuple[int | None, str]]:
         path = objects_in(object_in(error, "location"), "fieldPathElements")
         indexes = [text_in(one, "index") or "0" for one in path if one.get("fieldName") == "operations"]
         index = int(indexes[0]) if indexes and INTEGER.fullmatch(indexes[0]) else None
-        yield index, str(error.get("message", "refused"))[:MESSAGE_LENGTH]
+        yield index, str(error.get("message") or "no reason given")[:MESSAGE_LENGTH]
 
 
 def _errors(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -193,14 +193,17 @@ def _errors(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _search(account: Account, query: str) -> Iterator[dict[str, Any]]:
-    """The rows of a query; a stream is one JSON array of batches, of which the last may be an error."""
+    """The rows of a query. Google's stream is one JSON array of batches, of which the last may be an error.
+
+    Raises PlatformError for an error and for another form.
+    """
     batches = _post(account, f"customers/{_customer(account)}/googleAds:searchStream", {"query": query})
     if not isinstance(batches, list):
-        raise _other_form()
+        raise _other_form("the list of batches")
     for batch in batches:
         rows = batch.get("results", []) if isinstance(batch, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise _other_form()
+            raise _other_form("the rows of a batch")
         yield from rows
 
 
@@ -209,18 +212,18 @@ def _day_spend(row: dict[str, Any]) -> DaySpend:
     metrics = {"costMicros": "0", **object_in(row, "metrics")}
     micros = text_in(metrics, "costMicros")
     if not isinstance(row.get("metrics", {}), dict) or not INTEGER.fullmatch(micros):
-        raise _other_form()
+        raise _other_form("the cost of a row")
     try:
         day = date.fromisoformat(text_in(object_in(row, "segments"), "date"))
     except ValueError:
-        raise _other_form() from None
+        raise _other_form("the day of a row") from None
     return DaySpend(_text(object_in(row, "campaign"), "id"), day, int(micros))
 
 
 def _hour(row: dict[str, Any]) -> int:
     hour = object_in(row, "segments").get("hour", 0)
     if not isinstance(hour, int) or not 0 <= hour < HOURS_A_DAY:
-        raise _other_form()
+        raise _other_form("the hour of a row")
     return hour
 
 
@@ -231,8 +234,8 @@ def _text(fields: dict[str, Any], name: str) -> str:
     return value
 
 
-def _other_form() -> Unanswered:
-    return Unanswered("Google Ads's answer does not have the documented form", may_be_applied=False)
+def _other_form(part: str) -> Unanswered:
+    return Unanswered(f"Google Ads answered without {part} in the documented form", may_be_applied=False)
 
 
 def _customer(account: Account) -> str:
@@ -244,7 +247,7 @@ def _resource_name(account: Account, change: Change) -> str:
 
 
 def _digits(text: str) -> str:
-    """The id. Raises InvalidValue for anything but digits, which could change the request's path."""
+    """Returns the id. Raises InvalidValue for anything but digits, which could change the request's path."""
     if not is_id(text):
         raise InvalidValue("account_id", f"{text!r} is not an id of Google Ads, which has digits only")
     return text

@@ -20,7 +20,7 @@ EARLY_SECONDS: Final = 60.0
 """An access token is replaced this long before it expires."""
 
 LIMITED_SECONDS: Final = 900.0
-"""Wait after a refused login that is one too many, since Google does not say how long."""
+"""Wait after Google's login answered 429 (too many requests), since it does not say how long."""
 
 ASSERTION_SECONDS: Final = 3_600
 """Lifetime of an assertion, the longest that Google accepts."""
@@ -40,7 +40,10 @@ class Tokens:
         self._known: dict[bytes, tuple[str, float]] = {}
 
     def token(self, account: Account) -> str:
-        """A valid access token. Raises LoginFailed if the login is expired or revoked."""
+        """A valid access token, cached or new. Raises LoginFailed if the login is expired or revoked.
+
+        Raises Limited or Unanswered if Google's login gives no token now, InvalidValue for unusable credentials.
+        """
         key = self._key(account)
         with self._lock:
             token, ends_at = self._known.get(key, ("", 0.0))
@@ -69,7 +72,7 @@ def _is_service_account(account: Account) -> bool:
 
 
 def _new_token(account: Account) -> tuple[str, float]:
-    """A new access token and its lifetime in seconds. Raises Unanswered without a token, and the login's errors."""
+    """A new access token and its lifetime in seconds. Raises LoginFailed, Limited, Unanswered and InvalidValue."""
     if _is_service_account(account):
         content = _by_service_account(account)
     else:
@@ -84,16 +87,16 @@ def _new_token(account: Account) -> tuple[str, float]:
 
 
 def _answer(account: Account, form: Mapping[str, str]) -> dict[str, Any]:
-    """The content of the login's answer. No error contains a secret."""
+    """The content of an answer of Google's login. Raises LoginFailed, Limited or Unanswered, all without a secret."""
     answer = http.send("POST", settings().google_token_url, {}, data=form)
     content = answer.content if isinstance(answer.content, dict) else {}
     if answer.status == 200:
         return content
     if answer.status == 429:
-        raise Limited("Google allows no login now", LIMITED_SECONDS, for_all=False)
+        raise Limited("Google's login answered 429: too many logins", LIMITED_SECONDS, for_all=False)
     if answer.status in {400, 401, 403}:
         reason = account.credentials.hide_in(str(content.get("error_description") or content.get("error") or ""))
-        raise LoginFailed(f"Google refused the login: {reason[:MESSAGE_LENGTH]}")
+        raise LoginFailed(f"Google refused the login: {reason[:MESSAGE_LENGTH] or 'no reason given'}")
     raise Unanswered(f"Google's login answered {answer.status}", may_be_applied=False)
 
 

@@ -57,9 +57,10 @@ class Usage(NamedTuple):
 
 
 def get(account: Account, path: str, params: Mapping[str, str]) -> dict[str, Any]:
-    """Returns one object. Neither the URL nor an error contains the token; the URL has its proof, useless without it.
+    """Reads the JSON object at `path`. Neither the URL nor an error contains the token.
 
-    Raises Limited, without a request, while the account's limits are used but for what is kept for pauses.
+    The URL has the token's proof, which is useless without the token. Raises PlatformError; Limited, without a request,
+    while the account's limits are used up, except the part kept for pauses.
     """
     wait = near_limits.get(account.account_id, 0.0) - time.monotonic()
     if wait > 0:
@@ -99,13 +100,13 @@ def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: flo
             or not isinstance(found, list)
             or not all(isinstance(row, dict) for row in found)
         ):
-            raise Unanswered("Meta's answer does not have the documented form", may_be_applied=False)
+            raise Unanswered("Meta answered without rows in the documented form", may_be_applied=False)
         yield from found
         if "next" not in paging:
             return
         cursor = object_in(paging, "cursors").get("after")
         if not isinstance(cursor, str) or cursor == after.get("after"):
-            raise Unanswered("Meta answered with a page that has no cursor", may_be_applied=False)
+            raise Unanswered("Meta answered with a page without a cursor to the next one", may_be_applied=False)
         if time.monotonic() > ends_at:
             raise TooLarge(f"Meta's report did not end within {seconds:g} s", may_be_applied=False)
         after = {"after": cursor}
@@ -123,7 +124,7 @@ def batch(account: Account, items: list[dict[str, str]]) -> tuple[list[Any], Map
     if answer.status == 200 and isinstance(answer.content, list):
         return answer.content, answer.headers
     _content(account, answer, changes_something=True)
-    raise Unanswered("Meta's answer does not have the documented form", may_be_applied=True)
+    raise Unanswered("Meta answered a batch without a list of outcomes", may_be_applied=True)
 
 
 def error_of(

@@ -10,10 +10,13 @@ LARGEST: Final = 2**63 - 1
 
 
 def is_id(text: str) -> bool:
-    """Whether the text is such an id. Anything else could change a path, or make a platform refuse a whole request."""
+    """Whether the text is a number of up to 64 bits in digits, as ids of these platforms are.
+
+    Anything else could change a path, or make a platform refuse a whole request.
+    """
     return DIGITS.fullmatch(text) is not None and int(text) <= LARGEST
 
 
 def not_an_id(platform: str) -> Refused:
-    """The error of a campaign whose external id is none of the platform's."""
+    """The error, not raised, of a campaign whose external id cannot be an id of the platform."""
     return Refused(f"its external id is not an id of {platform}, which has digits only")

@@ -46,7 +46,7 @@ SENT_WORDS: Final = {Confirmed.ENABLED: "ACTIVE", Confirmed.PAUSED: "PAUSED"}
 STATUS: Final = "effective_status"
 ROWS_A_PAGE: Final = "500"
 PAGES_OF_SPEND: Final = 10
-"""Deadlines of one request that all pages of an answer about spend may take together."""
+"""Longest time for all pages of an answer about spend, in deadlines of one request."""
 
 BY_HOURS: Final = "hourly_stats_aggregated_by_advertiser_time_zone"
 HOUR: Final = re.compile(r"([01][0-9]|2[0-3]):00:00 - \1:59:59")
@@ -86,7 +86,7 @@ class Meta:
         return [HourSpend(_text(row, "campaign_id"), _day(row), _hour(row), _micros(row)) for row in rows]
 
     def read_statuses(self, account: Account) -> dict[str, Confirmed]:
-        """The status of every campaign; deleted ones are missing, as if they did not exist.
+        """The status of every campaign, by campaign id; deleted ones are missing, as if they did not exist.
 
         The status that people set counts, since `effective_status` also says things that Spendgate cannot change. A
         pause that Meta is still processing is not confirmed.
@@ -119,7 +119,7 @@ class Meta:
         return refused | {change.external_id: _outcome(account, answer, headers) for change, answer in outcomes}
 
     def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, Changed]:
-        """The newest changes to these statuses after `since`, by campaign, from the account's activities."""
+        """The newest change to each of these statuses after `since`, by campaign id, from the account's activities."""
         params = {
             "fields": "event_time,event_type,object_id,actor_name,application_name,extra_data",
             "since": str(int(since.timestamp())),
@@ -145,7 +145,7 @@ def _event_time(event: dict[str, Any]) -> datetime | None:
 
 
 def _new_status(event: dict[str, Any]) -> Confirmed | None:
-    """The status that an activity ended in; None for steps between, such as `Pending process`."""
+    """The status that an activity ended in; None for intermediate ones, such as `Pending process`."""
     extra = http.decoded(event.get("extra_data") or "{}")
     word = str(extra.get("new_value")).lower() if isinstance(extra, dict) else ""
     return {"active": Confirmed.ENABLED, "inactive": Confirmed.PAUSED, "paused": Confirmed.PAUSED}.get(word)
@@ -203,16 +203,16 @@ def _day(row: dict[str, Any]) -> date:
     try:
         day = date.fromisoformat(_text(row, "date_start"))
     except ValueError:
-        raise _other_form() from None
+        raise _other_form("date_start") from None
     if row.get("date_stop") != day.isoformat():
-        raise _other_form()
+        raise _other_form("date_stop")
     return day
 
 
 def _hour(row: dict[str, Any]) -> int:
     match = HOUR.fullmatch(_text(row, BY_HOURS))
     if match is None:
-        raise _other_form()
+        raise _other_form(BY_HOURS)
     return int(match[1])
 
 
@@ -223,11 +223,11 @@ def _micros(row: dict[str, Any]) -> int:
     """
     text = str(row.get("spend"))
     if not AMOUNT.fullmatch(text):
-        raise _other_form()
+        raise _other_form("spend")
     try:
         return whole_micros(exact_micros(text))
     except InvalidValue:
-        raise _other_form() from None
+        raise _other_form("spend") from None
 
 
 def _text(fields: dict[str, Any], name: str) -> str:
@@ -237,8 +237,8 @@ def _text(fields: dict[str, Any], name: str) -> str:
     return value
 
 
-def _other_form() -> Unanswered:
-    return Unanswered("a row of Meta's answer does not have the documented form", may_be_applied=False)
+def _other_form(name: str) -> Unanswered:
+    return Unanswered(f"Meta answered with a row without {name} in the documented form", may_be_applied=False)
 
 
 def _node(account: Account) -> str:
@@ -246,7 +246,7 @@ def _node(account: Account) -> str:
 
 
 def _digits(text: str) -> str:
-    """The id, which is put into URLs. Raises InvalidValue for anything but digits."""
+    """Returns the id, to be put into a URL. Raises InvalidValue for anything but digits."""
     if not is_id(text):
         raise InvalidValue("account", f"{text!r} is not an id of Meta: expected digits only")
     return text

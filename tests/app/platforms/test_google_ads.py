@@ -51,7 +51,7 @@ def test_changes_have_results_of_their_own(account: Account, fake: FakePlatform)
     outcomes = GOOGLE.set_status(account, [Change("12", PAUSED), Change("11", PAUSED)])
     assert outcomes["11"] is None
     assert isinstance(outcomes["12"], Refused)
-    assert str(outcomes["12"]) == "Resource was not found."
+    assert str(outcomes["12"]) == "Google Ads refused it: Resource was not found."
     assert fake.campaigns["11"].status == "paused"
     (request,) = fake.requests("mutate")
     assert request.body == {

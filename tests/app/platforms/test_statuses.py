@@ -131,7 +131,7 @@ def test_one_refused_campaign_stops_no_other(connected: Connected, world: World)
     row = connected.row(bad)
     assert (row["confirmed"], row["paused_by_us"], row["last_error"]) == (
         *("enabled", False),
-        "Resource was not found.",
+        "Google Ads refused it: Resource was not found.",
     )
 
 
