@@ -39,8 +39,8 @@ BrandMonth = tuple[int, date]
 def generate_due(progress: Callable[[int, int], object] = lambda _done, _due: None) -> int:
     """Stores the reports that are due; returns how many.
 
-    Due is each brand's every month that ended since the last run (in the first run: the last month). Once a day, months
-    of the last 13 whose content changed get a new version, and missing ones are added. `progress` is called with the
+    Due are each brand's months that ended since the last run (in the first run: the last month). Once a day, months of
+    the last 13 whose content changed get a new version, and missing ones are added. `progress` is called with the
     number of reports done and due. A report that fails is logged and delays no other; the first transient error is
     raised after all others are done, so that the job is retried.
     """
@@ -113,7 +113,10 @@ def _store_each(due: Sequence[BrandMonth], progress: Callable[[int, int], object
 
 
 def report_month(brand_id: int, month: date) -> int | None:
-    """Stores the report of a brand's ended month; returns its version, or None if the stored report is still right."""
+    """Stores the report of a brand's ended month; returns its version, or None if the stored report is still right.
+
+    `month`: the first day of the month.
+    """
     report, is_new = _up_to_date(brand_id, month)
     return report["version"] if is_new else None
 
