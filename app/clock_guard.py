@@ -16,9 +16,10 @@ NONE: Final = timedelta(0)
 
 
 def check(connection: Connection) -> timedelta | None:
-    """Compares the clocks, lets this process decide by its own or not, and returns the offset.
+    """Compares the clocks, and allows or forbids this process to decide by its own.
 
-    Returns None for the driven clock of the embedded servers, which is right by definition.
+    Returns the offset: positive if this machine's clock is behind Postgres's. Returns None for the driven clock of the
+    embedded servers, which is right by definition.
     """
     if settings().clock_is_driven:
         return None
@@ -39,7 +40,10 @@ def measured_offset(connection: Connection) -> timedelta:
 
 
 def offset_between(before: datetime, server: datetime, after: datetime) -> timedelta:
-    """The least offset that explains that the server read its clock between `before` and `after`."""
+    """The smallest possible offset: positive if the server's clock is ahead of ours, negative if it is behind.
+
+    `server`: the server's time, read between `before` and `after` of our clock.
+    """
     if server > after:
         return server - after
     return min(server - before, NONE)

@@ -70,7 +70,7 @@ def _figures(stored: StoredCampaign, decision: Decision, at: datetime) -> dict[s
 
 
 def announce(changes: Sequence[DecidedChange], cause: str) -> None:
-    """Logs committed toggles, and each budget that ran out once, and wakes the actors that carry toggles out."""
+    """Logs committed toggles, logs each exhausted budget once, and wakes the actors that carry toggles out."""
     _log_changes(changes, cause)
     after_toggles(changes)
 

@@ -41,7 +41,7 @@ BRANDS_A_TRANSACTION: Final = 50
 """Brands that a job enforces and commits together, at most."""
 
 LOOKED_AT: Final = 50_000
-"""Campaigns of a brand evaluated for the effect of an edit. For a larger brand it is a minimum («at least»)."""
+"""Campaigns that are evaluated for the effect of an edit, at most. A larger brand's effect is told as «at least»."""
 
 BRANDS_A_COUNT: Final = 10_000
 """Brands whose campaigns are counted by one statement."""
@@ -154,7 +154,7 @@ def outlook(connection: Connection, brand_id: int, at: datetime) -> tuple[list[D
 class _Run:
     """The state of one job: its cause, its transient errors, and the brands with a campaign whose holds changed.
 
-    `changed` None: nobody asks for these brands.
+    `changed` None: the job does not record these brands.
     """
 
     cause: Cause
@@ -190,8 +190,9 @@ def _batches_of_brands(brand_ids: Sequence[int]) -> Iterator[list[Target]]:
 def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause, changed: set[int] | None = None) -> int:
     """Enforces single campaigns in bounded transactions; returns how many it toggled.
 
-    `pairs`: (brand id, campaign id), sorted by brand. `changed`: as for `enforce_brands`. A brand that fails is logged
-    and delays no other brand. Raises the first transient error, such as a lock timeout, after all others are done.
+    `pairs`: (brand id, campaign id), sorted by brand. Adds the ids of brands with a campaign whose holds changed to
+    `changed`, unless that is None. A brand that fails is logged and delays no other brand. Raises the first transient
+    error, such as a lock timeout, after all others are done.
     """
     targets = (
         (brand_id, list(some))
@@ -254,7 +255,7 @@ def _grouped_by_brand(batches: Iterable[list[Target]]) -> Iterator[list[list[Tar
 
 
 def _enforce_batches(batches: Iterable[list[Target]], run: _Run) -> int:
-    """Enforces each batch in a transaction, or each of its brands in one if that fails; returns the toggled campaigns.
+    """Enforces each batch in a transaction, or each of its brands in one if that fails; returns the number of toggles.
 
     A brand that fails by itself too is logged. Invalid data is then skipped, since it would fail again. The first
     transient error, such as a lock timeout, is raised after all other brands are done, so that the job is retried.
@@ -287,7 +288,7 @@ def _enforce_single(target: Target, run: _Run) -> int:
 
 
 def _commit(targets: Sequence[Target], run: _Run, lock_timeout_ms: int | None = None) -> int:
-    """Enforces the targets in one transaction, then continues their brands' passes; returns the toggled campaigns.
+    """Enforces the targets in one transaction, then continues their brands' passes; returns the number of toggles.
 
     `lock_timeout_ms`: None uses the database's own lock timeout.
     """

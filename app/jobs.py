@@ -41,7 +41,7 @@ DUE_A_PAGE: Final = 20_000
 
 MONTHS_AHEAD: Final = 3
 DAYS_AHEAD: Final = 10
-"""Ledger partitions created ahead of the current month."""
+"""Partitions of the ledger that exist ahead: MONTHS_AHEAD after the current month, or DAYS_AHEAD after the day."""
 
 SUSPECTS_KEPT: Final = timedelta(days=7)
 """Age at which rows about suspect messages are deleted."""

@@ -18,10 +18,10 @@ SECRETS_A_TRANSACTION: Final = 100
 
 @dataclass
 class Rotation:
-    """The result; in a dry run, what would be done.
+    """The result of re-encrypting the kept secrets, made or (in a dry run) expected.
 
-    `re_encrypted`: secrets that an older key had encrypted. `current`: those of the newest key. `unreadable`: in words,
-    those that no key decrypts.
+    `re_encrypted`: the number of secrets that an older key had encrypted. `current`: of those that the newest key had.
+    `unreadable`: the names of those that no key decrypts.
     """
 
     re_encrypted: int = 0

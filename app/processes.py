@@ -45,7 +45,7 @@ def _report_for_ever(process: Process) -> None:
 
 
 def report(process: Process) -> None:
-    """Compares the clocks, writes the process's row and, of a worker, marks the queue and forgets stale locked brands.
+    """Forgets stale locked brands, compares the clocks, writes the process's row and, of a worker, marks the queue.
 
     Logs if a server does not answer, or if Postgres has no such table yet.
     """

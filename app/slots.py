@@ -7,7 +7,7 @@ from time import monotonic
 
 
 class Slots:
-    """Places for some targets at once, and those that wait for one, each once, in the order in which they came."""
+    """A number of places, each for one target at a time, and the targets that wait for one, in order, each once."""
 
     def __init__(self, places: int) -> None:
         self._free = places
@@ -16,7 +16,7 @@ class Slots:
 
     @contextmanager
     def one(self, target_id: int) -> Iterator[bool]:
-        """A place for the block; False, without waiting, if all are taken: `next_waiting` names the target later."""
+        """Takes a place for the block and yields True; if all are taken, yields False at once, and the target waits."""
         has_slot = self._take(target_id)
         try:
             yield has_slot
