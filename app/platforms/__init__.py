@@ -1,1 +1,1 @@
-"""Ad platforms: spend read from them, decisions carried out there and confirmed."""
+"""Ad platforms: reads spend from them, carries decisions out on them and confirms these."""

@@ -11,7 +11,7 @@ from domain.periods import local_day, time_zone
 from domain.reporting.bounds import Bound, measured
 
 MEASURED: Final = timedelta(days=90)
-"""Time before now whose pauses and days are measured."""
+"""How far back pauses and days are measured."""
 
 
 def measure(stored: StoredConnection, at: datetime) -> Bound:

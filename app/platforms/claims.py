@@ -21,7 +21,7 @@ from runtime.settings import settings
 Result = TypeVar("Result")
 
 SPARE_SECONDS: Final = 5
-"""Time of a claim beyond that of its requests."""
+"""Seconds that a claim lasts beyond the deadlines of its requests."""
 
 
 class ClaimLost(Exception):
@@ -112,10 +112,10 @@ def released(visit: Visit) -> bool:
 
 
 def _end(at: datetime) -> datetime:
-    """The end of a claim made or prolonged at `at`: after one more request."""
+    """The end of a claim that is made or prolonged at `at`, so that one more request fits in."""
     return at + clock.passed(request_seconds())
 
 
 def request_seconds() -> float:
-    """Seconds in which a login and one request end, and SPARE_SECONDS."""
+    """The longest time of a login and one request, plus SPARE_SECONDS, in seconds."""
     return 2 * settings().platform_deadline_seconds + SPARE_SECONDS

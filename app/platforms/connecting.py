@@ -1,4 +1,4 @@
-"""Connects platform accounts, and checks in plain words what a connection still lacks."""
+"""Connects platform accounts, and says in plain words which parts a connection still lacks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +124,7 @@ def remove(account: int, edit: Edit, *, check: Check = no_check) -> None:
 
 
 def check(account: int) -> Checked:
-    """Tries the connection with two reads and returns the facts found and what is missing.
+    """Tries the connection with two reads; returns the account's facts and a sentence about each missing thing.
 
     Raises InvalidValue if the account is not connected.
     """

@@ -53,12 +53,12 @@ class ModeEffect:
 
     @property
     def holds(self) -> int:
-        """How many campaigns will stop here, because somebody paused them on the platform."""
+        """How many campaigns will stop in Spendgate, because somebody paused them on the platform."""
         return self.campaigns.holds if self.new in ACTING and self.old not in ACTING else 0
 
     @property
     def stopped(self) -> int:
-        """How many campaigns will stop, on the platform or here."""
+        """How many campaigns will stop, on the platform or in Spendgate."""
         return self.pauses + self.holds
 
     @property

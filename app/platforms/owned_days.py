@@ -10,8 +10,8 @@ from db.repository.platforms.spend import AccountCampaign
 class OwnedDays:
     """The owners of the external ids of one account, by day, as spend inputs that name the ids find them.
 
-    A released id belongs to its former campaign before the day of its release. Other accounts may have had a campaign
-    on the same days: see AccountCampaign.
+    A released id belongs to its former campaign before the day of its release. Other accounts may report spend of a
+    campaign on the same days: `keeps_before` and `adds_before` of AccountCampaign are the ends of these.
     """
 
     def __init__(self, owners: Iterable[AccountCampaign]) -> None:

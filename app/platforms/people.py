@@ -1,4 +1,4 @@
-"""Asks a platform who changed campaigns there: once for each new hold and alert, and only within the quota."""
+"""Asks a platform who changed campaigns on it: once for each new hold and alert, and only within the quota."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -144,5 +144,5 @@ def names_in(told: Mapping[str, Changed]) -> dict[str, str]:
 
 
 def _printable(name: str) -> str:
-    """The name as one line of bounded length: platforms pass on what people typed."""
+    """The name as one line of bounded length: platforms return texts that people typed."""
     return "".join(character for character in name if character.isprintable()).strip()[:NAME_LENGTH]

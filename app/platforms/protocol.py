@@ -30,7 +30,7 @@ class Unanswered(PlatformError):
 
 
 class TooLarge(Unanswered):
-    """The answer is too large, or did not end in time: one for fewer days may."""
+    """The answer is too large, or did not end in time; a request for fewer days may succeed."""
 
 
 class Refused(PlatformError):
@@ -135,13 +135,13 @@ class Platform(Protocol):
         """The spend from `first_day` to `last_day`, included, by hours. Hours without cost may be missing."""
 
     def read_statuses(self, account: Account) -> dict[str, Confirmed]:
-        """The status of every campaign by the platform's id; campaigns that are missing do not exist there."""
+        """The status of every campaign by the platform's id; campaigns that are missing do not exist on it."""
 
     def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
         """Sets statuses in one request; returns the outcome of each change."""
 
     def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, Changed]:
-        """The newest changes to these statuses after `since`, at most 28 days ago, by the platform's id.
+        """The newest change to each of these statuses after `since`, at most 28 days ago, by the platform's id.
 
         One request, whatever the number of campaigns. Changes that the platform does not report are missing.
         """

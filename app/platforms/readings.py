@@ -30,7 +30,7 @@ class Reading(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Campaigns to read by the account's days, those to read by hours by their brand's zone, and what is not read.
+    """Campaigns to read by the account's days, those to read by hours by their brand's zone, and problems of others.
 
     `problems`: a sentence for people about each brand whose spend is not read, or not on all days.
     """

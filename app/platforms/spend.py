@@ -220,7 +220,7 @@ def _answer(read: _Read) -> _Answer:
 
 
 def _count(stored: StoredConnection, readings: Sequence[Reading], as_of: datetime, tally: _Tally) -> None:
-    """Counts the totals of the answers, and adds to the tally."""
+    """Counts the totals of the readings as of `as_of`, and adds their numbers and ids to `tally`."""
     for reading in readings:
         for some in chunked(_totals(stored, reading, as_of), MAX_EVENTS_PER_MESSAGE):
             log_counted(TOTALS.event, count_totals(some), TOTALS.cause)

@@ -1,4 +1,4 @@
-"""Reconciles an account: reads statuses, respects what people changed there, and has due changes sent."""
+"""Reconciles an account: reads its statuses, stores people's pauses as holds, and has due changes sent."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -79,7 +79,7 @@ def reconcile_account(account_id: int) -> None:
 
 
 def plan(account_id: int) -> list[Planned]:
-    """Reads the account's statuses and returns what mode `full` would do; changes nothing.
+    """Reads the account's statuses and returns the actions that mode `full` would take; changes nothing.
 
     Raises PlatformError, and InvalidValue if the account is not connected.
     """
@@ -187,13 +187,13 @@ def _observed(row: StoredStatus, read: Mapping[str, Confirmed] | None, at: datet
 
 
 def _is_overridden(visit: Visit, row: StoredStatus, at: datetime) -> bool:
-    """Whether somebody keeps enabling the campaign there, and no alert says so yet."""
+    """Whether somebody keeps enabling the campaign on the platform, and no alert says so yet."""
     is_alert = reconcile(steps.facts_of(row, visit.stored.mode, at)) is Action.ALERT
     return is_alert and not (row.last_error or "").startswith(OVERRIDDEN)
 
 
 def _respect_people(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> None:
-    """Sets the hold `platform_paused` on campaigns that a person paused there, and lifts it from enabled ones."""
+    """Sets the hold `platform_paused` on campaigns that a person paused on the platform; lifts it from enabled ones."""
     for wanted in chunked(_holds_to_change(visit, page, at), HOLDS_A_TRANSACTION):
         asked = [Change(row.external_id, Confirmed.PAUSED if is_held else Confirmed.ENABLED) for row, is_held in wanted]
         names = people.names_in(people.who_changed(visit, asked, visit.stored.statuses_read_at, at))
@@ -219,7 +219,7 @@ def _change_holds(
     """Changes the holds under the brands' locks and enforces the campaigns, in one transaction; returns the changes.
 
     Changes nothing if the account's mode changed since the visit began, and leaves out campaigns that have another
-    external id now. `names`: who changed campaigns there, by the platform's id.
+    external id now. `names`: of those who changed campaigns, by the platform's id of the campaign.
     """
     brand_ids = sorted({row.brand_id for row, _ in wanted})
     if not claims.keeps_mode(connection, visit):

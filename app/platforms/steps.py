@@ -18,7 +18,7 @@ from domain.reconcile import (
 )
 
 SENT: dict[Action, Confirmed] = {Action.PAUSE: Confirmed.PAUSED, Action.ENABLE: Confirmed.ENABLED}
-"""The status that each sent action sets."""
+"""By action that is sent, the status that it sets on the platform."""
 
 CLOCKS_DIFFER: Final = timedelta(seconds=2)
 """How much a platform's clock and this machine's may differ."""
@@ -51,7 +51,7 @@ def _is_reached(row: StoredStatus) -> bool:
 
 
 def _settled(row: StoredStatus, at: datetime) -> StoredStatus:
-    """The row with the fields that follow from desired and confirmed status."""
+    """The row with those fields renewed that follow from its desired and confirmed status."""
     is_reached = _is_reached(row)
     paused_for = row.paused_change_id
     if row.desired == Desired.INACTIVE and row.confirmed == Confirmed.PAUSED and row.paused_by_us:
@@ -98,7 +98,7 @@ def is_newly_confirmed(before: StoredStatus, row: StoredStatus, at: datetime) ->
 
 
 def unread(row: StoredStatus, at: datetime) -> StoredStatus:
-    """The row with its newest desired status, when the platform was not read."""
+    """The row after a visit without a read of the platform; its desired status may be new."""
     return _settled(row, at)
 
 
@@ -132,7 +132,7 @@ def is_to_be_cleared_up(row: StoredStatus) -> bool:
 def cleared_up(
     row: StoredStatus, paused_at: datetime | None, answered_within: timedelta, *, is_answered: bool = True
 ) -> StoredStatus:
-    """The row after the platform reported that the campaign was paused there at `paused_at`; None: it did not.
+    """The row after the platform reported when the campaign was paused on it: `paused_at`; None: it reported no pause.
 
     After a request to enable whose outcome is unknown, the pause is Spendgate's earlier one, unless the platform
     reports a pause since that request. `is_answered`: the platform answered the question.

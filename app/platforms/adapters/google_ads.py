@@ -62,7 +62,7 @@ INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 
 
 class GoogleAds:
-    """The adapter. Each query counts as one operation of Google's quota, each changed campaign as one."""
+    """The adapter of Google Ads. Each query counts as one operation of Google's quota, each changed campaign as one."""
 
     changes_a_request = 1_000
     has_hours = True

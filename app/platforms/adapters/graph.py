@@ -42,7 +42,7 @@ MOST_PERCENT: Final = 1_000
 
 
 class TooMuchData(Refused):
-    """The answer would be too large: ask for fewer days."""
+    """Meta refused a request because its answer would be too large; one for fewer days may succeed."""
 
 
 class Usage(NamedTuple):

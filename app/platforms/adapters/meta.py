@@ -55,7 +55,7 @@ AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,20})?")
 
 
 class Meta:
-    """The adapter. Each change in a batch counts as one request of Meta's limits."""
+    """The adapter of Meta. Each change in a batch counts as one request of Meta's limits."""
 
     changes_a_request = 50
     has_hours = True
