@@ -17,7 +17,7 @@ EveningTimes = Literal["same_day", "next_day"]
 ABOUT_PLATFORM: Final = "platform"
 
 MICROS_OF: Final[Mapping[Unit, int]] = {"currency": 1_000_000, "cents": 10_000, "micros": 1}
-"""Micros in one of each unit."""
+"""By unit, the micros that one of it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Choice:
 
     @property
     def flags(self) -> str:
-        """The command line's options that choose it, such as `--unit micros`."""
+        """The options of the command line that choose this reading, such as `--unit micros`."""
         return " ".join(_flags(self.settles))
 
 
@@ -172,7 +172,7 @@ class Totals(Mapping[tuple[str, date], int]):
         return self._count
 
     def items(self) -> ItemsView[tuple[str, date], int]:
-        """Each campaign-day with its micros."""
+        """The pairs ((external id, day), micros)."""
         return _Items(self)
 
     @property

@@ -34,7 +34,7 @@ class Interpreted(NamedTuple):
 
 
 class AddedUp(NamedTuple):
-    """The sums of a table, what its totals rows say of them, and the number of rows identical to others."""
+    """The sums of a table, their comparison with its totals rows, and the number of rows identical to others."""
 
     sums: Sums
     scale: Scale

@@ -117,7 +117,7 @@ def filled(choice: Choice, reading: Reading) -> Choice:
 def _repeats(table: Interpreted, sums: Sums) -> tuple[int, list[Warned]]:
     """The number of rows identical to others, and a warning if there are any.
 
-    Raises Refused if a campaign's whole day is there twice, unless the options keep duplicates.
+    Raises Refused if all rows of a campaign's day occur twice, unless the options keep duplicates.
     """
     hashes = repeated(sums)
     if not hashes:

@@ -81,7 +81,7 @@ def _visit(folder: Path, file: SpendFile, seen: Seen | None) -> None:
 
 
 def _found(folder: Path) -> Iterator[tuple[SpendFile, Seen | None]]:
-    """Yields the files that are there, oldest first, each with its stored row, None for a new one.
+    """Yields the files of the folder, oldest first, each with its stored row, None for a new one.
 
     Records removed files, and problems of names that are not read.
     """

@@ -44,7 +44,7 @@ def plan_of(found: Found, options: FolderOptions) -> Plan | Known:
     """The plan of importing the file; `Known` if its content was imported before.
 
     Raises NotAgreed if a person undid that import under the same options, or if the path had another content since, so
-    that the file may be a newer report; InvalidValue as `plan` does.
+    that the file may be a newer report; InvalidValue if the import cannot be planned.
     """
     with snapshot() as connection:
         earlier = history.of_content(connection, found.reading.sha256)

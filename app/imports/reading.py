@@ -23,7 +23,7 @@ MAX_ANSWERS: Final = 4
 """Questions that are tried within each other; a question behind them has no sums."""
 
 MAX_CHOICES: Final = 6
-"""Choices that are tried; a question with more has no sums."""
+"""Choices of a question that are tried, at most; the choices of a question with more have no sums."""
 
 
 def read_file(
@@ -103,7 +103,7 @@ def _settle(
 
 
 def _joined(outer: Choice, inner: Choice) -> Choice:
-    """An answer to two questions at once."""
+    """A choice that answers two questions: with `outer`, and with `inner` the one that follows from it."""
     return replace(inner, label=f"{outer.label}, {inner.label}", settles={**outer.settles, **inner.settles})
 
 

@@ -63,7 +63,7 @@ class Version(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> "Version":
-        """The version in a file's status."""
+        """The version of a file with this result of `os.stat`."""
         return cls(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     @property
@@ -95,7 +95,7 @@ class SpendFile(NamedTuple):
     is_renamed: bool = False
 
     def shown(self, folder: Path) -> str:
-        """The path for people and logs."""
+        """The file's path as text for people and logs."""
         return printable(folder / self.platform / self.name)
 
 

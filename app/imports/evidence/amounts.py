@@ -138,7 +138,7 @@ class AmountEvidence:
     _either_shapes: set[str] = field(default_factory=set)
 
     def add(self, cell: str, line: int) -> None:
-        """Notes a cell. Cells that are no amounts prove nothing."""
+        """Adds the evidence of a cell, on this line; a cell that is no amount proves nothing."""
         if len(cell) > MAX_WRITTEN:
             return
         if cell.isdigit() and cell.isascii():

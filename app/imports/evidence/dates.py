@@ -17,7 +17,7 @@ EARLIEST_SHORT_YEAR: Final = 2015
 
 
 class Day(NamedTuple):
-    """One day. `hour`: 0 to 23 if the cell has a time other than midnight."""
+    """One day. `hour`: 0 to 23 if the cell has a time other than midnight, else None."""
 
     day: date
     hour: int | None = None
@@ -43,7 +43,7 @@ class Numeric(NamedTuple):
 
 
 class SeveralDays(NamedTuple):
-    """More than a day, such as a week. `kind` says in words what it is."""
+    """More than a day. `kind`: in words, such as `a month`."""
 
     kind: str
 

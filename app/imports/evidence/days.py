@@ -1,4 +1,4 @@
-"""Days under a settled order of day and month."""
+"""Reads days from cells, once the order of day and month is decided."""
 
 from datetime import date
 from typing import Final

@@ -32,7 +32,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Decided(Generic[Value]):
-    """A decision with its proof in words; `value` None: nothing decides it, and `proof` says what is open."""
+    """A decision with its proof in words; `value` None: nothing decides it, and `proof` says why."""
 
     value: Value | None
     proof: str

@@ -1,4 +1,4 @@
-"""The first pass over a table: what the cells of the used columns prove, and the rows that are no campaign's day."""
+"""The first pass over a table: collects evidence from the used columns, and the rows that are no campaign's day."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class DayEvidence:
     short_years: dict[int, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, cell: str, read: Read, line: int) -> None:
-        """Notes a cell that was read as a day."""
+        """Adds a cell on this line that `read_day` has read as a day: as `read`."""
         hour = getattr(read, "hour", None)
         if hour is not None or (":" in cell and not isinstance(read, Moment)):
             self.hours.setdefault(cell.strip()[: 8 if cell.strip().isdigit() else 10], set()).add(hour or 0)
@@ -81,7 +81,7 @@ class DayEvidence:
             self.hours.setdefault(day.strip()[:10], set()).add(int(digits))
 
     def days(self, *, day_first: bool) -> set[date]:
-        """The days under one order of day and month."""
+        """All days of the column, with dates in numbers read day first or month first."""
         found = (Numeric(*one, dotted=False).as_day(day_first=day_first) for one in self.numeric)
         return self.certain | {one for one in found if one is not None}
 

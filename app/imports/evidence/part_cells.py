@@ -18,7 +18,7 @@ _SUM_CELLS: Final = frozenset(
 """Whole cells by which a row can say that it sums up others."""
 
 Places = tuple[int, ...]
-"""Columns by their places, in ascending order."""
+"""The places of columns, counted from 0, in ascending order."""
 
 
 class PartCells:

@@ -113,7 +113,7 @@ def hours_warning(evidence: Evidence, columns: Columns, options: ReadOptions) ->
     """A warning if the rows name at most FEW_HOURS hours of their days; else None.
 
     None too for the same time on each of several days: before noon, as the midnight of zones west of UTC is in UTC, its
-    date is the right day; after noon, somebody has said which day it is.
+    date is the right day; after noon, the options say which day it is.
     """
     times = evidence.days.hours
     hours = set().union(*times.values()) if times else set()

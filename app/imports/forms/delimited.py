@@ -46,7 +46,7 @@ def _ends_with_line_end(stream: BinaryIO, encoding: str) -> bool:
 
 
 class _Delimited:
-    """Rows of one text by one delimiter."""
+    """The rows of one text, split by one delimiter."""
 
     def __init__(self, stream: BinaryIO, encoding: str, delimiter: str) -> None:
         self._stream, self._encoding, self._delimiter = stream, encoding, delimiter

@@ -23,7 +23,7 @@ IN_MEMORY: Final = 8 * 1024 * 1024
 
 
 def _zstd_errors() -> tuple[type[Exception], ...]:
-    """The error of bad Zstandard data, which zipfile unpacks from Python 3.14 on."""
+    """The exception for bad Zstandard data; none before Python 3.14, whose zipfile is the first to unpack it."""
     try:
         return (importlib.import_module("compression.zstd").ZstdError,)
     except ImportError:
@@ -55,7 +55,7 @@ _JUNK: Final = ("__MACOSX", ".DS_Store")
 def tables_of(stream: BinaryIO, options: ReadOptions) -> Iterator[list[Table]]:
     """The tables that the bytes can be read as, to be read within the block.
 
-    Raises Refused if there are none; its text names the kind of file and what to do. Any other fault that the file
+    Raises Refused if there are none; its text names the kind of file and a remedy. Any other fault that the file
     causes within the block becomes Refused too, so that one odd file stops nothing else.
     """
     try:

@@ -83,8 +83,8 @@ class Columns:
 def columns_of(layout: Layout, options: ReadOptions, platform: str | None) -> Columns:
     """Chooses the columns.
 
-    Raises Refused with the missing ones, or Question if several headings can be meant, or if only ids of others than
-    campaigns, or names, are there.
+    Raises Refused with the missing ones, or Question if several headings can be meant, or if the file has names or ids
+    of ads or line items in place of campaign ids.
     """
     day = _day(layout, platform)
     spend = _spend(layout, options, platform)

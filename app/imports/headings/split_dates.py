@@ -16,7 +16,7 @@ _ENDS: Final = frozenset({"end", "dateend", "enddate", "daterangeend"})
 
 @dataclass(frozen=True)
 class Split:
-    """The places of a date's year, month and day, and what the date means: `day` or `end`."""
+    """The places of a date's year, month and day, and the meaning of the date: `day` or `end`."""
 
     places: tuple[int, int, int]
     meaning: str
@@ -61,7 +61,7 @@ def with_dates(found: Sequence[Heading], splits: Sequence[Split]) -> list[Headin
 
 @dataclass(frozen=True)
 class JoinedDates:
-    """Rows with each date in the cell of its year."""
+    """The rows of a table, in which each split date is joined in the cell of its year."""
 
     rows: Rows
     splits: Sequence[Split]

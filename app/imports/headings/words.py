@@ -76,7 +76,7 @@ DAY: Final = (
     """,
     "_data_date; data date",
 )
-"""A day, or the beginning of a period, which counts as a day where its end is the same."""
+"""A day, or the beginning of a period, which counts as a day if the period ends on it too."""
 
 END: Final = (
     """

@@ -215,7 +215,7 @@ def _count(some: Sequence[Payload], plan: Plan, outcome: Outcome) -> None:
 
 
 Note = Callable[[Connection, Sequence[TotalsBatch], Counted], None]
-"""Writes rows in the transaction that counts a batch."""
+"""A function that writes rows in the transaction that counts a batch."""
 
 
 def counted_for(payloads: Sequence[Payload], note_counted: Note) -> Counted:

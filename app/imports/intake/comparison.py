@@ -17,7 +17,7 @@ LARGE_FALL: Final = 10
 
 
 class Named(NamedTuple):
-    """A total of the file and its campaign."""
+    """A total of the file, and the campaign that had the external id on the day."""
 
     external_id: str
     day: date

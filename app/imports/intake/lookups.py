@@ -29,7 +29,7 @@ class Lookup:
     found: dict[CampaignKey, CampaignMatch] = field(default_factory=dict)
 
     def key(self, external_id: str) -> CampaignKey:
-        """The key by which reported totals name the campaign."""
+        """The key of a reported total for the campaign: (platform, external id), and the account if there is one."""
         bare = (self.platform, external_id)
         return bare if self.account is None else (*bare, self.account)
 
@@ -73,7 +73,7 @@ def named_days(reading: Reading, external_ids: list[str], lookup: Lookup) -> Ite
 
 
 def known_of(connection: Connection, sources: Sequence[str], named: list[Named]) -> Mapping[tuple[int, date], KnownDay]:
-    """The present figures of the days, by campaign id and day."""
+    """The present figures of the campaign-days, by (campaign id, day). `sources`: those of the file's platform."""
     found: dict[tuple[int, date], KnownDay] = {}
     keys = [(one.account.brand_id, one.account.campaign_id, one.day) for one in named]
     remaining = iter(keys)

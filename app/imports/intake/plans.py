@@ -1,4 +1,4 @@
-"""Compares a reading with known campaigns and totals: what an import would change, and what needs consent."""
+"""Compares a reading with known campaigns and totals: the changes of an import, and those that need consent."""
 
 import hashlib
 from collections.abc import Mapping
@@ -104,7 +104,7 @@ class Plan:
 
     @property
     def doubts(self) -> tuple[Warned, ...]:
-        """The warnings that the file may mean other figures or days."""
+        """The warnings by which the file may mean other figures or days, so that a person must accept them."""
         return tuple(one for one in self.warned if one.is_doubt)
 
     @property

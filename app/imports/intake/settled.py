@@ -28,7 +28,7 @@ class Offer:
         return f"last time: {self.choice.label}, chosen by {self.settled.by} at {instant(self.settled.at)}"
 
     def named_in(self, question: Question) -> Question:
-        """The question with the sentence added to its reason."""
+        """A copy of the question with the offer's sentence added to its reason."""
         return Question(question.about, question.readings, f"{question.why} ({self.sentence})")
 
 

@@ -44,7 +44,7 @@ class Undoing:
         return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
 
     def sentence(self, *, is_done: bool = False) -> str:
-        """A sentence about the totals that undoing restores."""
+        """A sentence about the totals that undoing restores; `is_done`: the import was undone."""
         if not self.restored:
             return f"There is nothing left to undo of import {self.import_id}, {self.file_name}"
         verb = "Put back" if is_done else "Puts back"
@@ -54,7 +54,7 @@ class Undoing:
 
     @property
     def note(self) -> str:
-        """A sentence about the totals that stay."""
+        """A sentence about the totals that stay, because they changed after the import."""
         return f"{counted(self.kept, 'total')} changed since, and stay as they are now."
 
 

@@ -27,7 +27,7 @@ class Vanishing:
             self._left[one.campaign_id, one.day].append(one)
 
     def keep(self, named: Iterable[Named]) -> None:
-        """Takes away days that the file has."""
+        """Removes the campaign-days of `named`, which the file has."""
         for one in named:
             self._left.pop((one.account.campaign_id, one.day), None)
 

@@ -171,7 +171,7 @@ def other_rows(columns: Columns, chosen: Filter) -> Callable[[Sequence[str]], bo
 
 
 class Ids(dict[str, str]):
-    """Ids by the cells that write them, each read once."""
+    """A cache of campaign ids by the texts of their cells. A lookup reads a new text, and raises Refused or NoId."""
 
     def __init__(self, read: Callable[[str], str]) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ class PartSums:
     """The rows that are sums of parts.
 
     `left_out`: the lines of the rows that are not added. `rests`: by campaign and day, the amount by which stated sums
-    exceed their parts, which is added in their place. `warnings`: sentences on what was left out or counted.
+    exceed their parts, which is added in their place. `warnings`: sentences about rows that were left out or counted.
     """
 
     left_out: frozenset[int] = frozenset()

@@ -21,7 +21,7 @@ def repeated(sums: Sums) -> frozenset[int]:
 class Repeats:
     """The identical rows of a table.
 
-    `identical`: the number of rows that equal another one. `pasted`: the first campaign's day whose rows are all there
+    `identical`: the number of rows that equal another one. `pasted`: the first campaign-day all of whose rows occur
     equally often, more than once, with the lines of two of them; None without one.
     """
 

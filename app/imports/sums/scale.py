@@ -9,19 +9,19 @@ from domain.money import MAX_AMOUNT_MICROS, format_units
 
 @dataclass(frozen=True)
 class Scale:
-    """Turns the reader's units of 10**-decimals into micros."""
+    """Turns amounts in the reader's units, 10**-decimals of the file's unit, into micros."""
 
     decimals: int
     micros_per_unit: int
 
     def micros(self, amount: int) -> int:
-        """Micros, rounded half to even."""
+        """The amount, in the reader's units, as micros: rounded half to even."""
         one = int(10**self.decimals)
         whole, rest = divmod(amount * self.micros_per_unit, one)
         return whole + (2 * rest > one or (2 * rest == one and whole % 2 == 1))
 
     def shown(self, amount: int) -> str:
-        """An amount as a number of currency units, as text."""
+        """The amount, in the reader's units, as text in units of the currency."""
         return format_units(self.micros(amount))
 
 
