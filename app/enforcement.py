@@ -104,7 +104,7 @@ def edited_then(
     read: Callable[[Connection, Result], Answer],
     check: Callable[[Connection, Result, datetime], None] = lambda _connection, _result, _at: None,
 ) -> Answer:
-    """Runs an edit of one brand under its lock, enforces the brand, and returns what `read` returns, in one commit.
+    """Runs an edit of one brand under its lock, enforces the brand, and returns the result of `read`, in one commit.
 
     `work` edits. `check` runs between edit and enforcement with the time of both; an exception from it undoes the edit.
     `read` runs after enforcement, in the same transaction.

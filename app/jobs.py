@@ -263,7 +263,7 @@ def _forget_histories() -> None:
 
 
 def _forget_notices(at: datetime) -> None:
-    """Deletes old notices and deliveries of webhooks, and secrets that sign no longer."""
+    """Deletes old notices and deliveries of webhooks, and secrets whose time to sign has ended."""
     in_batches(partial(deliveries.prune, before=at - DELIVERIES_KEPT))
     in_batches(partial(notices.forget, before=at - NOTICES_KEPT))
     committed(lambda connection: endpoint_edits.forget_old_secrets(connection, at))

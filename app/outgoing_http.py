@@ -27,7 +27,7 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """The answer to a request. `is_cut`: the content was longer than the limit, and its beginning is here."""
+    """The answer to a request. `is_cut`: it was longer than the limit, and `content` is its beginning."""
 
     status: int
     headers: Mapping[str, str]

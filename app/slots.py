@@ -26,7 +26,7 @@ class Slots:
                     self._free += 1
 
     def next_waiting(self) -> int | None:
-        """The target that has waited longest, which no longer waits; None if no place is free or none waits."""
+        """Removes and returns the target that has waited longest; None if no place is free or none waits."""
         with self._lock:
             if not self._free or not self._waiting:
                 return None
@@ -35,7 +35,7 @@ class Slots:
             return first
 
     def all_waiting(self) -> list[int]:
-        """All targets that wait; none of them waits any more."""
+        """Removes and returns all waiting targets, the one that has waited longest first."""
         with self._lock:
             waiting, self._waiting = list(self._waiting), {}
             return waiting

@@ -139,7 +139,10 @@ def unmute(mute_id: int, edit: Edit) -> None:
 
 
 def acknowledge(alert_ids: Iterable[int], edit: Edit, *, take_back: bool = False) -> None:
-    """Stores that somebody takes care of the alerts, or takes that back. Raises InvalidValue for an unknown alert."""
+    """Stores that the author of `edit` takes care of the alerts; `take_back` removes that.
+
+    Raises InvalidValue for an unknown alert.
+    """
 
     def work(connection: Connection) -> None:
         for alert_id in sorted(set(alert_ids)):
@@ -164,6 +167,6 @@ def set_thresholds(brand_id: int, percents: Sequence[int], edit: Edit) -> tuple[
 
 
 def listed() -> tuple[list[dict[str, Any]], Sequence[dict[str, Any]], list[dict[str, Any]]]:
-    """All channels without their URLs, all routes, and the mutes in force."""
+    """The rows of all channels, without their URLs, of all routes, and of the mutes in force."""
     with snapshot() as connection:
         return channels.channels(connection), channels.routes(connection), mutes.mutes(connection, clock.now())

@@ -1,7 +1,7 @@
 """Evaluates alerts from rows: raises those whose condition holds, resolves the others. Runs each minute.
 
 One transaction evaluates at a time, under the lock `alerts`; a run that finds it taken leaves its work to the next one.
-Nothing here writes in a transaction that counts spend or decides statuses.
+No alert is written in a transaction that counts spend or decides statuses.
 """
 
 from collections.abc import Callable, Sequence

@@ -48,7 +48,7 @@ class Needs(NamedTuple):
 
 
 def shown(row: dict[str, Any]) -> Shown:
-    """The alert of a row in words."""
+    """The alert of `row`, a row of `db.repository.alerts.reading`, with its sentence, its advice and its page."""
     return Shown(row, words.sentence(row), words.advice(row), words.place(row))
 
 

@@ -98,7 +98,7 @@ class _Collector(logging.Handler):
         self._thread, self._found = thread, found
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Stores the text of a record of the thread."""
+        """Stores the text of a record if its thread logged it."""
         if record.thread == self._thread:
             self._found.append(record.getMessage())
 

@@ -16,7 +16,7 @@ def sentence(alert: Mapping[str, Any]) -> str:
 
 
 def advice(alert: Mapping[str, Any]) -> str:
-    """A sentence that says what a person can do."""
+    """A sentence about the steps that a person can take because of the alert."""
     return FACTS[AlertKind(alert["kind"])].advice
 
 

@@ -1,4 +1,4 @@
-"""The result of one check of a deployment: right, or with a sentence that says what to do."""
+"""The result of one check of a deployment: right, or with a sentence about the remedy."""
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
 
 class Finding(NamedTuple):
-    """The result of one check. `found`: what is so; `advice`: what to do, empty if it is right."""
+    """The result of one check. `found`: the state that it found; `advice`: the remedy, empty if it is right."""
 
     check: str
     verdict: Verdict

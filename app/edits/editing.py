@@ -95,8 +95,9 @@ def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, obje
 def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str, object], edit: Edit) -> None:
     """Sets the fields in `changes`; writes nothing if no field differs. The caller then enforces the brand.
 
-    A campaign that Spendgate paused on its platform stays paused there under an external id that is replaced; the log
-    and the audit say so. Raises InvalidValue for invalid values, such as a flight that ends before it starts.
+    If Spendgate has paused the campaign on its platform, and its external id is replaced, the platform's campaign with
+    the old id stays paused; the log and the audit say so. Raises InvalidValue for invalid values, such as a flight that
+    ends before it starts.
     """
     old = catalog.campaign(connection, campaign_id)
     new = merged(old, changes, CAMPAIGN_FIELDS)

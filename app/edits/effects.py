@@ -17,7 +17,7 @@ class Toggled(NamedTuple):
 
 
 def toggled(changes: Iterable[DecidedChange]) -> Toggled:
-    """The campaigns that the changes toggle, in their order."""
+    """The ids of the campaigns that the changes toggle, in the order of the changes."""
     both = Toggled([], [])
     for change in changes:
         if change.is_toggle:

@@ -56,9 +56,9 @@ def count_and_enforce(
     """Counts the new events, received at `at`, and enforces brands of which a budget crossed its limit.
 
     Returns the changes of holds. Locks the brands before it reads their limits, so that a limit lowered meanwhile
-    either waits for these counters or is read here. Does not check the own budgets of a brand whose headroom is enough.
-    Raises StaleRead if a brand's zone or currency, or the campaign of an external id, differs from `judged_by`, by
-    which the events were validated.
+    either waits for these counters or is read by this transaction. Does not check the own budgets of a brand whose
+    headroom is enough. Raises StaleRead if a brand's zone or currency, or the campaign of an external id, differs from
+    `judged_by`, by which the events were validated.
     """
     added = classified.added
     if not added.of_days:

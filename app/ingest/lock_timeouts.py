@@ -1,4 +1,4 @@
-"""Lock timeouts of transactions that count spend, in proportion to the recent duration of such transactions here."""
+"""Lock timeouts of transactions that count spend, in proportion to the recent duration of this process's ones."""
 
 import threading
 from typing import Final

@@ -80,7 +80,7 @@ def _read_for_waiting(connection: Connection, endpoint_id: int, at: datetime) ->
 
 
 def _read_pages(connection: Connection, endpoint: Endpoint, at: datetime) -> Endpoint:
-    """Makes deliveries of what is new, PAGES_A_READ pages at most; returns the endpoint with its new positions."""
+    """Makes deliveries of new status changes and notices, PAGES_A_READ pages at most; returns the moved endpoint."""
     for _ in range(PAGES_A_READ):
         endpoint, has_more = sources.read_page(connection, endpoint, at)
         if not has_more:

@@ -64,7 +64,7 @@ def raise_before_opening(opening: Mapping[int, date]) -> set[int]:
 def without_openings(brand_ids: Iterable[int], at: datetime) -> list[tuple[int, int]]:
     """The campaigns of these brands that differ from the rules, without those on which a budget's hold would be lifted.
 
-    As (brand id, campaign id), sorted by brand: what may be enforced although the counters could not be compared.
+    As (brand id, campaign id), sorted by brand: these may be enforced although the counters could not be compared.
     """
     with snapshot() as connection:
         return [

@@ -50,7 +50,7 @@ Finding = tuple[str, dict[str, Any]]
 
 
 class RollBack(Exception):
-    """Rolls back the transaction of a dry run."""
+    """Raised in a dry run, to roll back its transaction."""
 
 
 class Repaired(NamedTuple):

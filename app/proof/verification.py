@@ -91,7 +91,7 @@ IDS: Final = "event ids name one event"
 DIRECTORY: Final = "the directory is that of the campaigns"
 
 OF_SEVERAL_SERVERS: Final = frozenset({DIRECTORY})
-"""Checks of a database whose brands are spread over servers."""
+"""Names of the checks that only a database with brands on several servers needs."""
 
 OF_HISTORY: Final = frozenset({HISTORY, PAIRS, SEALS})
 """Checks of append-only histories: a person can acknowledge their findings, but repair cannot correct them."""

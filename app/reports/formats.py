@@ -181,7 +181,7 @@ def account_in_words(bound: Mapping[str, Any]) -> str:
 
 
 def bound_in_words(bound: Mapping[str, Any]) -> str:
-    """A bound in a report as a sentence."""
+    """The bound of a platform account as a sentence. `bound`: one of the report's `bounds`."""
     return words_of(Bound(**{name: bound[name] for name in Bound._fields}), bound["currency"])
 
 
