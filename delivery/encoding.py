@@ -1,4 +1,4 @@
-"""JSON encoding of messages, with a compiled decoder; `domain.inputs.json_text` reads what the decoder cannot."""
+"""JSON encoding of messages, with a compiled decoder; `domain.inputs.json_text` reads texts that it cannot."""
 
 import json
 from typing import Any, Final, cast

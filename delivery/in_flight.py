@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 KILL_AFTER_SECONDS: Final = 2.0
-"""Seconds after its shutdown timeout until a worker process is killed."""
+"""Seconds from the end of the shutdown timeout until a worker process that still runs is killed."""
 
 SLOT_BYTES: Final = 4_096
 LENGTH_BYTES: Final = 2

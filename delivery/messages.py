@@ -37,7 +37,7 @@ OUT_OF_MEMORY: Final = "53200"
 """The SQLSTATE with which Postgres reports that it lacks memory, in general or for one huge value."""
 
 INPUTS: Final = frozenset({"events", "totals"})
-"""Arguments that are lists of inputs. An input there with a value that Postgres cannot store is rejected alone."""
+"""Arguments that are lists of inputs. An input in them with a value that Postgres cannot store is rejected alone."""
 
 _RECEIPT: Final = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}")
 REDELIVERED: Final = "redelivered"

@@ -31,7 +31,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 Health = Callable[[], bool]
-"""Whether all processes run; quick, and without a read of any server."""
+"""A function that returns whether all processes run; it is quick, and reads no server."""
 
 
 def _with_health(metrics: Application, is_healthy: Health) -> Application:

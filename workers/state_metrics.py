@@ -39,7 +39,7 @@ from workers.paced import Paced
 
 REASONS: Final = frozenset(Reason)
 MOST: Final = 10_000
-"""Rows of one kind that a scrape counts at most: rejected inputs and deliveries grow with what others send."""
+"""Rows of one kind that a scrape counts at most: there may be very many rejected inputs and deliveries."""
 
 
 class StateOfService(Collector):

@@ -137,7 +137,7 @@ class SpendgateRabbitBroker(Broker):
         return {}
 
     def bytes_held(self) -> dict[str, int]:
-        """Returns an empty dict: RabbitMQ limits its memory itself, so that it is not checked here."""
+        """Returns an empty dict: RabbitMQ limits its memory itself, so Spendgate does not check it."""
         return {}
 
     def oldest_waiting(self) -> dict[str, float]:

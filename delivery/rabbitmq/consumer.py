@@ -36,7 +36,7 @@ Send = Callable[[str, bytes, pika.BasicProperties], None]
 
 
 class RabbitMessage(MessageProxy):
-    """A message with the consumer that fetched it and its delivery tag there."""
+    """A message with the consumer that fetched it, and the delivery tag by which that one acknowledges it."""
 
     def __init__(self, message: Message[Any], consumer: "RabbitConsumer", tag: int) -> None:
         super().__init__(message)

@@ -109,7 +109,7 @@ class RabbitDelays(Consumer):
             pass
 
     def _send_due(self) -> int:
-        """Sends the messages that are due to their queue; returns how many."""
+        """Sends due messages to the queue, FETCHED_AT_ONCE at most; returns how many."""
         sent = 0
         while self.held and self.held[0].due_at <= time.monotonic() and sent < FETCHED_AT_ONCE:
             self.send(q_name(self.queue_name), self.held[0].data)
@@ -118,7 +118,7 @@ class RabbitDelays(Consumer):
         return sent
 
     def _fetch(self) -> int:
-        """Fetches messages while there is room; returns how many."""
+        """Fetches delayed messages while there is room, FETCHED_AT_ONCE at most; returns how many."""
         fetched = 0
         held_bytes = sum(len(one.data) for one in self.held)
         while fetched < FETCHED_AT_ONCE and len(self.held) < HELD_MESSAGES and held_bytes < HELD_BYTES:

@@ -34,10 +34,10 @@ BUNDLED_AHEAD: Final = 4
 """Factor by which the prefetch of queue `spend` is larger, so that messages are fetched while others are worked on."""
 
 SPEND_POLLED_MS: Final = 20
-"""Poll interval of the spend queue without notifications; it adds to the delay until a campaign pauses."""
+"""Poll interval of queue `spend`, if Redis sends no notifications; it adds to the delay until a campaign pauses."""
 
 POLLED_MS: Final = 100
-"""Poll interval of the other queues without notifications."""
+"""Poll interval of queues other than `spend`, if Redis sends no notifications."""
 
 LATE_SECONDS: Final = 0.002
 """Delay of a consumer after a notification if the one before brought it no message, so that fewer processes fetch."""
@@ -153,7 +153,7 @@ class SpendgateConsumer:
             self._finish("NACK", message, self.queue_name)
 
     def requeue(self, returned: Iterable[MessageProxy]) -> None:
-        """Returns messages to the queue that this worker will not work on."""
+        """Returns fetched messages that this worker will not work on to their queue."""
         self._return(bundles.all_redis_ids(returned))
 
     def close(self) -> None:

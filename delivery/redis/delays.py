@@ -23,7 +23,7 @@ MOVED_BYTES: Final = 4_000_000
 """Bytes of messages that one run of the script reads: about 10 ms, during which Redis serves no other client."""
 
 POLLED_MS: Final = 200
-"""Poll interval without notifications."""
+"""Poll interval if Redis sends no notifications of new delayed messages."""
 
 PAUSE_SECONDS: Final = 0.05
 """The shortest wait after a run that moved nothing, even if other messages are enqueued with a delay meanwhile."""

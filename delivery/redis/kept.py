@@ -16,7 +16,7 @@ FULL_ENOUGH: Final = 0.6
 """Share of Redis's memory limit above which kept messages give way to the queue."""
 
 READ_AT_ONCE: Final = 100
-"""Messages that one script counts or returns to the queue."""
+"""Messages that one run of a script counts or returns to the queue, at most."""
 
 
 class Keeping(NamedTuple):

@@ -1,4 +1,4 @@
-"""Actors that read ad platforms and carry decisions out there: one message and own transactions for each account."""
+"""Actors that read ad platforms and send decisions to them: one message and own transactions for each account."""
 
 import dramatiq
 from periodiq import cron

@@ -1,4 +1,4 @@
-"""Actors that make reports."""
+"""The actor that makes monthly reports."""
 
 import dramatiq
 from periodiq import cron
