@@ -92,7 +92,7 @@ def _periodiq(beat: Callable[[], None]) -> int:
 
 
 def _send_by_driven_clock(minute_seconds: float, beat: Callable[[], None]) -> NoReturn:
-    """Sends a message to the actors of EVERY_BEAT in each round, and to those of EVERY_FEW_BEATS in every eighth.
+    """Sends a message to the actors of EVERY_BEAT each round, to those of EVERY_FEW_BEATS each BEATS_A_ROUND rounds.
 
     A round begins each minute of the driven clock (`minute_seconds` of real time), or each FASTEST_BEAT_SECONDS of real
     time if that is longer. Calls `beat` in each.
