@@ -17,7 +17,7 @@ EveningTimes = Literal["same_day", "next_day"]
 ABOUT_PLATFORM: Final = "platform"
 
 MICROS_OF: Final[Mapping[Unit, int]] = {"currency": 1_000_000, "cents": 10_000, "micros": 1}
-"""By unit, the micros that one of it has."""
+"""By unit, how many micros one of it is."""
 
 
 @dataclass(frozen=True, slots=True)

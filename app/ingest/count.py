@@ -46,8 +46,7 @@ class Counted(NamedTuple):
 
     `taken`: the number of new inputs that were counted. `known`: the number of duplicates, or of totals that changed
     nothing. `changes`: changed holds and statuses. `brand_ids`, `campaign_ids`: those of the new inputs. `uncounted`:
-    inputs of excluded brands.
-    `oldest_at`: the moment of the oldest new event; None without a new event, and for totals.
+    inputs of excluded brands. `oldest_at`: the moment of the oldest new event; None without one, and for totals.
     """
 
     taken: int = 0

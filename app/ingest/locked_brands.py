@@ -83,7 +83,7 @@ class LockedBrands:
         return due
 
     def mark_still_locked(self, brand_id: int, tried_seconds: float) -> None:
-        """Schedules the next try of a brand after a longer pause, since a try failed after so many seconds."""
+        """Schedules the next try of a brand after a longer pause. `tried_seconds`: the duration of the failed try."""
         with self._guard:
             locked = self._locked.setdefault(brand_id, _Locked(time.monotonic() - tried_seconds, 0, 0.0))
             locked.failures += 1

@@ -209,7 +209,7 @@ def _reads(
 
 
 def _answer(read: _Read) -> _Answer:
-    """Makes the request. If its answer is too large or too slow, returns those of both halves of its days."""
+    """Makes the request. If its answer is too large or too slow, returns requests for both halves of its days."""
     try:
         return _Answer(read.request(read.days))
     except TooLarge:

@@ -56,7 +56,7 @@ class RollBack(Exception):
 class Repaired(NamedTuple):
     """The corrections of one brand, made or (in a dry run) proposed, and how many campaigns they toggle.
 
-    Of a brand that is too large for one transaction also those that follow in parts. `at_least`: the brand has so many
+    Of a brand that is too large for one transaction also those of later transactions. `at_least`: the brand has so many
     campaigns that not all were looked at.
     """
 
