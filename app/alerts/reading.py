@@ -39,7 +39,7 @@ class Shown(NamedTuple):
 class Needs(NamedTuple):
     """Open alerts, worst first. `more`: the number of matching ones beyond these.
 
-    `hidden`: the number of acknowledged or muted ones, always of all brands.
+    `hidden`: the number of acknowledged or muted ones of the same brands.
     """
 
     alerts: list[Shown]
@@ -60,6 +60,6 @@ def needs_people(
     `everything`: acknowledged and muted ones too, after the others.
     """
     rows = reading.open_alerts(connection, at, limit, brand_id=brand_id, everything=everything)
-    hidden = reading.hidden(connection, at)
+    hidden = reading.hidden(connection, at, brand_id)
     matching = rows[0]["matching"] if rows else 0
     return Needs([shown(row) for row in rows], matching - len(rows), hidden)

@@ -47,7 +47,8 @@ PAGE = text(f"""
 
 HIDDEN = text(f"""
     SELECT count(*) FROM alerts {MUTED_UNTIL}
-    WHERE state = 'open' AND (acknowledged_at IS NOT NULL OR muted_until IS NOT NULL)
+    WHERE state = 'open' AND (CAST(:brand_id AS bigint) IS NULL OR alerts.brand_id = :brand_id)
+        AND (acknowledged_at IS NOT NULL OR muted_until IS NOT NULL)
 """)  # noqa: S608 - constants, put together once
 
 
@@ -68,9 +69,9 @@ def open_alerts(
     return plain(connection.execute(OPEN, parameters))
 
 
-def hidden(connection: Connection, at: datetime) -> int:
-    """The number of open alerts that are acknowledged, or muted at `at` for all channels."""
-    return int(connection.execute(HIDDEN, {"at": at}).scalar_one())
+def hidden(connection: Connection, at: datetime, brand_id: int | None = None) -> int:
+    """The number of open alerts that are acknowledged, or muted at `at` for all channels. `brand_id` None: all."""
+    return int(connection.execute(HIDDEN, {"at": at, "brand_id": brand_id}).scalar_one())
 
 
 def page(

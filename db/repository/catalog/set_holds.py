@@ -23,7 +23,7 @@ UPDATE_SET_HOLDS = text("""
 """)
 
 FOLLOWS_PLATFORM: Final = (
-    "platform_paused follows the status on the ad platform while the account is connected: "
+    "platform_paused follows the status on the ad platform while Spendgate pauses campaigns there: "
     "pause the campaign in Spendgate, or pause it on the platform"
 )
 
