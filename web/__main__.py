@@ -47,7 +47,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, and spares garbage collections all objects that were made until then."""
+        """Starts the server, then exempts every object that exists by now from garbage collection."""
         await super().startup(sockets)
         gc.freeze()
         gc.enable()
@@ -105,9 +105,9 @@ def main() -> int:
 
 
 def _refuse_any_proxy(read: Settings, host: str) -> None:
-    """Raises SettingsError if `*` is trusted, because any client could then forge its address.
+    """Raises SettingsError if SPENDGATE_TRUSTED_PROXIES has `*`, because any client could then forge its address.
 
-    Allows it for pages without a login on a loopback address, as clients elsewhere cannot connect to that.
+    Allows `*` if the pages need no login and `host` is a loopback address: only this machine can connect to it.
     """
     if TrustedProxies(read.trusted_proxies).trusts_any and not (read.open_dashboard and is_loopback(host)):
         raise SettingsError(
@@ -117,12 +117,12 @@ def _refuse_any_proxy(read: Settings, host: str) -> None:
 
 
 def _max_waiting(read: Settings) -> int:
-    """The limit of idle connections: one for each request that may be in progress, and some spare ones."""
+    """The largest number of idle connections: one for each request that may be in progress, and SPARE_CONNECTIONS."""
     return read.max_connections + read.max_streams + read.max_followers + MAX_PROBES + SPARE_CONNECTIONS
 
 
 def _connections(read: Settings) -> Any:
-    """Returns the factory that uvicorn calls for each connection."""
+    """Returns a function that makes the protocol object of a new connection, with the limits of the settings."""
     waiting = WaitingConnections(
         max_in_all=_max_waiting(read),
         max_per_address=read.max_connections_per_address,

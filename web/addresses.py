@@ -7,7 +7,7 @@ from typing import Final
 from starlette.types import Scope
 
 IPV6_PREFIX_LENGTH: Final = 64
-"""Bits of an IPv6 address that are counted. A provider gives each subscriber a whole /64."""
+"""Leading bits of an IPv6 address that identify a client. A provider gives each subscriber a whole /64."""
 
 
 def parsed(host: str) -> IPv4Address | IPv6Address | None:

@@ -1,4 +1,4 @@
-"""One task that polls for all streams of a process: begun by the first of them, and over soon after the last."""
+"""One task that polls for all streams of a process: the first stream starts it; it ends soon after the last one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,9 +10,10 @@ FIRST_BACKOFF_SECONDS: Final = 1.0
 class Poller:
     """Polls again and again while `is_wanted` returns True, and goes on after every error.
 
-    `poll`: one poll. `is_wanted`: asked before each poll; the task ends in the step in which it is False, so that
-    nobody can join in between. `pause`: waits between two polls. `log_fault`: called with each error; the next poll
-    comes after FIRST_BACKOFF_SECONDS, a time that doubles with each further error up to `max_backoff_seconds`.
+    `poll`: polls once. `is_wanted`: called before each poll; when it returns False the task ends without an `await` in
+    between, so that no stream can join meanwhile. `pause`: waits between two polls. `log_fault`: called with each
+    error; the next poll comes after a backoff of FIRST_BACKOFF_SECONDS, doubled with each further error in a row, at
+    most `max_backoff_seconds`.
     """
 
     def __init__(
@@ -30,11 +31,11 @@ class Poller:
 
     @property
     def is_running(self) -> bool:
-        """Whether the task has begun and is not over."""
+        """Whether the task has started and has not ended."""
         return self._task is not None and not self._task.done()
 
     def start(self) -> None:
-        """Begins to poll. The caller has seen that the task is not running."""
+        """Starts the task that polls. Call it only while `is_running` is False."""
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:

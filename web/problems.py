@@ -34,7 +34,7 @@ SENT_AS = {
     "rejected event": "rejected_id",
     "platform account": "account_id",
 }
-"""The request's field name for each name in the domain's errors."""
+"""The name of a field in requests, by its name in the domain's errors."""
 
 
 class FieldProblem(BaseModel):

@@ -17,18 +17,18 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 FAILURES_AS_PERSON_FROM_ADDRESS: Final = RateLimitItemPerMinute(10, 15, "sign-in-failures")
-"""Failed logins of one person from one address in 15 minutes, after which further ones are refused.
+"""10 failed logins of one person from one address in 15 minutes, after which further ones are refused.
 
 Low, because the person can still sign in from other addresses; the limit over all addresses is higher.
 """
 FAILURES_FROM_ADDRESS: Final = RateLimitItemPerMinute(50, 15, "sign-in-failures-from-address")
 FAILURES_AS_PERSON: Final = RateLimitItemPerMinute(100, 15, "sign-in-failures-as-person")
 FAILURES_IN_KNOWN_BROWSER: Final = RateLimitItemPerMinute(10, 15, "sign-in-failures-in-known-browser")
-"""Replaces the other limits in a browser in which the person has signed in before, so that the failures of others do
-not lock the person out."""
+"""10 failed logins in 15 minutes in a browser in which the person has signed in before. Replaces the other limits
+there, so that failures of others do not lock the person out."""
 
 WRONG_KEYS_FROM_ADDRESS: Final = RateLimitItemPerMinute(60, 1, "wrong-keys-from-address")
-"""Wrong API keys from one address in a minute, after which further requests are refused."""
+"""60 wrong API keys from one address in a minute, after which its further requests are refused."""
 
 _in_process_lock = threading.Lock()
 """Guards the library's in-memory storage, which is not thread-safe."""
@@ -56,7 +56,7 @@ def _in_process() -> RateLimiter:
 
 
 def hit(rate: RateLimitItem, who: str) -> RateStatus:
-    """Counts one request of the caller `who` against the rate. A request over the rate is not allowed nor counted."""
+    """Counts one request of the caller `who` against the rate. A request over the rate is refused and not counted."""
     return _with_fallback(_hit, rate, who)
 
 

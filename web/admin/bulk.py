@@ -28,7 +28,7 @@ Make = Callable[[Work, int], Effect]
 
 
 class Verbs(NamedTuple):
-    """The verb of an action as a command and in the past, such as Pause and Paused."""
+    """The verb of an action: `before` it is made, such as Pause, and `after`, such as Paused."""
 
     before: str
     after: str
@@ -38,8 +38,8 @@ class Verbs(NamedTuple):
 class Action:
     """An action that a person asked for on many rows.
 
-    `change`: edits the row with this id. `ids`: the rows' ids by brand. `notes`: sentences about chosen rows that are
-    left out. `option`: the text of a checkbox that includes some of those; empty if there is none.
+    `change`: edits one row, by its id. `ids`: the ids of the rows to edit, by brand id. `notes`: sentences about chosen
+    rows that are left out. `option`: the label of a checkbox that includes some of those; empty: no checkbox.
     """
 
     verbs: Verbs
@@ -52,9 +52,10 @@ class Action:
 
 @dataclass
 class Outcome:
-    """The effect of an action by brand, and the ids of the rows that it changed, or would change in a preview.
+    """The effects of an action by brand id, and the ids of the rows that it changed, or would change in a preview.
 
-    `postponed`: rows left unchanged because the database was busy or the effect on their brand was not the previewed.
+    `postponed`: how many rows stayed as they were, because the database was busy or the effect on their brand was not
+    the previewed one.
     """
 
     at: datetime
@@ -87,15 +88,15 @@ class Outcome:
 
 
 async def expected(request: Request, action: Action) -> Outcome:
-    """The effect that the action would have now; changes nothing."""
+    """The outcome that the action would have now; changes nothing."""
     outcome: Outcome = await write(request, partial(_by_brand, action, make=edits.previewed))
     return outcome
 
 
 async def made(request: Request, action: Action, preview: Outcome) -> Outcome:
-    """Runs the action on each brand where its effect is still the previewed one; returns the outcome.
+    """Runs the action on each brand where its effect is still the one in `preview`; returns the outcome.
 
-    Shows the number of rows that were left unchanged.
+    The next page shows how many rows could not be changed.
     """
 
     def make(work: Work, brand_id: int) -> Effect:
@@ -111,10 +112,10 @@ async def made(request: Request, action: Action, preview: Outcome) -> Outcome:
 
 
 async def run(request: Request, action: Action) -> Outcome:
-    """Runs a list's action if its effect needs no confirmation, or is the one that the form confirms.
+    """Runs an action of a list if its effect needs no confirmation, or is the one that the form confirms.
 
-    Otherwise, and if the request asks for a preview, changes nothing and raises ActionFailed. A preview leaves the
-    question to the person in `request.state.preview`.
+    Otherwise raises ActionFailed and changes nothing, as it does for a request with `?preview`, for which it first
+    stores the question to the person in `request.state.preview`. Returns the outcome.
     """
     preview = await expected(request, action)
     if request.query_params.get("preview"):
@@ -126,7 +127,7 @@ async def run(request: Request, action: Action) -> Outcome:
 
 
 def _question(action: Action, preview: Outcome) -> dict[str, Any]:
-    """The question to the person as JSON for static/admin/chosen.js; `agreed`: the token that confirms it."""
+    """The question to the person as JSON for static/admin/chosen.js; `agreed`: the token that confirms the effect."""
     busy = f"{counted(preview.postponed, action.noun)} cannot be changed just now: a server is busy."
     return {
         "sentence": f"{preview.sentence(action)}.",
@@ -139,7 +140,7 @@ def _question(action: Action, preview: Outcome) -> dict[str, Any]:
 def _by_brand(action: Action, edit: Edit, make: Make) -> Outcome:
     """Runs the action brand by brand with `make`, so that a brand that cannot be changed now does not stop the others.
 
-    Counts as postponed the rows of a brand whose change timed out or was not confirmed.
+    A brand whose change meets a transient error or another effect than the confirmed one counts as postponed.
     """
     outcome = Outcome(edit.at)
     for brand_id, ids in sorted(action.ids.items()):

@@ -1,7 +1,7 @@
-"""Confirmation of edits that stop or release campaigns or change a limit a lot: the form returns with the effect.
+"""Asks a person to confirm an edit that stops or releases campaigns or changes a limit a lot.
 
-It then carries a token of that effect, so saving it again confirms it. If the effect has changed, the form returns
-again.
+The form returns with the effect and, in a hidden field, a token of it; saving the form again confirms that effect. If
+the effect has changed meanwhile, the form returns again.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ FIELD: Final = "agreed"
 """The form's hidden field: the token of the effect that the person was shown."""
 
 MAX_BANNER: Final = 400
-"""Characters of the longest banner, because a cookie carries it to the next page."""
+"""Characters of a banner at most, because a cookie carries it to the next page."""
 
 
 async def read(request: Request) -> None:
-    """Stores the token that the form confirms in `request.state.agreed`; empty if it confirms none."""
+    """Stores the token in the form's hidden field as `request.state.agreed`; an empty text if the form has none."""
     request.state.agreed = str((await request.form()).get(FIELD) or "")
 
 
@@ -32,7 +32,7 @@ def make(request: Request, work: Callable[[Connection], Result], brand_id: int) 
     """Makes and enforces an edit of one brand in one commit; returns the result of `work`.
 
     Raises Unconfirmed, and changes nothing, if the effect needs a confirmation and the form confirms another or none.
-    Call `read` before.
+    Call `read` first. Stores the effect for `show_effect`.
     """
     result, effect = edits.edit(work, brand_id, agree(request))
     note_effect(request, effect)
@@ -40,12 +40,12 @@ def make(request: Request, work: Callable[[Connection], Result], brand_id: int) 
 
 
 def agree(request: Request) -> Agree:
-    """Returns a check that allows an edit which needs no confirmation, or has the effect that the form confirms."""
+    """Returns the check of an edit's effect: it passes if that needs no confirmation or the form confirms it."""
     return edits.agreed_to(request.state.agreed)
 
 
 def note_effect(request: Request, effect: Confirmable) -> None:
-    """Stores the effect of an edit that was made, for `show_effect`."""
+    """Stores the effect of an edit that was made, which `show_effect` then shows."""
     request.state.effect = effect
 
 
@@ -57,6 +57,6 @@ def show_effect(request: Request) -> None:
 
 
 def shortened(sentence: str) -> str:
-    """The sentence, without its middle if it is longer than MAX_BANNER; its end has the counts."""
+    """The sentence; one longer than MAX_BANNER loses its middle, because its end has the counts."""
     half = MAX_BANNER // 2
     return sentence if len(sentence) <= MAX_BANNER else f"{sentence[:half]} … {sentence[-half:]}"

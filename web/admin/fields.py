@@ -21,24 +21,26 @@ LINK: Final = "link.html"
 
 
 def as_id(text: object) -> int | None:
-    """The id (1 to MAX_ID) that the text is; None if it is none."""
+    """Parses an id from 1 to MAX_ID; None for any other text."""
     written = str(text)
     number = int(written) if written.isascii() and written.isdecimal() and len(written) < 20 else 0
     return number if 0 < number <= MAX_ID else None
 
 
 def reasons(holds: list[str]) -> str:
-    """The holds in plain words; `none` without a hold."""
+    """The holds in plain words, as one text; `none` for an empty list."""
     return in_words(holds) or "none"
 
 
 def computed(name: str, label: str, getter: Any, **more: Any) -> ComputedField:
-    """A read-only field; the edit form shows it only if `exclude_from_edit` is false. `more`: the library's options."""
+    """A read-only field with the value of `getter(request, row)`. The edit form has it only with
+    `exclude_from_edit=False`, which `more`, the library's options, may give.
+    """
     return ComputedField(name, label=label, getter=getter, **{"exclude_from_edit": True, **more})
 
 
 def linked(name: str, label: str, words: str, getter: Any) -> ComputedField:
-    """A link to another page, on a row's detail and edit pages but not in lists; `getter` returns its address."""
+    """A link with the text `words` to the address `getter(request, row)`, on a row's detail and edit pages only."""
     templates = {"detail_template": LINK, "form_template": LINK}
     return computed(
         name, label, getter, exclude_from_list=True, exclude_from_edit=False, extra={"words": words}, **templates
@@ -46,7 +48,7 @@ def linked(name: str, label: str, words: str, getter: Any) -> ComputedField:
 
 
 def list_address(request: Request, key: str, condition: str) -> str:
-    """The address of another view's list, filtered by `condition` (column__operator=value)."""
+    """The address of the list of the view `key`, filtered by `condition`, such as `campaign__id=17`."""
     return str(request.url_for("admin:list", key=key).include_query_params(filter=condition))
 
 
@@ -57,7 +59,7 @@ class Choice(EnumField):
         return value
 
     async def serialize_value(self, request: Request, value: Any) -> Any:
-        """The stored word; several words become one line, except in a form."""
+        """The stored word; of several words the list in a form, and one text with commas elsewhere."""
         words = await super().serialize_value(request, value)
         return ", ".join(words) if self.multiple and not request.state.action.is_form() else words
 
@@ -88,7 +90,7 @@ class DayField(DateField):
         return []
 
     async def parse_form_data(self, _request: Request, form_data: FormData) -> Any:
-        """The day; None for an empty field; the text if it is no day, which `validate` then refuses."""
+        """Parses the day; None for an empty field; any other text unchanged, which `validate` then refuses."""
         raw = str(form_data.get(self.id) or "").strip()
         try:
             return date.fromisoformat(raw) if raw else None
@@ -112,12 +114,12 @@ class MomentField(DateTimeField):
 
 
 def has_name(relation: InstrumentedAttribute[Any], words: str) -> Any:
-    """The SQL condition that the name of the row's brand or campaign (`relation`) contains the words, in any case."""
+    """The SQL condition that the name of the row's brand or campaign (`relation`) contains the words; ignores case."""
     return relation.has(relation.property.mapper.class_.name.icontains(words, autoescape=True))
 
 
 class RelatedName(ContainsFilter):
-    """Rows whose brand's or campaign's name contains the words."""
+    """Filters rows by words that the name of their brand or campaign contains; ignores case."""
 
     def apply(self, ctx: FilterApplyContext) -> Any:
         """The SQL condition: the related brand's or campaign's name contains the words."""
@@ -125,13 +127,13 @@ class RelatedName(ContainsFilter):
 
 
 class RelatedId(EqualFilter):
-    """Rows of one brand or campaign, by its id."""
+    """Filters rows by the id of their brand or campaign."""
 
     name = "id"
     label = "has the id"
 
     def parse_value(self, raw: str) -> int:
-        """The id. Raises FilterValidationError for a value that is not an id."""
+        """Parses the id. Raises FilterValidationError for a text that is not an id."""
         number = as_id(raw)
         if number is None:
             raise FilterValidationError(f"{raw!r} is not an id")

@@ -8,10 +8,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 FORMS: Final = ("/create", "/edit", "/login", "/schedule")
+"""Endings of the paths of forms: after saving, a person is not sent back to another form."""
 
 
 def leading_back(request: Request) -> Response | None:
-    """Redirects a GET of a form to itself with the previous page as `_origin`.
+    """Returns a redirect of a form's GET to the form's own address with the previous page as `_origin`.
 
     Returns None if the request is no GET or has `_origin`, or if the previous page is another site's or itself a form.
     """
@@ -25,7 +26,7 @@ def leading_back(request: Request) -> Response | None:
 
 
 def origin_of(request: Request) -> str:
-    """The page to return to after saving: `_origin` if it is a path of this site, else the form itself."""
+    """The address to return to after saving: `_origin` if it is a path of this site, else that of the form itself."""
     origin = request.query_params.get("_origin", "")
     parts = urlsplit(origin)
     is_path = origin.startswith("/") and not (parts.scheme or parts.netloc) and "\\" not in origin

@@ -88,7 +88,7 @@ class KeyRow(Base):
 
 
 def _of_account(column: InstrumentedAttribute[Any]) -> ScalarSelect[Any]:
-    """A column of the connection's platform account."""
+    """A subquery for one column of the connection's platform account."""
     connected = PlatformConnection.__table__.c.platform_account_id
     return select(column).where(PlatformAccount.id == connected).correlate_except(PlatformAccount).scalar_subquery()
 
@@ -115,5 +115,5 @@ class ConnectionRow(Base):
 
 
 def named(row: Any) -> Any:
-    """The row's name: columns that come from a table are unknown to the type checker."""
+    """Returns `row.name`; the type checker does not know columns that come from a table."""
     return row.name

@@ -11,7 +11,7 @@ _HANDLERS: Final = {
     'onchange="window.location = this.value"': "data-goes-to-value",
     'onclick="applyColumnVisibility()"': "data-applies-columns",
 }
-"""The library's inline handlers, which the policy forbids, and their replacements for static/admin/handlers.js."""
+"""The library's inline handlers, which the policy forbids, and the attributes that static/admin/handlers.js reads."""
 
 
 class MarkedScripts(Extension):

@@ -54,7 +54,6 @@ log = structlog.get_logger()
 LINKS: Final = frozenset({"view", "edit", "schedule", "check"})
 """Row actions that are links to a page; they cannot be run."""
 
-"""Endings of form addresses: after saving, a person is not sent back to another form."""
 WAIT_SECONDS: Final = 20
 """Seconds that a request waits for a free slot of the admin before it is answered 503."""
 
@@ -76,7 +75,7 @@ class Theme(DefaultTheme):
 
 
 class Site(Admin):
-    """The library's site, which answers 403 to forged actions and shows a new secret once."""
+    """The admin's site. Besides the library's work it answers 403 to forged actions and shows a new secret once."""
 
     def _init_csrf(self) -> None:
         """Uses masked CSRF tokens, which compression does not reveal."""
@@ -84,7 +83,10 @@ class Site(Admin):
 
     @route("/_api/{key}/action", methods=["POST"], name="action")
     async def handle_action(self, request: Request) -> Response:
-        """Runs a bulk action, or answers its effect to a preview. Raises HTTPException (403) if the role forbids it."""
+        """Runs a bulk action; answers a request for a preview with the question about its effect, as JSON.
+
+        Raises HTTPException (403) if the person's role forbids the action.
+        """
         view = self._view(request)
         if not await view.is_action_allowed(request, request.query_params.get("name", "")):
             raise HTTPException(HTTPStatus.FORBIDDEN)
@@ -92,9 +94,9 @@ class Site(Admin):
 
     @route("/_api/{key}/row-action", methods=["POST"], name="row-action")
     async def handle_row_action(self, request: Request) -> Response:
-        """Runs an action on one row, or answers its effect to a preview.
+        """Runs an action on one row; answers a request for a preview with the question about its effect, as JSON.
 
-        Raises HTTPException (403) if the role forbids it, or if the action is only a link.
+        Raises HTTPException (403) if the person's role forbids the action, or if it is only a link.
         """
         view, name = self._view(request), request.query_params.get("name", "")
         if name in LINKS or not await view.is_row_action_allowed(request, name):
@@ -135,7 +137,7 @@ class Site(Admin):
         return view
 
     def _secret_or(self, request: Request, response: Response) -> Response:
-        """Replaces the response by the page of a secret that was just created, if there is one.
+        """The page of the secret that this request created; without such a secret, the response.
 
         Gives an edit that waits for confirmation the status 200, so that it is not logged as a failure.
         """
@@ -154,9 +156,9 @@ def _previewed(request: Request, response: Response) -> Response:
 
 
 class Faults:
-    """Answers uncaught errors with one page: 503 if a server is unreachable, 422 for a value that cannot be stored,
-    an HTTPException's own status, and 500 for others. Logs one line for 503 and 500. Raises the error again if the
-    response has begun.
+    """Answers uncaught errors with one page: 503 if a server is unreachable or busy, 422 for a value that cannot be
+    stored, an HTTPException's own 4xx status, and 500 for others. Logs one line for 503 and 500.
+    Raises the error again if the response has begun.
     """
 
     def __init__(self, app: ASGIApp, page: Template) -> None:
@@ -194,7 +196,7 @@ def _status_and_sentence(error: Exception) -> tuple[HTTPStatus, str]:
 
 
 def mount(app: FastAPI) -> None:
-    """Puts the admin at /admin/. Its reading session cannot write: every write is an audited edit."""
+    """Mounts the admin at /admin/. Its database session is read-only; edits use their own audited transactions."""
     # The library logs what people type into its forms, passwords too; `http.request` and the audit record the edits.
     logging.getLogger("starlette_admin").setLevel(logging.CRITICAL)
     site = Site(

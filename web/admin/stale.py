@@ -1,6 +1,6 @@
 """Refuses a form that was opened before somebody else's edit, because it would undo that edit.
 
-The form returns with the typed values and its old mark, and is refused until it is opened again.
+The form returns with the typed values. It is refused until the person opens it again, which reads a new mark.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,8 +19,9 @@ FIELD: Final = "seen"
 
 
 class EditedSince(Exception):
-    """Raised for a row that was edited after the form was opened. `last`: its last edit, if known; `sentence`: for the
-    page.
+    """Raised for a row that was edited after the form was opened.
+
+    `last`: the row's last edit; None if unknown. `sentence`: the error as the page shows it.
     """
 
     def __init__(self, last: Edit | None) -> None:
@@ -30,7 +31,7 @@ class EditedSince(Exception):
 
 
 async def mark_in_form(request: Request) -> str:
-    """The mark in the form's hidden field; empty without one, which matches no row."""
+    """The mark in the form's hidden field; an empty text, which matches no row, if the form has none."""
     return str((await request.form()).get(FIELD) or "")
 
 
@@ -44,7 +45,7 @@ def check(
     """Raises EditedSince if the row was edited since the form was opened. Call it under the row's lock.
 
     `mark`: the hash in the form. `now`: the row's present values, of which those named in `set_by_people` are compared.
-    `subject`: the audit's kind and id of the row.
+    `subject`: the row's kind and id in the audit.
     """
     if mark != edit_mark(now, set_by_people):
         raise EditedSince(audit.last_edit(connection, *subject))

@@ -1,4 +1,4 @@
-"""The base of every admin list: rights by role, valid ids, search, and one function for all writes."""
+"""The base class of every admin list: rights by role, checks of ids, search, and one method for all writes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ from web.marks import edit_mark
 Result = TypeVar("Result")
 
 SHOWN = frozenset({RequestAction.LIST, RequestAction.DETAIL, RequestAction.EDIT})
-"""The pages whose fields show the values of `View.attach`."""
+"""The pages that show the values which `View.attach` reads."""
 
 
 def person_of(request: Request) -> Person:
@@ -52,7 +52,7 @@ def may_manage_access(request: Request) -> bool:
 
 
 async def write(request: Request, work: Callable[[Edit], Result]) -> Result:
-    """Runs a person's change in a thread, with its author and moment; returns and raises as `work` does.
+    """Runs `work` in a thread with the signed-in person and the time as the Edit; returns and raises as `work` does.
 
     First returns the connection of the request's session to the pool: requests that each held one connection and
     waited for a second could exhaust the pool.
@@ -63,7 +63,7 @@ async def write(request: Request, work: Callable[[Edit], Result]) -> Result:
 
 @contextmanager
 def errors_shown() -> Iterator[None]:
-    """Turns InvalidValue into ActionFailed, whose text the library shows."""
+    """Raises an InvalidValue of the block as ActionFailed, whose text the library shows to the person."""
     try:
         yield
     except InvalidValue as error:
@@ -80,18 +80,20 @@ class View(ModelView):
     row_actions: Sequence[str] = ("view", "edit")
     actions: Sequence[str] = ()
     searched: Sequence[str] = ()
-    """Columns and relations (`brand`, `campaign`) that the search matches; `searchable_fields` have filters."""
+    """Columns, and relations (`brand`, `campaign`) by name, that the search box matches. The library's
+    `searchable_fields` are those with filters.
+    """
     set_by_people: ClassVar[frozenset[str]] = frozenset()
     """Columns that people edit: a form is stale when one of them was changed after it was opened."""
     error_names: ClassVar[dict[str, str]] = {}
-    """Maps field names in the domain's errors to fields of the form."""
+    """The form's field by the field in the domain's error, where the two names differ."""
 
     def __init__(self, model: type[Any]) -> None:
         self.fields = deepcopy(self.fields)  # the library writes the view into its fields
         super().__init__(model)
 
     def name_of(self, row: Any) -> str | None:
-        """The row's own name, if it has one."""
+        """The row's own name; None if its kind has no name."""
         return row.name if hasattr(row, "name") else None
 
     def named(self, row: Any) -> str:
@@ -129,23 +131,26 @@ class View(ModelView):
         return may_edit(request) and await super().is_action_allowed(request, name)
 
     async def is_row_action_allowed(self, request: Request, name: str) -> bool:
-        """Allows an action by the person's role; every role may view."""
+        """Whether the person's role allows the action `name` on rows; every role may view."""
         return (name == "view" or may_edit(request)) and await super().is_row_action_allowed(request, name)
 
     async def handle_action(self, request: Request, selection: ActionSelection, name: str) -> Response | None:
-        """Runs a bulk action; bypasses the backend's error handler, which would show SQL to the person."""
+        """Runs a bulk action. Raises ActionFailed, whose text the page shows, if the action is refused.
+
+        Bypasses the library's handler of SQLAlchemy's errors, which would show SQL to the person.
+        """
         with errors_shown():
             return await BaseModelView.handle_action(self, request, selection, name)
 
     async def handle_row_action(self, request: Request, pk: Any, name: str) -> Response | None:
-        """Runs an action on one row, and shows the error if it is refused."""
+        """Runs an action on one row. Raises ActionFailed, whose text the page shows, if the action is refused."""
         with errors_shown():
             return await BaseModelView.handle_row_action(self, request, pk, name)
 
     def get_search_query(self, _request: Request, term: str) -> Any:
         """The SQL condition of a search: a column or relation of `searched` contains `term`, or the id equals it.
 
-        Finds a platform by its aliases too.
+        A platform is found by its aliases too.
         """
         clauses = [
             has_name(getattr(self.model, name), term)
@@ -167,13 +172,13 @@ class View(ModelView):
         sorts: Sequence[tuple[str, str]] | None = None,
         filters: FilterGroup | None = None,
     ) -> Sequence[Any]:
-        """One page of rows, with the values of `attach`."""
+        """At most `limit` rows after the first `skip`; calls `attach` for them if the page shows its values."""
         rows = await super().find_all(request, skip, limit, q, sorts, filters)
         await self.attach_shown(request, rows)
         return rows
 
     async def find_by_pk(self, request: Request, pk: Any) -> Any:
-        """The row with the values of `attach`; None if there is no row."""
+        """The row with this id, None if there is none; calls `attach` for it if the page shows its values."""
         row = await super().find_by_pk(request, pk) if as_id(pk) else None
         await self.attach_shown(request, [row] if row else [])
         return row
@@ -183,20 +188,23 @@ class View(ModelView):
         return await super().find_by_pks(request, [pk for pk in pks if as_id(pk)])
 
     async def attach_shown(self, request: Request, rows: Sequence[Any]) -> None:
-        """Attaches the values of `attach` to the rows of a page that shows them."""
+        """Calls `attach` in a thread, if there are rows and the page is one of SHOWN."""
         if rows and request.state.action in SHOWN:
             await run_sync(partial(self.attach, request, rows))
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """Reads further values of the rows into the request's state, for fields that show them. Runs in a thread."""
+        """Reads further values of the rows into `request.state`, from which fields show them. Runs in a thread."""
 
     def seen(self, request: Request, row: Any) -> str:
-        """The mark (hash) of the row's values when its form was opened; a refused form keeps its first mark."""
+        """The mark (hash) of the values that people edit, as they were when the form was opened.
+
+        A form that was refused keeps its first mark.
+        """
         sent: str | None = getattr(request.state, "seen", None)
         return edit_mark(self.facts(row), self.set_by_people) if sent is None else sent
 
     def facts(self, row: Any) -> Mapping[str, Any]:
-        """The row's columns, including those that people edit."""
+        """The row's values by name, among them all of `set_by_people`."""
         columns: dict[str, Any] = vars(row)
         return columns
 
@@ -208,10 +216,10 @@ class View(ModelView):
         stale.check(connection, request.state.seen, now, self.set_by_people, (str(self.display_name), now["id"]))
 
     async def write(self, request: Request, work: Callable[[Edit], Result]) -> Result:
-        """Runs a change, and shows on the next page how many campaigns it stopped or released.
+        """Runs a change, and shows its effect on the next page if that needed a confirmation; returns as `work` does.
 
-        Raises FormValidationError, so that the form returns: with an invalid value's error at its field, or above the
-        form if it has none; with an unconfirmed effect or somebody's later edit above the form.
+        Raises FormValidationError, with which the form returns. An invalid value's error is shown at its field, or
+        above the form if no field has its name; an unconfirmed effect or somebody's later edit is shown above it.
         """
         try:
             result = await write(request, work)

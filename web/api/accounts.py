@@ -47,7 +47,7 @@ router = APIRouter(prefix="/api", tags=["platform accounts"])
 
 
 class PlatformAccount(BaseModel):
-    """An account on one ad platform, with campaigns of the brands that it is bound to."""
+    """An account on one ad platform. It may have campaigns of the brands that are bound to it."""
 
     id: int = Field(examples=[5])
     platform: str = Field(examples=["google_ads"])
@@ -71,7 +71,7 @@ class NewPlatformAccount(Body):
 
 
 class Binding(Body):
-    """The request to bind an account to a brand."""
+    """The request to bind a brand to an account."""
 
     brand_id: Id
 
@@ -89,7 +89,7 @@ class NewMove(Body):
 
 
 class MovedCampaign(BaseModel):
-    """The effect of a move."""
+    """The effect of moving a campaign's external id to another brand."""
 
     campaign_id: int
     from_brand_id: int
@@ -115,7 +115,7 @@ def _body(connection: Connection, account_id: int, caller: Caller) -> dict[str, 
 
 
 def _with_connections(connection: Connection, rows: list[dict[str, Any]], caller: Caller) -> list[dict[str, Any]]:
-    """The rows of accounts, each with its connection as the caller may see it; None if it is not connected."""
+    """The rows of accounts, each with its `connection` as the caller may see it; None if it is not connected."""
     connected = seen.accounts_by_id(connection, [row["id"] for row in rows], clock.now()) if rows else {}
     bounds = bounds_of_accounts(connection, list(connected))
     sees_all = caller.brand_id is None
@@ -126,7 +126,7 @@ def _with_connections(connection: Connection, rows: list[dict[str, Any]], caller
 
 
 def _seen_by(caller: Caller, row: dict[str, Any]) -> dict[str, Any]:
-    """The row; for a key of one brand without the name of another brand whose default account it is."""
+    """The row; a key of one brand gets `default_of_brand_id` as None if that is another brand."""
     is_of_another = caller.brand_id is not None and row["default_of_brand_id"] != caller.brand_id
     return {**row, "default_of_brand_id": None} if is_of_another else row
 
@@ -152,7 +152,7 @@ def list_accounts(
     responses={**GONE, **UNCHANGED},
 )
 def read_account(caller: Reader, account_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
-    """One account with its connection, and an ETag."""
+    """One account with its connection, and an ETag; 304 if `If-None-Match` has it."""
     with snapshot() as connection:
         body = _body(connection, account_id, caller)
     return etags.read(body, frozenset(), if_none_match)
@@ -166,7 +166,7 @@ def read_account(caller: Reader, account_id: PathId, if_none_match: IfNoneMatch 
     responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
 def create_account(caller: Manager, keyed: Keyed, new: NewPlatformAccount) -> Response:
-    """Creates an account and binds it to the brands. Needs a key for all brands."""
+    """Creates an account and binds the given brands to it. Needs a key for all brands."""
     needs_all_brands(caller)
 
     def create(connection: Connection) -> int:
@@ -186,7 +186,7 @@ def create_account(caller: Manager, keyed: Keyed, new: NewPlatformAccount) -> Re
     responses=GONE,
 )
 def bind_account(caller: Manager, account_id: PathId, binding: Binding) -> dict[str, Any]:
-    """Binds the account to the brand, whose campaigns may then be in it.
+    """Binds the brand to the account, which may then have the brand's campaigns.
 
     Repeating it changes nothing. Needs a key for all brands.
     """

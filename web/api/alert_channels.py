@@ -57,7 +57,7 @@ class Channel(BaseModel):
 
 
 class Channels(BaseModel):
-    """All channels, by id."""
+    """All channels, in order of their ids."""
 
     items: list[Channel]
 
@@ -73,7 +73,7 @@ class NewChannel(Body):
 
 
 class ChannelTest(BaseModel):
-    """The outcome of a test text."""
+    """The outcome of sending a test text to a channel."""
 
     is_delivered: bool
     duration_ms: int
@@ -100,7 +100,7 @@ class ChannelAttempts(BaseModel):
 
 
 class NewRoute(Body):
-    """When alerts of a brand and kind are sent to a channel. It replaces the channel's route for the same two."""
+    """When alerts of a brand and kind are sent to a channel. Replaces the channel's route of that brand and kind."""
 
     channel_id: Id
     brand_id: RouteBrand = None
@@ -119,7 +119,7 @@ class Route(BaseModel):
 
 
 class Routes(BaseModel):
-    """All routes, by channel."""
+    """All routes, those of one channel together."""
 
     items: list[Route]
 
@@ -128,7 +128,7 @@ Percent = Annotated[int, Field(ge=1, le=MAX_PERCENT, strict=True)]
 
 
 class NewThresholds(Body):
-    """The percents of a limit at which a brand's budgets raise alerts; empty: none."""
+    """The percents of a limit at which a brand's budgets raise alerts; with an empty list they raise none."""
 
     percents: list[Percent] = Field(max_length=MAX_THRESHOLDS, examples=[[50, 80, 90, 100]])
 
@@ -192,7 +192,7 @@ def remove_channel(caller: ManagerOfAll, channel_id: PathId) -> None:
 
 @router.post("/channels/{channel_id}/test/", response_model=ChannelTest, summary="Test a channel", responses=GONE)
 def try_channel(_caller: ManagerOfAll, channel_id: PathId) -> dict[str, Any]:
-    """Sends a test text and waits for the service, 20 seconds at most. Needs a key for all brands."""
+    """Sends a test text and waits for the service's answer, 20 seconds at most. Needs a key for all brands."""
     outcome = work.send_test(channel_id)
     return {"is_delivered": outcome.is_delivered, "duration_ms": outcome.duration_ms, "detail": outcome.detail}
 

@@ -55,7 +55,7 @@ class Alert(BaseModel):
 
 
 class NewMute(Body):
-    """The alerts to mute. Each given field limits them: to an alert, a brand, a kind, or those sent to a channel."""
+    """The alerts to mute. Each given field narrows them: to one alert, one brand, one kind, or one channel."""
 
     until: Moment = Field(examples=["2026-11-30T18:00:00Z"])
     alert_id: Id | None = None
@@ -165,13 +165,13 @@ def read_alert(caller: Reader, alert_id: PathId) -> dict[str, Any]:
 
 @router.post("/{alert_id}/acknowledge/", response_model=Alert, summary="Acknowledge an alert", responses=GONE)
 def acknowledge(caller: Manager, alert_id: PathId) -> dict[str, Any]:
-    """Stores that the caller takes care of the alert, so that it leaves the list. Repeating it changes nothing."""
+    """Stores that the caller takes care of the alert, which leaves the pages' list. Repeating it changes nothing."""
     return _acknowledged(caller, alert_id, take_back=False)
 
 
 @router.delete("/{alert_id}/acknowledge/", response_model=Alert, summary="Take an acknowledgement back", responses=GONE)
 def take_back(caller: Manager, alert_id: PathId) -> dict[str, Any]:
-    """Removes the acknowledgement: the alert is in the list of open alerts again while its condition holds."""
+    """Removes the acknowledgement: the alert is in the pages' list again while its condition holds."""
     return _acknowledged(caller, alert_id, take_back=True)
 
 
@@ -182,7 +182,7 @@ def _acknowledged(caller: Caller, alert_id: int, *, take_back: bool) -> dict[str
 
 
 def _visible(caller: Caller, alert_id: int) -> dict[str, Any]:
-    """The alert. Raises InvalidValue if there is none that the caller may see."""
+    """The alert. Raises InvalidValue if it does not exist or the caller may not see it."""
     with snapshot() as connection:
         rows = reading.page(connection, clock.now(), only_brand_id=caller.brand_id, ids=[alert_id])
     if not rows:

@@ -101,7 +101,7 @@ class NewBrand(Body):
 
 
 class NewCorrection(Body):
-    """The correct time zone or currency; an omitted field stays as it is."""
+    """The correct time zone and currency of a brand; an omitted one stays as it is."""
 
     time_zone: ZoneName | None = None
     currency: Currency | None = None
@@ -109,7 +109,7 @@ class NewCorrection(Body):
 
 
 class CorrectedDay(BaseModel):
-    """A day of the brand whose spend changes."""
+    """A day of the brand whose spend the correction changes."""
 
     day: date
     before_micros: int
@@ -117,7 +117,7 @@ class CorrectedDay(BaseModel):
 
 
 class CorrectedBrand(BaseModel):
-    """The effect of a correction."""
+    """The effect of correcting a brand's time zone or currency."""
 
     brand_id: int
     old: dict[str, str] = Field(description="`time_zone` and `currency` before", examples=[{"time_zone": "UTC"}])
@@ -150,7 +150,7 @@ def _body(connection: Connection, brand_id: int) -> dict[str, Any]:
 
 
 def _with_enforcement(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of brands, each with the progress of its enforcement; None if all its campaigns are enforced."""
+    """The rows of brands, each with the progress of its `enforcement`; None if all its campaigns are enforced."""
     progress = passes.progress(connection, [row["id"] for row in rows])
     return [
         {

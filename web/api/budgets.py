@@ -67,7 +67,7 @@ class Budget(BaseModel):
 
 
 class NewBudget(Body):
-    """The request to create a budget, of the brand if there is no `campaign_id`."""
+    """The request to create a budget of a campaign, or without `campaign_id` of the brand itself."""
 
     brand_id: Id
     campaign_id: Id | None = None

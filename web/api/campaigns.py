@@ -168,7 +168,7 @@ def campaign_body(connection: Connection, campaign_id: int) -> dict[str, Any]:
 
 
 def _on_platforms(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of campaigns, each with its status on its ad platform; None if its account is not connected."""
+    """The rows of campaigns, each with its status `on_platform`; None if its account is not connected."""
     found = seen.on_platforms(connection, [row["id"] for row in rows], clock.now())
     return [{**row, "on_platform": found.get(row["id"])} for row in rows]
 
@@ -250,7 +250,7 @@ def read_campaign(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatc
 def edit_campaign(
     caller: Manager, campaign_id: PathId, changes: CampaignChanges, if_match: IfMatch = None, dry_run: DryRun = False
 ) -> Response:
-    """Changes the given fields and enforces the campaign in the same commit; answers it with its new holds."""
+    """Changes the given fields and enforces the campaign in the same commit; answers it as it is afterwards."""
     return _edited(caller, campaign_id, changes, if_match, dry_run=dry_run)
 
 

@@ -13,14 +13,14 @@ from domain.reporting.bounds import Bound
 State = Literal["ok", "failing", "waiting", "unread", "off"]
 
 CONNECTION_FIELDS: Final = frozenset({"mode", "credentials", "kept_at", "options"})
-"""The fields that people edit, which the entity tag compares before an edit."""
+"""The fields that people edit: If-Match of an edit compares only these."""
 
 SHARED_FIELDS: Final = frozenset({"credentials", "kept_at", "options", "last_error", "bound", "bound_micros"})
 """The fields that a key of one brand gets as null: they may name other brands, measure their spend, or name files."""
 
 
 class PlatformConnection(BaseModel):
-    """The connection of a platform account: its mode, its login by reference, and its last reads."""
+    """The connection of a platform account: its mode, the place of its login, and its last reads."""
 
     mode: Mode = Field(description="What Spendgate may change there")
     state: State = Field(
@@ -58,7 +58,11 @@ class PlatformConnection(BaseModel):
 
 
 def connection_body(row: Mapping[str, Any], bound: Bound | None, *, sees_all: bool) -> dict[str, Any]:
-    """The connection as JSON. `bound`: None if it was never measured; `sees_all`: whether the key is for all brands."""
+    """The connection as JSON.
+
+    `bound`: the account's measured spend above limits; None: not measured yet. `sees_all`: whether the caller's key
+    is for all brands; otherwise SHARED_FIELDS are null.
+    """
     measured = {"bound_micros": bound and bound.bound_micros, "bound": words_of(bound, row["currency"])}
     hidden = {} if sees_all else dict.fromkeys(SHARED_FIELDS)
     return PlatformConnection(**{**row, **measured, **hidden}).model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""`/api/platform-accounts/{id}/connection/`: connects accounts, changes their mode and login, checks and reconciles."""
+"""`/api/platform-accounts/{id}/`: connects accounts, changes mode and login, checks connections, reconciles."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -60,7 +60,7 @@ Options = Annotated[
 
 
 class ConnectionToMake(Body):
-    """The request to connect an account: `secrets`, or the reference `credentials`."""
+    """The request to connect an account, with its login: either `secrets`, or `credentials`, a reference to them."""
 
     mode: Mode = Mode.SHADOW
     credentials: Reference | None = None
@@ -89,7 +89,7 @@ class ModePreview(BaseModel):
 
 
 class Checked(BaseModel):
-    """The account as the platform describes it, and what is missing."""
+    """The account as the platform describes it, and everything that the connection lacks."""
 
     account: int
     name: str | None = Field(description="Null if the account could not be read")
@@ -97,11 +97,11 @@ class Checked(BaseModel):
     currency: str | None
     campaigns_there: int
     campaigns_here: int
-    missing: list[str] = Field(description="One sentence for each missing thing and what to do")
+    missing: list[str] = Field(description="One sentence for each thing that the connection lacks, with what to do")
 
 
 class ReconcileAction(BaseModel):
-    """A campaign whose status on the platform differs from the desired one, and the step of mode `full`."""
+    """A campaign whose status on the platform is not the desired one, and the change that mode `full` would make."""
 
     campaign_id: int
     external_id: str
@@ -111,12 +111,12 @@ class ReconcileAction(BaseModel):
 
 
 class Reconciled(BaseModel):
-    """The steps of a dry run; an enqueued reconciliation has none yet."""
+    """The changes that mode `full` would make, from a dry run; empty for a reconciliation that was enqueued."""
 
     account: int
     dry_run: bool
     campaigns: int | None = Field(description="Compared campaigns; null if the reconciliation was enqueued")
-    actions: list[ReconcileAction] = Field(description=f"The first {MAX_ACTIONS_LISTED} of them")
+    actions: list[ReconcileAction] = Field(description=f"The first {MAX_ACTIONS_LISTED} campaigns that differ")
 
 
 def _body(connection: Connection, account_id: int) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _body(connection: Connection, account_id: int) -> dict[str, Any]:
 
 @router.post("/check/", response_model=Checked, summary="Check a connection", responses=EDITS)
 def check_connection(caller: Manager, account_id: PathId) -> Mapping[str, Any]:
-    """Logs in, reads the account, and says what is missing and what to do. Needs a key for all brands."""
+    """Logs in, reads the account, and answers everything that is missing and what to do. Needs a key for all brands."""
     needs_all_brands(caller)
     return connecting.check(account_id).fields()
 
@@ -150,7 +150,7 @@ def reconcile(
     account_id: PathId,
     dry_run: Annotated[bool, Query(description="Read the platform and answer what mode full would do")] = False,
 ) -> Response:
-    """Asks the workers to bring the account's campaigns to their desired statuses now, as far as its mode allows.
+    """Enqueues a message to bring the account's campaigns to their desired statuses, as far as its mode allows.
 
     A dry run reads the platform and changes nothing. Needs a key for all brands.
     """
@@ -165,7 +165,7 @@ def reconcile(
 
 
 def _dry_run(account_id: int) -> Response:
-    """Reads the platform and answers the steps of mode `full`. Raises Problem (502) if the platform fails."""
+    """Reads the platform and answers the changes that mode `full` would make. Raises Problem (502) if that fails."""
     try:
         planned = statuses.plan(account_id)
     except PlatformError as error:
@@ -179,7 +179,7 @@ def _dry_run(account_id: int) -> Response:
     "/connection/", response_model=PlatformConnection, summary="Read a connection", responses={**GONE, **UNCHANGED}
 )
 def read_connection(caller: Reader, account_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
-    """The account's connection, with an ETag. Needs a key for all brands; the list of accounts has it for any key."""
+    """The account's connection, with an ETag. Needs a key for all brands; accounts show it in part to any key."""
     needs_all_brands(caller)
     with snapshot() as connection:
         body = _body(connection, account_id)

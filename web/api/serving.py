@@ -58,7 +58,7 @@ class ServingCampaign(BaseModel):
 
 
 class Serving(BaseModel):
-    """All campaigns of the selection that may serve now, by id."""
+    """All campaigns that may serve now, of the requested brand and platform, in order of their ids."""
 
     snapshot_id: str = Field(description="Names this content; also the ETag", examples=["9c1f0a7be2d45638-0b…"])
     epoch: str = Field(description="Differs after a restored backup, as in `/api/status-changes/`")
@@ -117,9 +117,9 @@ async def read_serving(
 
 
 async def _changed(selection: Selection, if_none_match: str | None, wait_seconds: int) -> Selection:
-    """Waits until the selection's content differs from the caller's ETag; returns the newest selection.
+    """Waits until the serving campaigns of the selection differ from those that the caller's ETag names.
 
-    Returns earlier after `wait_seconds`, and when the process stops.
+    Waits `wait_seconds` at most, and ends when the process stops. Returns the selection as it then is.
     """
     until = monotonic() + wait_seconds
     is_over = serving_feed().is_over
@@ -143,12 +143,12 @@ async def stream_serving(
     platform: Platform = None,
     last_event_id: Annotated[str | None, Header(max_length=200, description="The id of the last event")] = None,
 ) -> StreamingResponse:
-    """Streams server-sent events; the id of each names the content that the follower has after it.
+    """Streams server-sent events. The id of an event names the content that the follower has after reading it.
 
     - `snapshot`: the answer of `/api/serving/`; replaces all that the follower has.
     - `resumed`: first event if the follower's `Last-Event-ID` is known; its campaigns are still current.
     - `difference`: `added` and `changed` campaigns, whole, and `removed` ones as `campaign_id` and `change_id`.
-    - `beat`: every few seconds; `age_seconds` is how old the server's own data is.
+    - `beat`: a heartbeat every few seconds; `age_seconds` is the age of the server's data.
     """
     key = await to_thread.run_sync(_key, caller, brand_id, platform)
     is_packed = _accepts_gzip(request)
@@ -168,7 +168,10 @@ async def _bytes(found: AsyncIterator[Encoded], *, is_packed: bool) -> AsyncIter
 
 
 def _key(caller: Caller, brand_id: int | None, platform: str | None) -> Key:
-    """The selection that the caller asks for. Raises InvalidValue for a brand that is unknown or of others."""
+    """The brand and platform that the caller asks for; a key of one brand gets only that brand.
+
+    Raises InvalidValue for a brand that does not exist or that the caller may not see.
+    """
     if brand_id is not None:
         visible_to(caller, "brand", {"id": brand_id})
         with snapshot() as connection:

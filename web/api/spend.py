@@ -49,7 +49,10 @@ TOTAL: Final = {
 
 
 def _bare(name: str, given: object) -> object:
-    """Puts a bare list into the batch's one field `name`. Raises one ValueError for any number of other fields."""
+    """Returns a bare list as an object with the field `name`, and any other value unchanged.
+
+    Raises ValueError for an object with other fields: one error, however many they are.
+    """
     if isinstance(given, dict) and given.keys() - {name}:
         raise ValueError(f"has other fields than {name}")
     return {name: given} if isinstance(given, list) else given
@@ -116,7 +119,7 @@ class Taken(BaseModel):
 
 
 class Toggle(BaseModel):
-    """A campaign that the batch paused or activated."""
+    """A campaign that the batch paused or released."""
 
     campaign_id: int
     brand_id: int
@@ -141,8 +144,8 @@ class CountedNow(BaseModel):
 class _InputKind:
     """The functions for one kind of input, with the log event and the cause of the status changes that it triggers.
 
-    `keep_refused`: stores the invalid inputs and returns them by index. `enqueue`: sends the valid ones to the workers.
-    `count`: counts and enforces them now.
+    `keep_refused`: stores the invalid inputs and returns their rejections by index in the batch. `enqueue`: sends the
+    valid ones to the workers. `count`: counts and enforces the valid ones now and stores the others.
     """
 
     keep_refused: Callable[[Sequence[object], int | None], RejectionsByPlace]
@@ -241,7 +244,10 @@ def _counted(kind: _InputKind, caller: Caller, payloads: list[Any]) -> CountedNo
 
 
 def _by_place(payloads: list[Any], rejections: Sequence[Rejection]) -> RejectionsByPlace:
-    """Rejections by index in the batch. If one object is at several indexes, each rejection takes the next."""
+    """The rejections by their input's index in the batch.
+
+    If the same object is at several indexes, each of its rejections takes the next one.
+    """
     places: dict[int, deque[int]] = {}
     for place, payload in enumerate(payloads):
         places.setdefault(id(payload), deque()).append(place)

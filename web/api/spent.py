@@ -33,7 +33,7 @@ LastDay = Annotated[Day | None, Query(alias="to", description="Brand-local, incl
 
 
 class By(StrEnum):
-    """The unit of one item: a day, a month, a campaign, or all."""
+    """The spend that one item of the answer has: of a day, a month, a campaign, or all of it."""
 
     DAY = "day"
     MONTH = "month"
@@ -115,9 +115,9 @@ def read_spend(
 
 
 def _brand(connection: Connection, caller: Caller, brand_id: int | None, campaign_id: int | None) -> dict[str, Any]:
-    """The named brand, or the named campaign's.
+    """The row of the brand `brand_id`, or of the brand of `campaign_id`.
 
-    Raises InvalidValue if neither is named, or the campaign is another brand's.
+    Raises InvalidValue if both are None, if the campaign is another brand's, and for one that the caller may not see.
     """
     if campaign_id is not None:
         owner = int(visible_campaign(connection, caller, campaign_id)["brand_id"])
@@ -130,7 +130,7 @@ def _brand(connection: Connection, caller: Caller, brand_id: int | None, campaig
 
 
 def _days(first_day: date | None, last_day: date | None, today: date) -> tuple[date, date]:
-    """The first and last day to read. None for `last_day`: today; for `first_day`: DEFAULT_DAYS days in all.
+    """The first and last day to read. `last_day` None: today; `first_day` None: DEFAULT_DAYS days up to the last day.
 
     Raises InvalidValue if they are not 1 to MAX_DAYS days.
     """

@@ -58,8 +58,8 @@ def list_status_changes(
     """Lists status changes, oldest first.
 
     To follow them, repeat the request with the last id as `after` and the page's `epoch`. Ids are in commit order, so
-    no change is missed. After a restored backup ids start again and the epoch differs: the answer is then
-    410, and also if `after` was never assigned.
+    no change is missed. After a restored backup ids start again in another epoch: the answer is then 410, as it is for
+    an `after` that no status change has had yet.
     """
     with snapshot() as connection:
         current = checked_epoch(connection, epoch, START_OVER)

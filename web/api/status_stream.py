@@ -30,7 +30,7 @@ BEAT_SECONDS: Final = 5.0
 """Seconds between heartbeats without a change."""
 
 CHECK_SECONDS: Final = 30.0
-"""Seconds after which a stream checks that its key is still valid."""
+"""Seconds between two checks that a stream's API key is still valid."""
 
 _POSITION: Final = re.compile(r"(?P<epoch>[0-9a-f]{1,64})\.(?P<id>[0-9]{1,18})", re.ASCII)
 
@@ -56,10 +56,10 @@ def _position(
         str | None, Header(max_length=100, description="The id of the last event; replaces `after`")
     ] = None,
 ) -> Position:
-    """Where the stream begins.
+    """The position after which the stream begins; without an id, that of the last status change.
 
-    Raises Problem: 422 for a malformed Last-Event-ID; 410 if ids have started again since, or `after` was never
-    assigned.
+    Raises Problem: 422 for a malformed Last-Event-ID; 410 if ids have started again since, or no status change has had
+    this id yet.
     """
     read = _POSITION.fullmatch(last_event_id) if last_event_id else None
     if last_event_id and read is None:
@@ -112,7 +112,7 @@ class _Wanted(NamedTuple):
 
 
 async def _events(begin: Position, wanted: _Wanted, key: str, caller: Caller) -> AsyncIterator[bytes]:
-    """The wanted changes since `begin`, first those already committed, then new ones, with heartbeats between them.
+    """Yields the wanted changes after `begin` as events: first those committed already, then new ones, and heartbeats.
 
     Ends when the key is no longer valid, the epoch ends or the process stops.
     """
@@ -148,7 +148,7 @@ def _after(last: int, wanted: _Wanted) -> list[dict[str, Any]]:
 
 
 def _event(epoch: str, change: Change) -> bytes:
-    """One status change as a server-sent event. Rows of the feed lack `from_status`; it is the other status."""
+    """One status change as a server-sent event. `from_status`, which some rows lack, is the opposite of `to_status`."""
     before = "inactive" if change["to_status"] == "active" else "active"
     content = StatusChange.model_validate({"from_status": before, **change}).model_dump_json()
     return f"event: change\nid: {Position(epoch, change['id'])}\ndata: {content}\n\n".encode()

@@ -44,7 +44,7 @@ class Webhook(BaseModel):
     disabled_because: str | None = Field(examples=["it answered 410 Gone"])
     failures: int = Field(description="Messages that failed since the last success")
     failing_since: datetime | None
-    wait_until: datetime | None = Field(description="It gets no request before")
+    wait_until: datetime | None = Field(description="It gets no request before this time")
     previous_secret_until: datetime | None = Field(description="Messages are signed with the old secret too until then")
     after_change_id: int = Field(description="The last status change that was read for it")
     created_at: datetime
@@ -127,10 +127,10 @@ class Tested(BaseModel):
 
 
 class Resend(Body):
-    """The messages to send again: deliveries by their ids, or one for each campaign changed after a status change."""
+    """The messages to send again: a range of deliveries, or one message for each campaign toggled after a change."""
 
     first_delivery_id: Id | None = None
-    last_delivery_id: Annotated[Id | None, Field(description="Null: the first one alone")] = None
+    last_delivery_id: Annotated[Id | None, Field(description="Null: only the first one")] = None
     since_change_id: Annotated[int, Field(ge=0, le=MAX_ID, strict=True)] | None = None
 
 
@@ -152,7 +152,10 @@ def list_webhooks(caller: Reader, page: Pages) -> dict[str, Any]:
     "/", response_model=MadeWebhook, status_code=HTTPStatus.CREATED, summary="Add a webhook endpoint", responses=EDITS
 )
 def add_webhook(caller: Manager, new: NewWebhook) -> Response:
-    """Adds an endpoint, which gets status changes and notices from now on. A key of one brand adds its own."""
+    """Adds an endpoint, which gets status changes and notices from now on.
+
+    With a key of one brand the endpoint gets messages of that brand only.
+    """
     brand_id = brand_for(caller, new.brand_id)
     made, secret = webhooks.add(new.url, new.types, new.description or "", brand_id, edit_by(caller))
     body = MadeWebhook(**webhooks.shown(made), secret=secret).model_dump(mode="json")
@@ -167,7 +170,10 @@ def read_webhook(caller: Reader, endpoint_id: PathId) -> dict[str, Any]:
 
 @router.patch("/{endpoint_id}/", response_model=Webhook, summary="Change a webhook endpoint", responses=EDITS)
 def change_webhook(caller: Manager, endpoint_id: PathId, edit: WebhookEdit) -> dict[str, Any]:
-    """Changes the given fields. An endpoint that is enabled again gets the newest state of each campaign it missed."""
+    """Changes the given fields.
+
+    An endpoint that is enabled again gets the newest status of each campaign whose changes it missed.
+    """
     webhooks.change(endpoint_id, edit_by(caller), **edit.model_dump(exclude_unset=True), only_brand_id=caller.brand_id)
     return webhooks.shown(endpoint_id, caller.brand_id)
 
@@ -203,7 +209,7 @@ def resend_messages(caller: Manager, endpoint_id: PathId, chosen: Resend) -> dic
 def list_deliveries(
     caller: Reader, endpoint_id: PathId, state: Line | None = None, before: Before = None, limit: AtMost = 100
 ) -> list[dict[str, Any]]:
-    """Lists the messages of an endpoint, newest first, each with its last attempt."""
+    """Lists the deliveries to an endpoint, newest first, each with its last attempt."""
     with snapshot() as connection:
         endpoints.required_endpoint(connection, endpoint_id, caller.brand_id)
         return deliveries.deliveries(connection, endpoint_id, state=state, before=before, limit=limit)

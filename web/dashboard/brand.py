@@ -108,7 +108,7 @@ def campaign_page(request: Request, person: Viewer, campaign_id: int, days: Time
 def _common(
     connection: Connection, rows: list[dict[str, Any]], brand: BrandFigures, at: datetime, days: int
 ) -> dict[str, Any]:
-    """The values of the template that pages of a brand and of a campaign share. `rows`: the campaigns to show."""
+    """The values that the templates of a brand and of a campaign share. `rows`: the campaigns to show."""
     return {
         "section": "brands",
         "at": at,
@@ -121,7 +121,7 @@ def _common(
 
 
 def _on_platforms(connection: Connection, brand_id: int, rows: list[dict[str, Any]], at: datetime) -> dict[str, Any]:
-    """The brand's connected accounts, and the status there of the page's campaigns by id.
+    """The template's `platforms`, the brand's connected accounts, and `on_platform`, the status there by campaign id.
 
     Costs one small query if the brand has no connected account.
     """
@@ -145,7 +145,7 @@ def _figures(
 
 
 def _budgets(connection: Connection, brand: BrandFigures, at: datetime) -> list[Any]:
-    """The (period, pace) of each of the brand's own budgets."""
+    """The period of each of the brand's own budgets, and its Pace: spend, limit and projection."""
     rows = dashboard.budgets(connection, at, brand.id, brand.zone.key)
     return list(budget_paces(rows, brand.zone, at, brand.limits, serves=not brand.is_stopped))
 
@@ -176,7 +176,7 @@ def _charts(connection: Connection, brand: BrandFigures, at: datetime) -> list[d
 def _campaigns(
     connection: Connection, rows: list[dict[str, Any]], brand: BrandFigures, at: datetime, days: int
 ) -> dict[str, Any]:
-    """The campaigns of a page with why they are held, when each serves again, and their timelines."""
+    """The template's values of the page's campaigns: why each is held, when it serves again, and its timeline."""
     ids = [row["id"] for row in rows]
     starts_at, ends_at = timeline_span(brand.zone, at, days)
     history = dashboard.hold_history(connection, ids, starts_at)

@@ -36,7 +36,7 @@ MAX_BACKOFF_SECONDS: Final = 8.0
 MAX_BEHIND: Final = 1_000
 CHECK_SECONDS: Final = 30.0
 IDLE_POLLS: Final = 20
-"""Polls without a listener after which polling ends; a page that reloads meanwhile joins the running task."""
+"""Polls without a listener after which polling ends, so that a page that reloads finds the task still running."""
 
 Change = dict[str, Any]
 NOTHING: Final[Change] = {}
@@ -55,7 +55,7 @@ Id = Annotated[int | None, Query(ge=1, le=MAX_ID)]
 def changes_page(
     request: Request, person: Viewer, brand_id: Id = None, campaign_id: Id = None, before: Id = None
 ) -> Response:
-    """Every toggle with its reasons and figures, newest first, a page at a time."""
+    """One page of the status changes with their reasons and figures, newest first."""
     with view() as connection:
         try:
             _known(connection, brand_id, campaign_id)
@@ -99,7 +99,7 @@ class Feed:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[asyncio.Queue[Change | None]]:
-        """A queue of the status changes from now on; None ends it. Starts polling the table if it is not running."""
+        """Yields a queue of the status changes from now on; None is its last item. Starts polling if necessary."""
         queue: asyncio.Queue[Change | None] = asyncio.Queue(MAX_BEHIND + 1)
         started, epoch = await to_thread.run_sync(_last_change), await to_thread.run_sync(_epoch)
         self._listeners.add(queue)
@@ -112,7 +112,7 @@ class Feed:
             self._listeners.discard(queue)
 
     def end(self) -> None:
-        """Ends all listeners' queues, because the process shuts down or the epoch has ended."""
+        """Puts None, the end, into all listeners' queues, because the process shuts down or the epoch has ended."""
         for queue in self._listeners:
             queue.put_nowait(None)
         self._listeners = set()
@@ -179,7 +179,7 @@ async def stream(
     after: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Streams status changes after the given id as they are committed, each an HTML row with its id; and heartbeats."""
+    """Streams heartbeats, and the status changes after Last-Event-ID or `after`, each as an HTML row with its id."""
     last = int(last_event_id) if last_event_id and _ID.fullmatch(last_event_id) else after
     if last is not None and last > await to_thread.run_sync(_last_change):
         last = None  # of an earlier epoch
@@ -202,7 +202,7 @@ async def stream(
 
 
 async def _next(queue: asyncio.Queue[Change | None]) -> Change | None:
-    """The next status change; NOTHING after BEAT_SECONDS without one; None at the end."""
+    """The next status change; NOTHING after BEAT_SECONDS without one; None when the queue has ended."""
     try:
         return await asyncio.wait_for(queue.get(), BEAT_SECONDS)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""The figures of a brand's plots as JSON for static/app.js: running sums in micros; None for hours and days to come."""
+"""The figures of a brand's plots as JSON for static/app.js, in micros; None for hours and days to come."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -20,11 +20,11 @@ def day_chart(
     at: datetime,
     zone: ZoneInfo,
 ) -> dict[str, Any]:
-    """Today's spend by hour, with an even pace and the mean, least and most spend of the same weekday in earlier weeks.
+    """Today's spend by hour and as a running sum, beside running sums of the same weekday in earlier weeks.
 
-    `hours`: spend in micros by day and local hour, rolled up every few minutes. The current hour also gets the spend
-    since then: the day's counter `counted_micros` less all `hours` of today. `limit_micros`: the daily limit; None: no
-    even pace.
+    `even`: the daily limit in equal parts an hour; None without `limit_micros`. `usual`, `least`, `most`: the mean, the
+    least and the most of the earlier weeks. `hours`: spend in micros by day and local hour, rolled up every few
+    minutes; the current hour also gets the spend since: today's counter `counted_micros` less today's `hours`.
     """
     now = at.astimezone(zone).hour
     spent = [hours.get(today, {}).get(hour, 0) for hour in HOURS]
@@ -48,9 +48,9 @@ def day_chart(
 
 
 def _hour_by_hour(running_sums: Sequence[Sequence[int]], fold: Any) -> list[int] | None:
-    """For each hour, `fold` of what each day had spent by the end of that hour, in micros; None without days.
+    """For each of the 24 hours, `fold` of the sums that the days had reached by its end, in micros; None without days.
 
-    `running_sums`: a list for each day, with the day's spend from midnight to the end of each hour.
+    `running_sums`: for each day a list of its spend from midnight to the end of each hour.
     """
     return [fold(sums) for sums in zip(*running_sums, strict=True)] if running_sums else None
 
@@ -58,7 +58,10 @@ def _hour_by_hour(running_sums: Sequence[Sequence[int]], fold: Any) -> list[int]
 def month_chart(
     days: Mapping[date, int], first_day: date, end_day: date, month: Pace, at: datetime, zone: ZoneInfo
 ) -> dict[str, Any]:
-    """The month's spend by day and to date, with the limit, an even pace, and the projected spend of the month."""
+    """The month's spend by day (`by_day`) and as a running sum (`spent`), with the limit and the projected spend.
+
+    `even`: the limit in equal parts a day; None without a limit. `days`: spend in micros by day.
+    """
     today = at.astimezone(zone).date()
     calendar = list(_days(first_day, end_day))
     passed = [day for day in calendar if day <= today]
@@ -82,6 +85,6 @@ def _days(first_day: date, end_day: date) -> Iterable[date]:
 
 
 def _wall_hours(at: datetime, zone: ZoneInfo) -> float:
-    """The wall clock's time as hours after midnight, such as 13.5; the plot's axis has wall-clock hours too."""
+    """The time of the zone's wall clock in hours, 13.5 for 13:30; the plot's axis has hours of the wall clock too."""
     wall = at.astimezone(zone)
     return wall.hour + wall.minute / 60

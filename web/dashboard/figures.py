@@ -17,8 +17,8 @@ from web.dashboard.held import BrandStatus, HeldGroup
 class BrandFigures:
     """One brand as the pages show it, at an instant.
 
-    `active`: number of serving campaigns. `held`: the others by reason. `limits`: the brand's own budgets with their
-    spend. `is_stopped`: it has campaigns and none serves.
+    `active`: the number of serving campaigns. `held`: the others, in groups of equal holds. `limits`: the brand's own
+    budgets with their spend. `is_stopped`: it has campaigns and none serves.
     """
 
     id: int
@@ -42,7 +42,10 @@ class BrandFigures:
 def brand_figures(
     rows: Iterable[Mapping[str, Any]], statuses: Mapping[int, BrandStatus], at: datetime
 ) -> list[BrandFigures]:
-    """The figures of each brand. Omits a brand whose time zone does not exist; enforcement skips it too."""
+    """The figures of each brand, in the order of `rows`. `statuses`: by brand id.
+
+    Omits a brand whose time zone does not exist; enforcement skips it too.
+    """
     rows = list(rows)
     zones = readable_zones({row["time_zone"] for row in rows})
     return [
@@ -82,10 +85,10 @@ def pace_of(
     *,
     serves: bool,
 ) -> Pace:
-    """The pace of the period's window that contains `at` in the zone. The budgets `limits` cap the projected spend.
+    """Spend, limit and projected spend of the period's window that contains `at` in the zone.
 
-    `serves`: whether anything still spends; if not, there is no projection. `period` must not be `lifetime`.
-    `limit_micros` None: no limit.
+    `limits`: budgets that cap the projected spend. `serves`: whether a campaign still spends; if not, there is no
+    projection. `limit_micros` None: no limit. `period` must not be `lifetime`.
     """
     today = local_day(at, zone)
     window = window_of(period, today)
@@ -95,7 +98,7 @@ def pace_of(
 
 
 def instants(window: Window, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The first instant of the window and the first after it. The window must have an end."""
+    """The window's first instant, and the first instant after it. The window must have an end."""
     assert window.end_day is not None  # noqa: S101 - a lifetime has no pace
     return day_starts_at(window.first_day, zone), day_starts_at(window.end_day, zone)
 
@@ -108,7 +111,10 @@ def budget_paces(
     *,
     serves: bool,
 ) -> Iterator[tuple[str, Pace]]:
-    """Yields each budget's period and pace. `limits` cap the projected spend; a lifetime budget gets no projection."""
+    """Yields each budget's period and Pace: spend, limit and projected spend, which a lifetime budget lacks.
+
+    `limits`: budgets that cap the projected spend. `serves`: whether a campaign still spends.
+    """
     for row in rows:
         period, spent_micros, limit_micros = Period(row["period"]), row["spent_micros"], row["limit_micros"]
         if period is Period.LIFETIME:

@@ -16,13 +16,15 @@ from domain.enforcement import explain
 from domain.holds import LIFTED_BY_PEOPLE, in_words
 
 GROUPS_EXPLAINED: Final = 8
+"""Groups of each brand, the largest ones, for which a page computes when their campaigns serve again."""
+
 KINDS_EXPLAINED: Final = 12
-"""Limits of the work for one page: the largest groups explained per brand, and the campaigns computed per group."""
+"""Rows of `dashboard.held` of such a group for which a page computes it; further rows get a lower bound."""
 
 Row = Mapping[str, Any]
 Holds = tuple[str, ...]
 Groups = Mapping[Holds, Sequence[Row]]
-"""A brand's rows of `dashboard.held` by their holds; each row stands for campaigns that serve again together."""
+"""Rows of `dashboard.held` of one brand, by their holds. A row stands for campaigns that serve again together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class HeldGroup:
 
 
 class BrandStatus(NamedTuple):
-    """A brand's number of serving campaigns, its held ones by group, largest first, and its own budgets with spend."""
+    """A brand's number of serving campaigns, its held ones in groups, largest first, and its own budgets with spend."""
 
     active: int = 0
     held: tuple[HeldGroup, ...] = ()
@@ -55,9 +57,10 @@ class BrandStatus(NamedTuple):
 def brand_statuses(
     connection: Connection, brand_ids: Sequence[int], at: datetime, groups: int = GROUPS_EXPLAINED
 ) -> dict[int, BrandStatus]:
-    """The serving and held campaigns of each brand that has any, by its id.
+    """The serving and held campaigns, by brand id, of each of these brands that has campaigns.
 
-    Computes when campaigns serve again only for the `groups` largest groups of each brand; do not show other times.
+    `groups`: for how many of each brand's largest groups it computes when their campaigns serve again. Do not show
+    `serves_at` of further groups: it is None or a lower bound.
     """
     rows: defaultdict[int, dict[Holds, list[Row]]] = defaultdict(dict)
     for row in dashboard.held(connection, brand_ids, LIFTED_BY_PEOPLE):
@@ -73,7 +76,10 @@ def _by_size(by_holds: Groups) -> list[Holds]:
 
 
 def _samples(by_holds: Groups, groups: int) -> Iterable[int]:
-    """Ids of campaigns to load: some that serve, and some of each large group whose holds can end without an edit."""
+    """Ids of campaigns to load: of serving ones and of each of the `groups` largest groups, KINDS_EXPLAINED at most.
+
+    Leaves out groups with a hold that only people lift.
+    """
     for holds in [(), *_by_size(by_holds)[:groups]]:
         if not LIFTED_BY_PEOPLE.intersection(holds):
             yield from (row["campaign_id"] for row in by_holds.get(holds, ())[:KINDS_EXPLAINED])
@@ -97,9 +103,9 @@ def _brand_status(by_holds: Groups, campaigns_by_id: Mapping[int, Campaign], at:
 
 
 def _held(holds: Holds, rows: Sequence[Row], campaigns_by_id: Mapping[int, Campaign], at: datetime) -> HeldGroup:
-    """The group of campaigns with these holds.
+    """The group of campaigns with these holds. `rows`: in order of `next_change_at`.
 
-    A campaign that was not computed serves again no earlier than its holds may next change (`next_change_at`).
+    A campaign without an entry in `campaigns_by_id` serves again at its `next_change_at` at the earliest.
     """
     reasons, campaigns = in_words(holds), _campaigns(rows)
     if LIFTED_BY_PEOPLE.intersection(holds):

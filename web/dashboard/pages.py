@@ -34,7 +34,7 @@ STATIC: Final = HERE / "static"
 MAIN: Final = b'<main id="main">'
 MAIN_END: Final = b"</main>"
 MAIN_TAG: Final = secrets.token_hex(16)
-"""Placeholder in a page for the entity tag of its main part, which is computed last."""
+"""Placeholder in a template's output, replaced by the entity tag of the main part once that is rendered."""
 
 KEPT_HEADERS: Final = {"retry-after", "allow"}
 
@@ -49,7 +49,7 @@ def asset(name: str) -> str:
 
 
 def local(moment: datetime | None, zone: str | ZoneInfo, form: str = "%a %H:%M") -> str:
-    """The instant in the brand's time zone; a dash if it is None or the zone does not exist."""
+    """The instant formatted in the time zone; a dash if it is None or the zone does not exist."""
     rules = zone if isinstance(zone, ZoneInfo) else readable_zones([zone]).get(zone)
     return "–" if moment is None or rules is None else moment.astimezone(rules).strftime(form)
 
@@ -88,8 +88,8 @@ templates.env.trim_blocks = templates.env.lstrip_blocks = True
 def page(request: Request, name: str, person: Person | None, context: dict[str, Any]) -> Response:
     """The page from the template `name` for the person who views it; `person`: None if pages need no login.
 
-    A script of an open page gets only the main part, or 304 if that has not changed: the entity tag covers the main
-    part alone.
+    A request by the script of an open page gets the main part alone, or 304 if that has not changed: the entity tag
+    covers the main part.
     """
     wants_part = "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
     context = {"request": request, "person": person, "layout": "part.html" if wants_part else "base.html", **context}
@@ -141,7 +141,7 @@ def for_people(handler: Callable[..., Any]) -> Callable[..., Response]:
 
 
 def sentence(refused: InvalidValue) -> str:
-    """The error's message as a sentence for a page, without the field's name."""
+    """The error's message, without the field's name, as a sentence with a capital and a full stop."""
     return _sentence(refused.message)
 
 

@@ -21,19 +21,19 @@ MINUTE: Final = timedelta(minutes=1)
 
 
 def card(connection: Connection, at: datetime) -> dict[str, Any] | None:
-    """The values of the first page's card; None if no account is connected, which one small query finds out."""
+    """The template's values of the first page's card of platforms; None, after one small query, without accounts."""
     return summary(connection, at, 0, ACCOUNTS_OF_CARD)
 
 
 def card_of_brand(connection: Connection, brand_id: int, at: datetime) -> list[dict[str, Any]]:
-    """The brand's first ACCOUNTS_OF_BRAND connected accounts, with the unconfirmed pauses of its campaigns."""
+    """The template's values of the brand's first ACCOUNTS_OF_BRAND accounts, with the brand's unconfirmed pauses."""
     return _accounts(connection, seen.accounts_of_brand(connection, brand_id, at, ACCOUNTS_OF_BRAND), at)
 
 
 def summary(connection: Connection, at: datetime, offset: int, limit: int) -> dict[str, Any] | None:
     """At most `limit` connected accounts after the first `offset`, and figures of all of them; None if none is left.
 
-    `read`: the age of the oldest of the accounts' last reads, in words.
+    `read`: in words, the age of the last read of the account that was read longest ago.
     """
     rows = seen.accounts(connection, at, offset=offset, limit=limit)
     if not rows:

@@ -22,7 +22,7 @@ DAY_SECONDS: Final = 86_400
 
 
 class Shape(NamedTuple):
-    """A rectangle with its value (`amount`: micros or seconds), and the day or reason that its title names."""
+    """A rectangle with its value (`amount`: micros or seconds), and `subject`, the day or reason in its title."""
 
     x: int
     y: int
@@ -68,7 +68,8 @@ class Row(NamedTuple):
 class HeldPlot:
     """Seconds held by campaign and reason.
 
-    `reasons`: (colour, words) pairs; the last may stand for all other reasons. `step_seconds`: between two ticks.
+    `reasons`: (colour, words) pairs, of which the last may stand for all other reasons. `step_seconds`: the distance
+    between two ticks.
     """
 
     ticks: tuple[Tick, ...]
@@ -84,7 +85,7 @@ def days_of(content: Mapping[str, Any]) -> list[date]:
 
 
 def brand_limits(content: Mapping[str, Any], period: Period) -> dict[str, int]:
-    """The brand's limits of one period, by each window's first day."""
+    """The brand's limits of one period, in micros, by the first day of each window."""
     return {
         limit["first_day"]: limit["limit_micros"]
         for limit in content["limits"]
@@ -136,7 +137,10 @@ def month_to_date(content: Mapping[str, Any], last_day: date) -> DayPlot:
 
 
 def scale(amounts: Iterable[int], unit: int = 1) -> tuple[int, int, int]:
-    """The lowest and highest tick and the step of an axis that covers 0 and all amounts, in multiples of `unit`."""
+    """The lowest tick, the highest and the distance between two, of an axis that covers 0 and all amounts.
+
+    The distance is a multiple of `unit`.
+    """
     amounts = list(amounts)
     low, high = min(0, *amounts, 0), max(unit, *amounts, unit)
     step = _round_step(-(-(high - low) // (TICKS * unit))) * unit

@@ -71,7 +71,7 @@ def delay_words(seconds: int | None) -> str:
 def ran_out_words(content: Mapping[str, Any], limit: Mapping[str, Any]) -> str:
     """When a window's budget was used up, such as `17:45 to 18:10; from 20:30`; with days unless it is a daily one.
 
-    Lists TIMES_SHOWN times, then the number of the others.
+    Names the first TIMES_SHOWN times, then the number of the others.
     """
     form = "%H:%M" if limit["period"] == Period.DAILY else "%a %d %H:%M"
     times = times_exhausted(content, limit)
@@ -124,7 +124,7 @@ def report_csv(request: Request, _person: Viewer, brand_id: int, month: str, ver
 
 @router.get("/brands/{brand_id}/reports/{month}.json")
 def report_json(request: Request, _person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
-    """The report as it is stored, as a JSON file."""
+    """The report's stored content, as a JSON file."""
     return _file(request, brand_id, month, version, FileFormat("json", "application/json", as_json, "utf-8"))
 
 
@@ -195,7 +195,7 @@ def _context(stored: Mapping[str, Any], latest: int) -> dict[str, Any]:
 
 
 def _days(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The days with spend or an exhausted budget, each with the change since the month's first stored report."""
+    """The days with spend, an exhausted daily budget, or spend that changed since the month's first stored report."""
     limits = plots.brand_limits(content, Period.DAILY)
     changed = (content["closed"] or {}).get("restated_by_day", {})
     days = sorted({*content["by_day"], *content["days_exhausted"], *changed})

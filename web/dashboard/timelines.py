@@ -14,7 +14,7 @@ from domain.reporting.monthly import Span, seconds_of, times_of
 
 SIX_HOURLY_DAYS: Final = 2
 FINEST: Final = 500
-"""Number of parts of the axis: stretches shorter than one part, thinner than a pixel, are merged."""
+"""Parts of the axis: stretches shorter than one part, which is thinner than a pixel, are merged."""
 MAX_BARS: Final = 120
 
 
@@ -74,7 +74,7 @@ def _words(parts: Sequence[Stretch]) -> str:
 
 
 def timeline_span(zone: ZoneInfo, at: datetime, days: int) -> tuple[datetime, datetime]:
-    """From the start of the local day `days - 1` days ago to the end of today."""
+    """The start of the local day `days - 1` days ago, and the end of today."""
     today = local_day(at, zone)
     return day_starts_at(today - (days - 1) * ONE_DAY, zone), day_starts_at(today + ONE_DAY, zone)
 
@@ -82,7 +82,7 @@ def timeline_span(zone: ZoneInfo, at: datetime, days: int) -> tuple[datetime, da
 def ticks(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> list[tuple[float, str]]:
     """The ticks of the axis, as (percent of its width, label).
 
-    Up to SIX_HOURLY_DAYS days: every six hours of local time. For more days: the hours at which days start, at most 13.
+    Up to SIX_HOURLY_DAYS days: every six hours of local time. For more days: the starts of days, at most 13 of them.
     """
     whole, hour = ends_at - starts_at, timedelta(hours=1)
     days = max(1, round(whole / timedelta(days=1)))

@@ -1,4 +1,4 @@
-"""Reads each request body whole, within a deadline and a size limit, before the request takes a thread."""
+"""Reads each request body whole, within a timeout and a size limit, before the request takes a thread."""
 
 from collections import Counter
 from http import HTTPStatus
@@ -25,8 +25,10 @@ BATCHES: Final = ("/api/spend/", "/api/reported-totals/")
 MAX_API_BYTES: Final = 65_536
 MAX_FORM_BYTES: Final = 1_048_576
 MAX_BODIES_IN_MEMORY: Final = 16
+"""Memory for all bodies in one process, in multiples of the largest allowed body."""
+
 MAX_BODIES_OF_ADDRESS: Final = 8
-"""Memory for bodies in one process, in all and per client address, in multiples of the largest allowed body."""
+"""Memory for the bodies of one client address in one process, in multiples of the largest allowed body."""
 
 CLOSE: Final = {"Connection": "close"}
 RETRY_LATER: Final = {"Retry-After": "5"}
@@ -41,7 +43,7 @@ class BodyRefused(Exception):
 
 
 class Disconnected(Exception):
-    """The client left before its body was complete."""
+    """Raised if the client disconnects before its body is complete."""
 
 
 class BodyLimit:
@@ -50,7 +52,7 @@ class BodyLimit:
     Refuses with problem details: a length stated in two ways (400), a body for the API without a key (401; FastAPI
     would read it before the key), a body past its deadline (408) or over its limit (413), and any body while too many
     bytes are in memory, of its client address (429) or in all (503). `max_bytes`: the limit of batches, uploads and
-    paths outside the API and the admin. `seconds`: the time from the head to the last byte.
+    paths outside the API and the admin. `seconds`: the time that a body may take after the request's head.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
@@ -99,7 +101,7 @@ class BodyLimit:
     async def _read(self, receive: Receive, body: bytearray, limit: int, address: str) -> None:
         """Appends the whole body to `body`, also without a Content-Length.
 
-        Raises BodyRefused over a limit, Disconnected if the client leaves.
+        Raises BodyRefused over a limit, and Disconnected if the client disconnects.
         """
         more = True
         while more:
@@ -127,7 +129,7 @@ class BodyLimit:
 
 
 def _refusal_of_head(scope: Scope, headers: Headers, limit: int) -> Response | None:
-    """The response to a request whose headers forbid its body; None if they do not."""
+    """The response that refuses a request because of its headers alone; None if they are right."""
     if "transfer-encoding" in headers and ("content-length" in headers or scope["http_version"] == "1.0"):
         # A proxy in front may use the other length, and the two would disagree where the next request begins.
         detail = "the length of the body is stated in two ways: send Content-Length or Transfer-Encoding"

@@ -21,14 +21,14 @@ from web.addresses import counted_as
 from web.http.proxies import TrustedProxies
 
 MIN_BYTES_PER_SECOND: Final = 1_024
-"""A client that reads an answer more slowly, over a whole send timeout, is disconnected."""
+"""A client that reads an answer more slowly than this, in the mean of a send timeout, is disconnected."""
 
 RETRY_AFTER_SECONDS: Final = 5
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Deadlines in seconds. `header`: for the head of a request. `send`: between checks that the answer is read."""
+    """Timeouts in seconds. `header`: of the head of a request. `send`: between two checks that the client reads."""
 
     header: float
     send: float

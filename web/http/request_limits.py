@@ -16,14 +16,14 @@ FOLLOWERS: Final = frozenset({"/api/serving/stream", "/api/status-changes/stream
 """Streams that need an API key. They have no lower limit per address, as many followers may share one."""
 
 MAX_PROBES: Final = 50
-"""Probes in progress; counted separately, so that they are answered when the other limits are reached."""
+"""Probes in progress at most. They count separately, so that they are answered when other limits are reached."""
 
 RETRY_AFTER_SECONDS: Final = 5
 RETRY_LATER: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class Bounds(NamedTuple):
-    """The largest numbers of requests in progress, in all and per client address."""
+    """The most requests that may be in progress: in all, and of one client address."""
 
     in_all: int
     per_address: int

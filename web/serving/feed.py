@@ -1,7 +1,7 @@
 """One reader of the serving feed for all followers of this process.
 
-It polls for toggles and edits several times a second, and reads all campaigns every few seconds, beside that, for
-changed headroom. Followers cost no queries: they share one selection for each brand and platform that is asked for.
+It polls for toggles and edits several times a second. Besides, it reads all campaigns every few seconds, because spend
+changes their headroom. Followers cost no queries: those that ask for the same brand and platform share a Selection.
 """
 
 import asyncio
@@ -30,15 +30,17 @@ POLL_SECONDS: Final = 0.2
 """Seconds between two polls for toggles and edits."""
 
 REFRESH_SECONDS: Final = 5.0
-"""Seconds between two reads of all campaigns; more if they take long, so that they use at most 1/REFRESH_SHARE."""
+"""Seconds between the starts of two reads of all campaigns; more if a read takes longer than 1/REFRESH_SHARE of it."""
+
 REFRESH_SHARE: Final = 10
+"""Reads of all campaigns take at most this part, one in 10 seconds, of the time."""
 
 LINGER_SECONDS: Final = 60.0
-"""Seconds for which a selection without followers is kept, so that one that reconnects gets differences alone."""
+"""Seconds for which a selection without followers is kept, so that a follower that reconnects needs no snapshot."""
 
 
 class _Refresh(NamedTuple):
-    """A read of all campaigns of some brands, None for all, and how long it took."""
+    """The result of reading all campaigns of `brand_ids` (None: of all brands), and the seconds that it took."""
 
     brand_ids: frozenset[int] | None
     position: Position
@@ -47,7 +49,7 @@ class _Refresh(NamedTuple):
 
 
 class Feed:
-    """The shared reader, the board that it keeps, and the requests that wait for its next poll."""
+    """The shared reader, its Board of campaigns and selections, and the requests that wait for its next poll."""
 
     def __init__(self) -> None:
         self._joined: Counter[Key] = Counter()
@@ -96,7 +98,7 @@ class Feed:
 
     @asynccontextmanager
     async def joined(self, key: Key) -> AsyncIterator[None]:
-        """Keeps the selection of the key during the block. Starts the reader if it is not running."""
+        """Keeps the selection of the key up to date during the block. Starts the reader if it is not running."""
         self._joined[key] += 1
         if not self.is_reading:
             self._begin()
@@ -108,7 +110,7 @@ class Feed:
             self._used_at[key] = monotonic()
 
     async def newest(self, key: Key) -> Selection:
-        """The selection after a poll that began after this call. Raises the error of that poll."""
+        """Waits for a poll that begins after this call; returns the key's selection. Raises the error of that poll."""
         polled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(polled)
         self._is_asked.set()
@@ -116,12 +118,12 @@ class Feed:
         return self.known(key)
 
     def known(self, key: Key) -> Selection:
-        """The selection as it is known, for a key that `newest` has returned."""
+        """The key's selection as of the last poll. Call it only for a key whose selection `newest` has returned."""
         assert self._board is not None  # noqa: S101 - it exists since the first poll
         return self._board.selections[key]
 
     async def body_of(self, selection: Selection) -> tuple[int, str, Body]:
-        """The step, the id and the JSON of the selection's content, encoded once for all who ask for it."""
+        """The selection's `step`, its id and its campaigns as JSON, which is encoded once for all followers."""
         step, content_id = selection.step, selection.id
         known = self._bodies.get(selection.key)
         if known is None or known[0] != content_id:
@@ -130,7 +132,7 @@ class Feed:
         return step, content_id, await asyncio.shield(known[1])
 
     def _is_wanted(self) -> bool:
-        """Whether a selection is in use, until `end`."""
+        """Whether a selection is in use; False after `end`."""
         return not self._is_over.is_set() and bool(self._keys())
 
     async def _poll_and_answer(self) -> None:
@@ -151,7 +153,7 @@ class Feed:
             await asyncio.wait_for(self._is_asked.wait(), POLL_SECONDS)
 
     def _keys(self) -> list[Key]:
-        """The keys of the selections in use; forgets those that nobody used lately."""
+        """The keys of the selections in use; forgets those without a follower for LINGER_SECONDS."""
         too_old = monotonic() - LINGER_SECONDS
         self._used_at = {key: at for key, at in self._used_at.items() if at > too_old}
         self._joined = +self._joined
@@ -162,7 +164,7 @@ class Feed:
         return key in self._joined or key in self._used_at
 
     async def _poll(self, keys: Iterable[Key]) -> None:
-        """Brings the board up to date: with the campaigns toggled or edited since, or with all of them."""
+        """Brings the board up to date: reads the campaigns toggled or edited since the last poll, or all of them."""
         brand_ids = _brands_of(keys)
         board, changes = self._board, None
         if board is not None and _covers(board.brand_ids, brand_ids):
@@ -182,7 +184,7 @@ class Feed:
     async def _read_all(self, brand_ids: frozenset[int] | None, keys: Iterable[Key]) -> None:
         """Reads all campaigns of `brand_ids` (None: of all brands) and compares them with the known ones.
 
-        In a new epoch every follower starts over, else it gets the differences.
+        Followers get a new snapshot in a new epoch, otherwise the differences.
         """
         position, rows = await _in_thread(partial(read_all, brand_ids))
         board = self._board
@@ -199,9 +201,9 @@ class Feed:
         await self._select(board, keys)
 
     async def _refreshed(self, board: Board, brand_ids: frozenset[int] | None) -> Differences:
-        """The differences that a finished refresh found, but for campaigns that were read again since it began.
+        """The differences that a finished read of all campaigns found, without campaigns that a later poll has read.
 
-        Empty while none has finished. `brand_ids`: the brands of the followers; None: all.
+        Empty if no read has finished. `brand_ids`: the brands that followers need; None: all.
         """
         if self._refresh is None or not self._refresh.done():
             return {}
@@ -217,9 +219,9 @@ class Feed:
         return {key: row for key, row in changed.items() if key not in self._touched}
 
     def _start_refresh(self, brand_ids: frozenset[int] | None) -> None:
-        """Begins to read all campaigns of `brand_ids` (None: all brands) in another thread, for `_refreshed`.
+        """Starts to read all campaigns of `brand_ids` (None: all brands) in a thread, for `_refreshed`.
 
-        Does nothing while such a read is under way, or before the next one is due.
+        Does nothing while such a read runs, and before the next one is due.
         """
         if self._refresh is None and monotonic() >= self._refresh_after:
             self._touched = set()
@@ -241,7 +243,7 @@ def _read_for_refresh(brand_ids: frozenset[int] | None) -> _Refresh:
 
 
 async def _in_thread(call: Callable[[], Result]) -> Result:
-    """The result of the call, made in the loop's own threads: requests use others, and the loop waits for these."""
+    """Returns the result of the call, made in a thread of the loop's own pool, so that requests cannot occupy it."""
     return await asyncio.to_thread(call)
 
 

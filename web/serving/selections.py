@@ -12,12 +12,14 @@ from web.serving import wire
 from web.serving.wire import Body, Encoded
 
 MAX_HISTORY: Final = 1_000
+"""Differences that a selection keeps for followers that are behind."""
+
 MAX_HISTORY_BYTES: Final = 8_388_608
-"""Differences, and their bytes before compression, that a selection keeps for followers that are behind."""
+"""Bytes, before compression, of the differences that a selection keeps."""
 
 
 class Key(NamedTuple):
-    """The choice of a follower: the campaigns of a brand (None: all) on a platform (None: all, and those on none)."""
+    """The campaigns that a follower asks for: of a brand (None: of all), on a platform (None: on any or none)."""
 
     brand_id: int | None
     platform: str | None
@@ -27,7 +29,10 @@ class Key(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A step of one selection: rows as they are afterwards (None: removed), and the event that says so."""
+    """One change of a selection: the rows after it by campaign id (None: removed), and the event for followers.
+
+    `event_id`, `marks`: the id of the content after it, and the sum of marks from which the id is made.
+    """
 
     rows: Differences
     marks: int
@@ -36,7 +41,7 @@ class Difference(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """All rows of a selection after its `step`-th difference. `id` names this content."""
+    """All rows of a selection after `step` differences. `id` names this content."""
 
     id: str
     epoch: str
@@ -44,7 +49,7 @@ class Snapshot(NamedTuple):
     rows: list[Row]
 
     def body(self) -> Body:
-        """Its JSON, the campaigns by id."""
+        """The snapshot as JSON, its campaigns in order of their ids."""
         campaigns = sorted((row.campaign for row in self.rows), key=attrgetter("campaign_id"))
         return wire.body_of(wire.snapshot_rest(self.id, self.epoch, campaigns))
 
@@ -52,7 +57,7 @@ class Snapshot(NamedTuple):
 class Selection:
     """The campaigns of a key, an id that names this content, and its recent differences.
 
-    The id is equal in all web processes with equal content. `step` counts the differences since this object was made.
+    The id is equal in all web processes with equal content. `step`: how many differences this object has had.
     """
 
     def __init__(self, key: Key, epoch: str, rows: Mapping[int, Row]) -> None:
@@ -61,17 +66,20 @@ class Selection:
         self.marks = sum(row.mark for row in self.rows.values()) % MARKS
         self.step = 0
         self._history: deque[tuple[str, Encoded]] = deque()
-        """The id before each recent difference, and its event."""
+        """For each recent difference, oldest first: the id of the content before it, and its event."""
         self._history_bytes = 0
         self.moved = asyncio.Event()
-        """Set by the next difference."""
+        """Set by the next difference, which then puts a new event in its place."""
 
     @property
     def id(self) -> str:
         return _id(self.epoch, self.marks)
 
     def difference(self, rows: Differences, change_ids: Mapping[int, int]) -> Difference | None:
-        """The step after which the selection has these rows; None if it has them already."""
+        """The difference that gives the selection these rows; None if it has them already. Changes nothing.
+
+        `change_ids`: by campaign id, the newest status change of removed campaigns.
+        """
         changing = {key: row for key, row in rows.items() if self.rows.get(key) != row}
         if not changing:
             return None
@@ -86,7 +94,7 @@ class Selection:
         return Difference(changing, marks, event_id, wire.event("difference", body, event_id))
 
     def apply(self, difference: Difference) -> None:
-        """Takes the step, and keeps it for followers that are behind."""
+        """Makes the difference, and keeps it for followers that are behind."""
         self._history.append((self.id, difference.event))
         self._history_bytes += len(difference.event.plain)
         while self._history_bytes > MAX_HISTORY_BYTES or len(self._history) > MAX_HISTORY:
@@ -101,7 +109,7 @@ class Selection:
         self.moved = asyncio.Event()
 
     def step_of(self, event_id: str | None) -> int | None:
-        """The latest step at which the content had this id; None if it never had, or too long ago."""
+        """The `step` at which the content last had this id; None if it never had, or if that is no longer kept."""
         if event_id == self.id:
             return self.step
         for behind, (before, _) in enumerate(reversed(self._history), start=1):
@@ -110,35 +118,36 @@ class Selection:
         return None
 
     def since(self, step: int) -> list[Encoded] | None:
-        """The events of the differences after a step; None if it was too long ago."""
+        """The events of the differences after this `step`, oldest first; None if they are no longer all kept."""
         behind = self.step - step
         if behind > len(self._history):
             return None
         return [self._history[place][1] for place in range(-behind, 0)]
 
     def snapshot(self) -> Snapshot:
-        """The content now, to encode in another thread."""
+        """A copy of the present content, which another thread can encode."""
         return Snapshot(self.id, self.epoch, self.step, list(self.rows.values()))
 
 
 Step = tuple[Selection, Difference]
+"""A difference, and the selection whose next difference it is."""
 
 
 class Board:
-    """The serving campaigns of some brands, or of all (None), and the selections that followers make from them."""
+    """The serving campaigns of `brand_ids` (None: of all brands), and the selections of them in use, by key."""
 
     def __init__(self, position: Position, brand_ids: frozenset[int] | None, rows: dict[int, Row]) -> None:
         self.position, self.brand_ids, self.rows = position, brand_ids, rows
         self.selections: dict[Key, Selection] = {}
 
     def select(self, keys: Iterable[Key]) -> None:
-        """Makes the selections of these keys, and forgets all others."""
+        """Keeps the selections of these keys, makes those that are missing, and forgets all others."""
         self.selections = {
             key: self.selections.get(key) or Selection(key, self.position.epoch, self.rows) for key in keys
         }
 
     def steps(self, rows: Differences, change_ids: Mapping[int, int]) -> list[Step]:
-        """The steps of all selections after which they have these rows.
+        """The difference of each selection that these rows change. `rows`: by campaign id; None: removed.
 
         Changes nothing, so it may run in another thread.
         """
@@ -154,7 +163,7 @@ class Board:
         return [(selection, difference) for selection, difference in made if difference is not None]
 
     def apply(self, rows: Differences, steps: Iterable[Step]) -> None:
-        """Takes the steps, and keeps the rows for further selections."""
+        """Makes the differences `steps`, and keeps the rows, from which later selections are made."""
         for selection, difference in steps:
             selection.apply(difference)
         for campaign_id, row in rows.items():
@@ -165,7 +174,7 @@ class Board:
 
 
 def _keys_of(row: Row | None) -> set[Key]:
-    """The keys of all selections that have the campaign."""
+    """The keys of the selections that have the campaign, whether they are in use or not; none for None."""
     if row is None:
         return set()
     one = row.campaign

@@ -1,4 +1,4 @@
-"""The event stream of one follower: a snapshot or the point where it left off, then differences, and heartbeats."""
+"""The event stream of one follower: `snapshot` or `resumed`, then differences, and heartbeats."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,19 +12,19 @@ from web.serving.selections import Key
 from web.serving.wire import Body, Encoded
 
 BEAT_SECONDS: Final = 5.0
-"""Seconds between heartbeats, which say how old the follower's data is."""
+"""Seconds between heartbeats, which have the age of the follower's data."""
 
 CHECK_SECONDS: Final = 30.0
-"""Seconds after which a stream checks that its key is still valid."""
+"""Seconds between two checks that a stream's API key is still valid."""
 
 
 async def events(
     feed: Feed, key: Key, last_event_id: str | None, is_allowed: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[Encoded]:
-    """The events for a follower whose content has the id `last_event_id`, until its key ends or the process stops.
+    """Yields the events for a follower whose content has the id `last_event_id` (None: it has none).
 
-    Begins with `resumed` if the content is still known, else, and for None, with `snapshot`. A follower that reads so
-    slowly that the differences it misses are gone gets a snapshot again.
+    The first is `resumed` if the differences since that content are kept, else `snapshot`. A follower that reads too
+    slowly for the kept differences gets a snapshot again. Ends if `is_allowed` returns False or the process stops.
     """
     is_over = feed.is_over
     async with feed.joined(key):
@@ -60,7 +60,7 @@ async def events(
 
 
 def _snapshot(content_id: str, body: Body, age_seconds: float) -> list[Encoded]:
-    """The parts of the event with the whole content; the long one is shared by all followers."""
+    """The event `snapshot` in three parts, to send in turn; all followers share the long one, `body.rest`."""
     head = f'event: snapshot\nid: {content_id}\ndata: {{"age_seconds":{age_seconds},'
     return [wire.encoded(head.encode()), body.rest, wire.encoded(b"\n\n")]
 

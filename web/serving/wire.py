@@ -21,27 +21,27 @@ LEVEL: Final = 3
 
 
 class Encoded(NamedTuple):
-    """Bytes, and the same bytes as blocks of a deflate stream that ends on a byte boundary."""
+    """Bytes as they are (`plain`), and as blocks of a deflate stream that end on a byte boundary (`deflated`)."""
 
     plain: bytes
     deflated: bytes
 
 
 def encoded(plain: bytes) -> Encoded:
-    """Compresses the bytes independently of all others."""
+    """Compresses the bytes so that they can be put into any stream, whichever bytes are before them."""
     packer = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     return Encoded(plain, packer.compress(plain) + packer.flush(zlib.Z_FULL_FLUSH))
 
 
 class Body(NamedTuple):
-    """The JSON of a snapshot without its first brace, to put after other fields, and as a complete gzip file."""
+    """The JSON of a snapshot: `rest`, without its first brace, to put after other fields; `file`, whole, as gzip."""
 
     rest: Encoded
     file: bytes
 
     @property
     def plain(self) -> bytes:
-        """The whole JSON."""
+        """The whole JSON, not compressed."""
         return OPEN.plain + self.rest.plain
 
 
@@ -49,7 +49,7 @@ OPEN: Final = encoded(b"{")
 
 
 def body_of(rest: bytes) -> Body:
-    """Compresses the JSON of a snapshot, without its first brace, once for both uses."""
+    """Compresses a snapshot once for streams and for files. `rest`: its JSON without the first brace."""
     packed = encoded(rest)
     end = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS).flush(zlib.Z_FINISH)
     checked = zlib.crc32(rest, zlib.crc32(OPEN.plain)), (len(OPEN.plain) + len(rest)) % 2**32
@@ -62,13 +62,13 @@ def snapshot_rest(snapshot_id: str, epoch: str, campaigns: list[Campaign]) -> by
 
 
 def difference_body(added: list[Campaign], changed: list[Campaign], removed: Iterable[tuple[int, int | None]]) -> bytes:
-    """The JSON of a difference. `removed`: (campaign id, its newest status change)."""
+    """The JSON of a difference. `removed`: each campaign's id and the id of its newest status change, None if none."""
     gone = [{"campaign_id": campaign_id, "change_id": change_id} for campaign_id, change_id in removed]
     return encode({"added": added, "changed": changed, "removed": gone})
 
 
 def event(name: str, data: bytes | dict[str, Any], event_id: str | None = None) -> Encoded:
-    """A server-sent event. `data`: JSON, or an object to encode. `event_id`: for `Last-Event-ID`; None: without."""
+    """A server-sent event. `data`: JSON, or an object to encode as JSON. `event_id`: its id; None: it has none."""
     line = data if isinstance(data, bytes) else encode(data)
     named = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
     return encoded(b"event: " + name.encode() + b"\n" + named + b"data: " + line + b"\n\n")

@@ -42,7 +42,7 @@ SCOPES: Final = [
 
 
 class Shown(NamedTuple):
-    """A new secret that one page shows once, with advice. `next_url`: the page after it; None: the list `next_key`."""
+    """A new secret that one page shows once, with advice. Its link leads to `next_url`; None: the list `next_key`."""
 
     title: str
     secret: str
@@ -52,7 +52,7 @@ class Shown(NamedTuple):
 
 
 def show_once(request: Request, shown: Shown) -> None:
-    """Makes the response of this request the page of the secret."""
+    """Stores the secret in the request, so that the site answers it with the page that shows the secret."""
     request.state.shown_once = shown
 
 
@@ -160,7 +160,7 @@ class UserView(OwnersView):
         return await self.find_by_pk(request, user_id)
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Changes role, disabled state and password; each change signs the user out. Shows a made password once.
+        """Changes role, disabled state and password; any change signs the user out. Shows a generated password once.
 
         Returns its row.
         """

@@ -29,7 +29,7 @@ from web.admin.views import may_edit, may_manage_access, write
 
 ALERTS_SHOWN: Final = 100
 ROWS_A_PAGE: Final = 50
-"""Channels, routes or mutes of one page of their list."""
+"""Rows on one page of the lists of channels, routes and mutes."""
 
 ATTEMPTS_SHOWN: Final = 5
 MUTE_HOURS: Final = (1, 8, 24, 168)
@@ -45,7 +45,7 @@ Sent = Mapping[str, str]
 
 
 class Alerts(CustomView):
-    """The page of alerts and channels. Each button posts its action by name."""
+    """The page of alerts and channels. Each button posts the name of its action."""
 
     menu_label = "Alerts"
     icon = "fa fa-bell"
@@ -54,9 +54,9 @@ class Alerts(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Shows the page; after a post does the action, shows its outcome and redirects to the page.
+        """Shows the page; a post runs the action and redirects to the page, which shows the outcome.
 
-        Answers 422 with the page and the typed values if they are refused.
+        If the typed values are refused, answers 422 with the page and these values.
         """
         typed: Sent = {}
         if request.method == "POST":
@@ -114,9 +114,10 @@ def _figures(query: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def _act(request: Request, form: FormData) -> Sent:
-    """Does the posted action, and shows its outcome or error on the next page; returns the values if refused, else {}.
+    """Runs the posted action and shows its outcome or error on the next page.
 
-    Raises HTTPException: 404 for an unknown action, 403 without the right to it.
+    Returns the posted fields if they are refused, else {}. Raises HTTPException: 404 for an unknown action, 403 if the
+    person's role forbids the action.
     """
     name = str(form.get("action", ""))
     if name not in ACTIONS:
@@ -235,7 +236,7 @@ ACTIONS: Final[Mapping[str, tuple[Callable[[Request], bool], Callable[[Sent, Edi
     "set_route": (may_manage_access, _set_route),
     "remove_route": (may_manage_access, _remove_route),
 }
-"""By an action's name: a check whether the person may do it, and its work, which returns a sentence about its outcome.
+"""By an action's name: a check whether the person may run it, and the function that runs it.
 
-The work raises InvalidValue for a wrong value in the form.
+That function returns a sentence about the outcome, and raises InvalidValue for a wrong value in the form.
 """

@@ -93,13 +93,16 @@ class BrandView(View):
     set_by_people = BRAND_FIELDS
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """On the edit page, reads whether the brand has spend, which fixes its zone and currency."""
+        """On the edit page, reads into `request.state.has_spend` whether spend has fixed the zone and currency."""
         if request.state.action == RequestAction.EDIT:
             spent = select(exists().where(BrandDay.brand_id == rows[0].id))
             request.state.has_spend = request.state.session.scalar(spent)
 
     def can_access_field(self, request: Request, field: BaseField, action: RequestAction | None = None) -> bool:
-        """On the edit page, shows either the choices of zone and currency, or both as fixed with the reason."""
+        """Whether the page shows the field.
+
+        The edit page shows choices of zone and currency before the first spend, then fixed texts with the reason.
+        """
         if request.state.action == RequestAction.EDIT:
             fixed = getattr(request.state, "has_spend", True)
             if field.name in (FIXED_FIELDS if fixed else ("fixed_zone", "fixed_currency")):
@@ -146,7 +149,7 @@ class BrandView(View):
 
     @action("enable", "Enable", confirmation="Enable the chosen brands?")
     async def enable(self, request: Request, selection: ActionSelection) -> None:
-        """Enables the brands; other holds remain."""
+        """Enables the brands, which lifts the hold `brand_paused` from their campaigns; other holds remain."""
         await self._set(request, selection, ConfiguredStatus.ENABLED)
 
     @action("archive", "Archive", confirmation="Archive the chosen brands? All their campaigns stop at once.")

@@ -34,12 +34,12 @@ Key = tuple[int, int | None, str]
 
 
 def key_of(row: Any) -> Key:
-    """The brand, campaign and period that identify a budget."""
+    """The Key of a row of budgets."""
     return row.brand_id, row.campaign_id, row.period
 
 
 def _limit(request: Request, row: Any) -> str:
-    """The limit: in a form as plain units that a person can edit, elsewhere with the currency."""
+    """The limit as text: in a form units of the currency that a person can edit, elsewhere with the currency too."""
     if request.state.action.is_form():
         return typed_units(row.limit_micros, row.brand.currency)
     return exact_money(row.limit_micros, row.brand.currency)
@@ -111,7 +111,7 @@ class BudgetView(View):
         return f"{row.period} budget of {_whose(row)}"
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """Reads the spend of each budget's current window, in micros."""
+        """Reads the spend of each budget's current window into `request.state.spent`: micros by Key."""
         at = clock.now()
         with snapshot() as connection:
             budgets = [
@@ -126,7 +126,8 @@ class BudgetView(View):
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
         """Creates a budget and enforces its brand in one commit, once the effect is confirmed.
 
-        Refuses a period that has a budget already. Warns if the limit is spent already. Returns its row.
+        Raises FormValidationError if the brand or campaign has a budget of this period. Warns if the limit is spent
+        already. Returns its row.
         """
         period = data["period"]
 
@@ -150,8 +151,8 @@ class BudgetView(View):
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Changes the limit, for the whole current window, and enforces the brand, once the effect is confirmed.
 
-        Keeps the stored limit to the micro if the text is as it was shown. Warns if the limit is spent already. Returns
-        its row.
+        Keeps the stored limit to the micro if the person left the shown text as it was. Warns if the limit is spent
+        already. Returns its row.
         """
         row = await self.find_by_pk(request, pk)
         key, typed = key_of(row), data["limit_micros"].strip()
@@ -180,7 +181,7 @@ class BudgetView(View):
     async def delete(self, request: Request, pks: list[Any]) -> int:
         """Removes the budgets and enforces their brands, once the effect is confirmed; returns how many were removed.
 
-        Raises ActionFailed for a preview, and without a confirmation that is needed.
+        Raises ActionFailed for a request for a preview, and if a needed confirmation is missing.
         """
         keys = {row.id: key_of(row) for row in await self.find_by_pks(request, pks)}
         ids: defaultdict[int, list[int]] = defaultdict(list)

@@ -106,16 +106,16 @@ class CampaignView(View):
     row_actions = ("view", "edit", "schedule")
 
     async def is_row_action_allowed(self, request: Request, name: str) -> bool:
-        """Every role may open the schedule."""
+        """Whether the person's role allows the action `name` on rows; every role may open the schedule."""
         return name == "schedule" or await super().is_row_action_allowed(request, name)
 
     @link_row_action("schedule", "Schedule", icon_class="fa-solid fa-calendar-days")
     def open_schedule(self, request: Request, pk: Any) -> str:
-        """Links to the schedule editor."""
+        """The address of the schedule editor, to which the action links."""
         return schedule_address(request, int(pk))
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """Reads when each campaign serves again, in its brand's local time."""
+        """Reads into `request.state.serves_again`, by campaign id, a text: when it serves again, in local time."""
         at = clock.now()
         with snapshot() as connection:
             loaded = load(connection, sorted({row.brand_id for row in rows}), at, [row.id for row in rows])
@@ -169,7 +169,7 @@ class CampaignView(View):
         "enable", "Enable", confirmation="Enable the chosen campaigns? Campaigns without another hold serve at once."
     )
     async def enable(self, request: Request, selection: ActionSelection) -> None:
-        """Enables the campaigns; other holds remain."""
+        """Enables the campaigns, which lifts the hold of their pause; other holds remain."""
         await self._set(request, selection, ConfiguredStatus.ENABLED)
 
     @action("archive", "Archive", confirmation="Archive the chosen campaigns? They stop at once.")

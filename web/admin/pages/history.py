@@ -73,19 +73,19 @@ class RejectedView(HistoryView):
     row_actions = ("view", "replay")
 
     def get_list_query(self, request: Request) -> Select[Any]:
-        """Lists the inputs that wait to be replayed."""
+        """The query of the inputs that wait for a replay."""
         return super().get_list_query(request).where(RejectedEvent.replayed_at.is_(None))
 
     def get_count_query(self, request: Request) -> Select[Any]:
-        """Counts the inputs that wait to be replayed."""
+        """The query that counts the inputs that wait for a replay."""
         return super().get_count_query(request).where(RejectedEvent.replayed_at.is_(None))
 
     def get_detail_query(self, request: Request) -> Select[Any]:
-        """Reads an input even if it was replayed already."""
+        """The query of one input's page, which shows replayed inputs too."""
         return super().get_list_query(request)
 
     async def is_row_action_allowed_for_obj(self, request: Request, name: str, obj: Any) -> bool:
-        """Offers Replay only for inputs that were not replayed yet."""
+        """Whether the action `name` is offered on this row; Replay only if the input was not replayed yet."""
         return (name != "replay" or obj.replayed_at is None) and await self.is_row_action_allowed(request, name)
 
     @action("replay", "Replay", confirmation="Replay the chosen inputs? Inputs that are valid now are counted.")
@@ -105,7 +105,10 @@ class RejectedView(HistoryView):
 
 
 async def _replay(request: Request, ids: list[int]) -> None:
-    """Replays the inputs and shows how many were taken, refused or wait. Raises InvalidValue if none waits."""
+    """Replays the inputs; the next page shows how many are valid now, were rejected again or still wait.
+
+    Raises InvalidValue if all of them were replayed before.
+    """
     await run_sync(request.state.session.close)
     done = await run_sync(partial(replay_chosen, Chosen(ids=ids)))
     if not done.total and not done.held_up:
@@ -128,7 +131,7 @@ def _figures(_request: Request, row: Any) -> str:
 
 
 class StatusChangeView(HistoryView):
-    """Every toggle, with its cause and figures."""
+    """The list of status changes, each with its cause and figures."""
 
     key = "status-changes"
     menu_label = "Status changes"
@@ -151,7 +154,7 @@ class StatusChangeView(HistoryView):
 
 
 def _change(_request: Request, row: Any) -> str:
-    """The changed fields, one per line, with amounts in the brand's currency."""
+    """The old and new value of each changed field, one field per line, with amounts in the brand's currency."""
     currency = row.brand.currency if row.brand else None
 
     def money(micros: int) -> str:
@@ -161,7 +164,7 @@ def _change(_request: Request, row: Any) -> str:
 
 
 def seen_audit(request: Request, statement: Any) -> Any:
-    """The query of audit entries, without those about users and API keys unless the person is an owner."""
+    """The query `statement` of audit entries; for people who are no owners without those about users and API keys."""
     if may_manage_access(request):
         return statement
     return statement.where(AuditRow.__table__.c.subject.not_in(("user", "api_key")))
@@ -171,11 +174,11 @@ class AuditView(HistoryView):
     """The audit: each edit's author, time, and old and new values. Only owners see entries about users and keys."""
 
     def get_list_query(self, request: Request) -> Any:
-        """The entries that the person may see."""
+        """The query of the entries that the person may see."""
         return seen_audit(request, super().get_list_query(request))
 
     def get_count_query(self, request: Request) -> Any:
-        """Counts the entries that the person may see."""
+        """The query that counts the entries that the person may see."""
         return seen_audit(request, super().get_count_query(request))
 
     key = "audit-entries"

@@ -1,4 +1,4 @@
-"""The form of an import's preview: its fields, the options they give, and the file read and planned under them."""
+"""The form of an import's preview: its fields, the options that they set, and the file's preview by these options."""
 
 import io
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ SELECTS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "evening_times": ("Times after noon", {"same_day": "of the written day", "next_day": "midnight of the next day"}),
     "sum_rows": ("Rows that may be sums of others", {"sums": "are sums, counted once", "parts": "are parts, added"}),
 }
-"""Fields with few values, by their names in `ReadOptions`: the label, and the values in words."""
+"""Fields of fixed choices, by the option's name in `ReadOptions`: the label, and the words for each value."""
 
 SWITCHES: Final[Mapping[str, str]] = {
     "name_as_id": "The file has no campaign ids: use names as ids",
@@ -57,11 +57,12 @@ NO_TIME: Final = (
 
 @dataclass(frozen=True)
 class Previewed:
-    """A file as it is read under the form's options, and its effect; or the question or error that prevents it.
+    """A file as it is read by the form's options, and its effect; or the question or error that prevents the import.
 
-    `taken`: the heading used for each meaning. `brands`: the names of brands to choose from. `reading`, `plan`: the
-    content and the effect. `refused`: the error. `question`: a fact that the file does not prove, with the readings to
-    choose from. `offer`: the reading that somebody chose last time.
+    `headings`: all headings of the file. `taken`: the heading that is used for each meaning. `brands`: the names of
+    brands to choose from. `reading`, `plan`: the content and the effect. `refused`: the error. `question`: a fact that
+    the file does not prove, with the readings to choose from. `offer`: the reading that somebody chose for a
+    file of this layout.
     """
 
     headings: tuple[str, ...]
@@ -87,14 +88,14 @@ class Previewed:
 
     @property
     def meanings(self) -> Mapping[Meaning, str]:
-        """The meanings that a column may be given, in words."""
+        """The words for each meaning that a column may have, such as `Campaign id`."""
         return MEANINGS
 
 
 def previewed(upload: Upload, query: Mapping[str, str]) -> Previewed:
-    """Reads an uploaded file under the form's options and computes its effect; changes nothing.
+    """Reads an uploaded file by the options in the form's fields, `query`, and computes its effect; changes nothing.
 
-    Returns questions and errors in the result.
+    A question or an error about the file is in the result, not raised.
     """
     with snapshot() as connection:
         brands = tuple(row["name"] for row in overview.brands(connection, clock.now()))
@@ -120,7 +121,7 @@ def _read(upload: Upload, options: ReadOptions) -> Reading:
 
 
 def _check_time(reading: Reading, upload: Upload, options: ReadOptions) -> None:
-    """Raises InvalidValue if only the time of the upload dates the figures."""
+    """Raises InvalidValue if nothing but the upload gives the figures a time: no option, file or browser."""
     if upload.modified_at is None and options.as_of is None and reading.as_of == upload.uploaded_at:
         raise InvalidValue("as_of", NO_TIME)
 
@@ -130,7 +131,7 @@ def _changed_at(upload: Upload) -> datetime:
 
 
 def options_of(query: Mapping[str, str]) -> ReadOptions:
-    """The options that the form's fields give. Raises InvalidValue for a wrong time in `as_of`."""
+    """The options that the form's fields set. Raises InvalidValue for a wrong time in `as_of`."""
     columns = {meaning: query[f"column_{meaning}"] for meaning in MEANINGS if query.get(f"column_{meaning}")}
     picked: dict[str, Any] = {
         name: query[name] for name, (_, values) in SELECTS.items() if query.get(name, "") in values
@@ -165,7 +166,7 @@ def asked_for(query: Mapping[str, str]) -> dict[str, str]:
 
 
 def chosen(choice: Choice) -> dict[str, str]:
-    """The names and values of the form's fields that choose this reading."""
+    """The fields of the form that choose this reading: values by name."""
     fields: dict[str, str] = {}
     for name, value in choice.settles.items():
         if isinstance(value, Mapping):

@@ -198,13 +198,16 @@ def _as_shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keep(name: str, content: bytes, modified_at: datetime | None, edit: Edit) -> int:
-    """Stores an uploaded file until it is imported or discarded; returns its id. A later time counts as now."""
+    """Stores an uploaded file until it is imported or discarded; returns its id.
+
+    `modified_at`: the file's modification time; one in the future counts as now.
+    """
     known = None if modified_at is None else min(modified_at, edit.at)
     return committed(lambda connection: uploads.add(connection, name, content, known, edit.by, edit.at))
 
 
 def _modified_at(milliseconds: str) -> datetime | None:
-    """The file's modification time, from the browser's milliseconds since 1970; None for another text."""
+    """The file's modification time, from the browser's milliseconds since 1970 UTC; None for any other text."""
     if not milliseconds.isdecimal() or len(milliseconds) > MAX_DIGITS:
         return None
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
@@ -252,7 +255,10 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
 def _context(
     request: Request, upload: Upload, seen: Previewed, *, is_again: bool = False, error: InvalidValue | None = None
 ) -> dict[str, Any]:
-    """The values of the preview's template. `is_again`: a post confirmed an effect that has changed since."""
+    """The values of the preview's template.
+
+    `is_again`: the person confirmed an effect that has changed since. `error`: the refusal of a confirmed import.
+    """
     refused = error or seen.refused
     return {
         "title": upload.file_name,
@@ -275,7 +281,7 @@ def _context(
 
 
 def _choice(request: Request, choice: Any) -> dict[str, str]:
-    """One reading to choose: its label, its sum and days as text, and the link that chooses it."""
+    """One reading to choose, for the template: `label`, `facts` (sum and days) and the `link` that chooses it."""
     facts = [] if choice.sum_micros is None else [words.sums(choice.sum_micros)]
     if choice.first_day is not None:
         facts.append(f"{choice.first_day} to {choice.last_day}")

@@ -63,12 +63,12 @@ def _never_shown(_request: Request, _row: Any) -> None:
 
 
 def _figure_of_account(name: str, request: Request, row: Any) -> Any:
-    """A value that `PlatformView.attach` has read for the row; None if it has read none."""
+    """The value `name` that `PlatformView.attach` has read for the row; None if it has not read the row."""
     return getattr(request.state, "accounts", {}).get(row.id, {}).get(name)
 
 
 class PlatformView(View):
-    """Accounts on ad platforms that are read and, if their mode allows it, changed."""
+    """The list of connections: accounts on ad platforms that Spendgate reads and, if their mode allows it, changes."""
 
     key = "platforms"
     menu_label = "Ad platforms"
@@ -124,13 +124,13 @@ class PlatformView(View):
         return may_manage_access(request)
 
     def can_access_field(self, request: Request, field: BaseField, action: RequestAction | None = None) -> bool:
-        """Only owners see the fields of the login on a form."""
+        """Whether the page shows the field; on a form only owners see the fields of the login."""
         if request.state.action.is_form() and field.name in LOGIN_FIELDS and not may_manage_access(request):
             return False
         return super().can_access_field(request, field, action)
 
     async def is_row_action_allowed(self, request: Request, name: str) -> bool:
-        """Removing deletes a kept login, so only owners may do it."""
+        """Whether the person may run the action `name`; `remove` deletes a kept login, so it needs an owner."""
         if name == "remove" and not may_manage_access(request):
             return False
         return await super().is_row_action_allowed(request, name)
@@ -156,10 +156,10 @@ class PlatformView(View):
             raise
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Connects the account in the given mode. An account that is connected already keeps its mode.
+        """Connects the account in the given mode; changes the login of an account that is already connected in it.
 
-        Raises FormValidationError unless the form has either a login or a reference, and for another mode of an account
-        that is connected already. Returns its row.
+        Raises FormValidationError unless the form has exactly one of a login and a reference, and for an account that
+        is connected already in another mode. Returns its row.
         """
         typed, reference = _take_login(data), data.get("credentials") or ""
         if bool(typed) == bool(reference):
@@ -206,7 +206,7 @@ class PlatformView(View):
 
     @link_row_action("check", "Check", icon_class="fa-solid fa-stethoscope")
     def open_check(self, request: Request, pk: Any) -> str:
-        """Links to the page that checks the connection."""
+        """The address of the page that checks the connection, to which the action links."""
         return str(request.url_for("admin:platform-check", account=int(pk)))
 
     @row_action(
@@ -235,7 +235,7 @@ def _options(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _take_login(data: dict[str, Any]) -> str:
-    """Removes the typed login from the form's values, so that no refused form shows it, and returns it."""
+    """Returns the typed login, and removes it from the form's values, so that no refused form shows it."""
     typed = str(data.get("secrets") or "")
     data["secrets"] = ""
     return typed

@@ -38,7 +38,7 @@ USUAL_DAY: Final = timedelta(hours=24)
 
 
 class Edited(NamedTuple):
-    """The campaign of the page, with its brand and its schedule."""
+    """The campaign whose schedule the page edits, with its brand and its stored schedule."""
 
     campaign: dict[str, Any]
     brand: dict[str, Any]
@@ -46,7 +46,7 @@ class Edited(NamedTuple):
 
 
 class ScheduleEditor(CustomView):
-    """A page and its preview for each campaign."""
+    """The page that edits one campaign's schedule, and the preview that the page's script requests."""
 
     path = "/campaigns/{campaign_id}/schedule"
     route_name = "schedule"
@@ -54,7 +54,7 @@ class ScheduleEditor(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Shows the editor; a post saves the schedule, once its effect is confirmed, and leads back to the page before.
+        """Shows the editor; a post saves the schedule, once its effect is confirmed, and redirects to the page before.
 
         Raises HTTPException (403) if a viewer posts.
         """
@@ -89,7 +89,7 @@ class ScheduleEditor(CustomView):
 
     @route("/preview", name="schedule-preview")
     async def preview(self, request: Request) -> Response:
-        """Answers a schedule's dayparts and its next seven days; 422 with the reason if the text is not a schedule."""
+        """Answers the dayparts and next seven days of the typed schedule; 422 with the reason if it is none."""
         page = await run_sync(_load, request.path_params["campaign_id"])
         try:
             wanted = _read(request.query_params.get("schedule", ""))
@@ -147,9 +147,10 @@ def _save(request: Request, campaign: dict[str, Any], schedule: Schedule, seen: 
 
 
 def previewed(schedule: Schedule, at: datetime, zone: ZoneInfo) -> dict[str, Any]:
-    """The schedule as JSON for static/schedule.js: its dayparts, and the next seven local days from that of `at` on.
+    """The schedule as JSON for static/schedule.js: its dayparts, and seven local days, the first with `at` in it.
 
-    `parts`: [weekday, start minute, end minute] of each daypart; `days`: each day's open stretches in local time.
+    `parts`: [weekday, start minute, end minute] of each daypart; `days`: each day's open stretches in local time;
+    `total`: the hours of all of them, as text.
     """
     today = local_day(at, zone)
     days = [today + number * ONE_DAY for number in range(DAYS_AHEAD)]
@@ -172,7 +173,10 @@ def previewed(schedule: Schedule, at: datetime, zone: ZoneInfo) -> dict[str, Any
 
 
 def _stretch(starts: datetime, ends: datetime, day_ends_at: datetime, zone: ZoneInfo) -> dict[str, str]:
-    """An open stretch in local times; names the zone's abbreviation if the clock changes within it."""
+    """An open stretch as texts: `from` and `to` in local time, and its `hours`.
+
+    Both times have the zone's abbreviation, such as EDT, if clocks change within the stretch.
+    """
     first, last = starts.astimezone(zone), ends.astimezone(zone)
     form = "%H:%M" if first.utcoffset() == last.utcoffset() else "%H:%M %Z"
     until = "24:00" if ends == day_ends_at else last.strftime(form)
@@ -186,7 +190,7 @@ def _hours(length: timedelta) -> str:
 
 
 def _note(length: timedelta) -> str | None:
-    """A sentence about a day whose length is not 24 hours; None for others."""
+    """A remark about a day that has not 24 hours, such as `clocks go back: this day has 25 h`; None for others."""
     if length == USUAL_DAY:
         return None
     way = "forward" if length < USUAL_DAY else "back"

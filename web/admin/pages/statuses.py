@@ -1,4 +1,4 @@
-"""Sets one status on many brands or campaigns. Leaves archived rows, and when enabling, rows paused at other times."""
+"""Sets one status on many brands or campaigns. Skips archived rows; Enable skips rows of older pauses too."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ VERBS: Final = {
     ConfiguredStatus.ARCHIVED: Verbs("Archive", "Archived"),
 }
 OTHERS: Final = "others"
-"""The field of the checkbox that also enables rows which were paused at other times."""
+"""The field of the checkbox with which Enable includes rows that were paused before the newest pause."""
 
 NAMED_AT_MOST: Final = 5
 
@@ -38,7 +38,8 @@ NAMED_AT_MOST: Final = 5
 async def change_statuses(request: Request, noun: str, rows: Sequence[Any], status: ConfiguredStatus) -> None:
     """Sets the status of the chosen rows, shows the outcome, and offers to undo it.
 
-    `noun`: `brand` or `campaign`. Raises ActionFailed for a preview, and without a confirmation that is needed.
+    `noun`: `brand` or `campaign`. Raises ActionFailed for a request for a preview, and if a needed confirmation is
+    missing.
     """
     includes_others = (await request.form()).get(OTHERS) is not None
     action = await run_sync(partial(_action, noun, rows, status, includes_others=includes_others))
@@ -54,7 +55,7 @@ async def change_statuses(request: Request, noun: str, rows: Sequence[Any], stat
 
 
 def _progress(brand_ids: Sequence[int]) -> list[str]:
-    """Progress in words of each of the brands whose campaigns are not all enforced yet."""
+    """A text of the progress of each of these brands whose campaigns are not all enforced yet."""
     with snapshot() as connection:
         return [progress.in_words() for progress in passes.progress(connection, brand_ids).values()]
 
@@ -92,13 +93,14 @@ def _by_brand(noun: str, rows: Iterable[Any]) -> dict[int, list[int]]:
 
 
 Paused = tuple[Any, Edit | None]
-"""A row, with the author and time of its last pause if known."""
+"""A row, with the author and time of its last pause; None if unknown."""
 
 
 def _last_paused(noun: str, rows: Sequence[Any], *, is_mixed: bool) -> tuple[list[Any], list[Paused]]:
     """Splits paused rows into those that Enable includes, and those it leaves because somebody paused them earlier.
 
-    Enable includes the rows of the newest pause; none if `is_mixed`, which means that enabled rows were chosen too.
+    Enable includes the rows of the newest pause; none if `is_mixed`, which means that the person chose enabled rows
+    too.
     """
     with snapshot() as connection:
         pauses = audit.last_status_edits(connection, noun, [row.id for row in rows], ConfiguredStatus.PAUSED)

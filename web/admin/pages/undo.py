@@ -63,9 +63,9 @@ class Undo(CustomView):
 
 
 def _action(request: Request) -> Action:
-    """The action that gives rows their former statuses back, for the edit that this person made at the given moment.
+    """The action that undoes the status change that this person made at the time `at` of the query.
 
-    Leaves rows whose status was changed since. Raises HTTPException (404) for an unknown kind of rows or no moment.
+    Skips rows whose status was changed since. Raises HTTPException (404) for an unknown `noun`, and if `at` is no time.
     """
     noun = request.query_params.get("noun", "")
     if noun not in EDITS:

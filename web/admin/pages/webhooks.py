@@ -30,7 +30,7 @@ ADVICE: Final = "Copy it now: it is kept encrypted and cannot be shown again. Yo
 
 
 class Webhooks(CustomView):
-    """The page of endpoints, for owners. Each button posts its action by name."""
+    """The page of endpoints, for owners. Each button posts the name of its action."""
 
     menu_label = "Webhooks"
     icon = "fa fa-paper-plane"
@@ -43,9 +43,9 @@ class Webhooks(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Shows the page; after a post does the action and shows a new secret, or redirects to the page.
+        """Shows the page; a post runs the action, and then shows a new secret or redirects to the page.
 
-        Answers 422 with the page and the typed values if they are refused.
+        If the typed values are refused, answers 422 with the page and these values.
         Raises HTTPException (403) for people who are no owners.
         """
         if not self.is_accessible(request):
@@ -68,7 +68,10 @@ class Webhooks(CustomView):
 
 
 def _page(after: int) -> dict[str, Any]:
-    """The endpoints with ids above `after` as fields, each with its last attempts, and the last id if more follow."""
+    """The template's values: one page of the endpoints with ids above `after`, each with its last attempts (`tried`).
+
+    `next_after`: the last id of the page; None if no further endpoints follow.
+    """
     with snapshot() as connection:
         found = endpoints.endpoints(connection, after=after, limit=ENDPOINTS_A_PAGE + 1)
         shown = found[:ENDPOINTS_A_PAGE]
@@ -83,7 +86,7 @@ Sent = Mapping[str, str]
 
 
 async def _act(request: Request, form: FormData) -> Shown | Sent | None:
-    """Does the posted action; returns a new secret to show, the typed values if they are refused, else None.
+    """Runs the posted action; returns a new secret to show, the posted fields if they are refused, else None.
 
     Shows the outcome or error on the next page.
     Raises HTTPException (404) for an unknown action.
@@ -171,7 +174,7 @@ ACTIONS: Final[Mapping[str, Callable[[Sent, Edit], str | Shown]]] = {
     "resend": _resend,
     "remove": _remove,
 }
-"""The work of each action, by its name: returns a sentence about its outcome, or a new secret.
+"""By an action's name: the function that runs it and returns a sentence about its outcome, or a new secret.
 
-Raises InvalidValue for a wrong value in the form.
+That function raises InvalidValue for a wrong value in the form.
 """

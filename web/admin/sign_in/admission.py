@@ -1,6 +1,6 @@
 """Limits the requests that the admin works on at once.
 
-A slow client holds no slot: its body is read before, and its response is kept in memory and sent afterwards.
+A slow client holds no slot: its body is read before it gets one, and its response is sent after the slot is free.
 """
 
 from http import HTTPStatus
@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SIGN_INS_AT_ONCE: Final = 4
-"""Sign-ins at once, counted separately: each hashes a password, which takes 64 MiB and tens of milliseconds."""
+"""Slots for sign-ins, beside those of other requests: each hashes a password with 64 MiB in tens of milliseconds."""
 
 RETRY_LATER: Final = {"Retry-After": "5"}
 
@@ -21,7 +21,7 @@ class Admission:
     """Runs a limited number of requests at once; the others wait for a slot, and get 503 after `seconds`.
 
     The library's session holds a database connection during the whole request, and the request needs a second one: if
-    as many requests ran as there are connections, each would wait for another's. Files need no slot.
+    as many requests ran as there are connections, each would wait for another's. Static files need no slot.
     """
 
     def __init__(self, app: ASGIApp, at_once: int, seconds: float, page: Template) -> None:

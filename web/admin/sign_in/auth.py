@@ -49,7 +49,7 @@ class Try(NamedTuple):
     browser: str | None
 
     def failures(self) -> tuple[Failures, ...]:
-        """The rates against which a failed attempt counts."""
+        """The rate limits against which a failed attempt counts, each with its key."""
         if self.browser is not None:
             return ((rates.FAILURES_IN_KNOWN_BROWSER, f"{self.person} {self.browser}"),)
         counted_as = addresses.counted_as(self.address)
@@ -71,7 +71,7 @@ class SignIn(AuthProvider):
         return None if person is None else _known(request, person)
 
     async def render_login(self, request: Request, templates: Jinja2Templates) -> Response:
-        """Shows the login page, with instructions to create the first login if there is none."""
+        """Shows the login page; before the first login exists, with instructions to create it."""
         request.state.is_first_use = await run_sync(access.is_first_use)
         response = await super().render_login(request, templates)
         wait_seconds = getattr(request.state, "wait_seconds", None)
@@ -83,7 +83,8 @@ class SignIn(AuthProvider):
     async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
         """Signs a person in and redirects to the page wanted before, on this site only.
 
-        Raises LoginFailed after too many failures, and with one text for an unknown address and a wrong password.
+        Raises LoginFailed after too many failures, and for a wrong password, with the same text as for an unknown
+        address.
         """
         request.state.email = username  # shown again in a refused form
         try_, at = _try(request, username), clock.now()
@@ -98,7 +99,7 @@ class SignIn(AuthProvider):
         return response
 
     async def logout(self, request: Request) -> Response:
-        """Ends the session in the database and in the browser."""
+        """Ends the session in the database, deletes its cookie and redirects to the login."""
         token = request.cookies.get(people.COOKIE)
         if token:
             await run_sync(access.sign_out, token)
@@ -126,8 +127,8 @@ def _is_secure(request: Request) -> bool:
 def _session(request: Request, try_: Try, password: str, *, remember: bool) -> Session:
     """Creates a session. Raises LoginFailed for a wrong password, and after too many failures.
 
-    An attempt counts as failed before its password is hashed, and is uncounted if it succeeds: attempts in parallel
-    are limited like attempts in sequence.
+    Counts the attempt as failed before it hashes the password, and takes that back if the password is right, so that
+    parallel attempts are limited like consecutive ones.
     """
     with ExitStack() as uncounting:
         for failures in try_.failures():

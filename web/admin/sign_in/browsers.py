@@ -1,7 +1,7 @@
 """Browsers in which a person has signed in before, known by a signed cookie.
 
-Wrong passwords that others try count against other browsers, so a person is not locked out of a known one. The cookie
-alone does not sign anyone in.
+Wrong passwords typed elsewhere do not count against a known browser, so that others cannot lock the person out there.
+The cookie alone does not sign anyone in.
 """
 
 import hashlib
@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 COOKIE: Final = "spendgate_browser_"
-"""The beginning of the cookie's name. Digits of the person follow, because several people may use one browser."""
+"""The beginning of the cookie's name. A hash of the person follows, because several people may use one browser."""
 
 KNOWN_FOR: Final = timedelta(days=180)
 
 
 def known(request: Request, person: str, at: datetime, key: str) -> str | None:
-    """The browser's id if the person has signed in with it within KNOWN_FOR, else None.
+    """The browser's id if the person has signed in with it during the last KNOWN_FOR, else None.
 
     `person`: a digest of the e-mail; `key`: the secret that signs the cookie.
     """
@@ -32,7 +32,10 @@ def known(request: Request, person: str, at: datetime, key: str) -> str | None:
 
 
 def remember(response: Response, person: str, browser: str | None, at: datetime, key: str, *, secure: bool) -> None:
-    """Sets or extends the cookie that makes the browser known for the person. `browser`: its id; None makes one."""
+    """Sets the cookie that makes the browser known for the person until KNOWN_FOR from `at` on.
+
+    `browser`: its id; None: makes a new id.
+    """
     browser, until = browser or secrets.token_urlsafe(16), at + KNOWN_FOR
     seconds = str(int(until.timestamp()))
     value = f"{browser}.{seconds}.{_signature(person, browser, seconds, key)}"

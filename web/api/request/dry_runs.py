@@ -42,7 +42,7 @@ PREVIEW: Final[dict[int | str, dict[str, Any]]] = {200: {"model": EditPreview, "
 
 
 def previewed(work: Callable[[Connection], object], brand_id: int) -> Response:
-    """The answer (200) to a dry run: the effect of the edit `work` of one brand, which is made and rolled back."""
+    """The answer (200) to a dry run: makes the edit `work` of one brand, rolls it back and answers its effect."""
     effect = edits.previewed(work, brand_id)
     preview = EditPreview(
         dry_run=True,

@@ -71,7 +71,7 @@ def created(
     """Creates a row once for all requests with one idempotency key, and answers each of them with the first answer.
 
     `create` returns the row's id, from which `answer_for` makes the answer. `brand_id`: the brand to enforce in the
-    same commit, None without one. Raises Problem (422) if the key was used with a different request.
+    same commit; None: enforces none. Raises Problem (422) if the key was used with a different request.
     """
     key_use = keyed.key_use(caller)
 

@@ -35,7 +35,7 @@ def _tags(header: str) -> list[str]:
 def check_match(if_match: str | None, etag: str) -> None:
     """Raises Problem (412) if the row was edited since the caller read it. Call it under the brand's lock.
 
-    `if_match`: the header; None: the caller does not ask for the check.
+    `if_match`: the header; None or `*`: no check.
     """
     if if_match is None or "*" in _tags(if_match):
         return
@@ -45,7 +45,7 @@ def check_match(if_match: str | None, etag: str) -> None:
 
 
 def _mark_of_edits(tag: str) -> str:
-    """The part of the tag that edits change. A weak tag keeps its prefix `W/`, so it never matches."""
+    """The half of the tag that only people's edits change. A weak tag keeps its prefix `W/`, so it never matches."""
     return tag.partition(".")[0]
 
 

@@ -19,7 +19,7 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def _line(text: str) -> str:
-    """The text, if it is a name that every column, log and page can show. Raises ValueError if it is not."""
+    """Returns the text. Raises ValueError unless it is one line that every column, log and page can show."""
     return _checked(checked_name, text)
 
 
@@ -57,7 +57,7 @@ def _within_calendar(day: date) -> date:
 
 
 def _checked(check: Any, value: str) -> str:
-    """Validates a value by a domain rule; raises its InvalidValue as ValueError, which pydantic expects."""
+    """Returns the text that the domain rule `check` returns for the value; raises its InvalidValue as ValueError."""
     try:
         return str(check(value))
     except InvalidValue as error:

@@ -22,7 +22,7 @@ FROM_THE_START: Final = "start again from `after=0`"
 
 
 class Followed(Listed[Item]):
-    """One page of a list that can be followed."""
+    """One page of a list that a reader can follow by its last id and epoch."""
 
     epoch: str = Field(
         description="Store it with the last id and send both: if it differs, ids have started again",
@@ -31,7 +31,7 @@ class Followed(Listed[Item]):
 
 
 def checked_epoch(connection: Connection, sent: str | None, start_over: str = FROM_THE_START) -> str:
-    """The current epoch. Raises Problem (410) with the advice `start_over` if the sent epoch is another one."""
+    """Returns the current epoch. Raises Problem (410), with the advice `start_over`, if `sent` is another epoch."""
     current = feed.epoch(connection)
     if sent not in {None, current}:
         detail = f"epoch: is no longer valid, because ids have started again; {start_over}"

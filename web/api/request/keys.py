@@ -45,8 +45,8 @@ CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 def caller_of(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Caller:
     """The caller that the key identifies, looked up once for each request.
 
-    Counts the request against the key's rate limit, and adds its headers. Raises Problem: 401 without a valid key, 429
-    over the limit or after too many wrong keys from the address.
+    Counts the request against the key's rate limit, and adds that limit's headers to the response. Raises Problem: 401
+    without a valid key, 429 over the limit or after too many wrong keys from the client's address.
     """
     known: Caller | None = getattr(request.state, "caller", None)
     if known is not None:
@@ -61,7 +61,7 @@ def caller_of(request: Request, credentials: Annotated[HTTPAuthorizationCredenti
 
 
 def _count(request: Request, owner: Caller) -> None:
-    """Counts the request against its key's rate limit, and adds its headers. Raises Problem (429) over the limit."""
+    """Counts the request against its key's rate limit and adds that limit's headers. Raises Problem (429) over it."""
     a_minute = settings().api_requests_per_minute
     status = rates.hit(RateLimitItemPerMinute(a_minute, 1, "api"), str(owner.key_id))
     request.state.headers = {
@@ -76,9 +76,9 @@ def _count(request: Request, owner: Caller) -> None:
 
 
 def _owner(address: str, key: str) -> Caller | None:
-    """The owner of the key; None if it is not valid.
+    """The program whose key this is, with the key's scopes and brand; None if the key is not valid.
 
-    Raises Problem (429), without a lookup, after too many wrong keys from the address.
+    Raises Problem (429), without a lookup of the key, after too many wrong keys from the address.
     """
     wait_seconds = throttle.wait_seconds(address, key)
     owner = None if wait_seconds else access.caller(key)
@@ -131,9 +131,9 @@ def visible_to(caller: Caller, subject: str, row: dict[str, Any]) -> dict[str, A
 
 
 def brand_for(caller: Caller, brand_id: int | None) -> int | None:
-    """The brand of a new row: the one asked for, or that of the caller's key; None for all brands.
+    """The brand of a new row: `brand_id`, or if that is None the brand of the caller's key; None: all brands.
 
-    Raises InvalidValue if the key is for another brand.
+    Raises InvalidValue if the key is for another brand than `brand_id`.
     """
     if brand_id is not None:
         visible_to(caller, "brand", {"id": brand_id})

@@ -1,4 +1,4 @@
-"""Pages of lists in id order; the last id of a page is the cursor of the next one."""
+"""Pages of lists in id order. `after`, the cursor of the next page, is the last id of the previous one."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
@@ -26,7 +26,7 @@ class Listed(BaseModel, Generic[Item]):
 
 
 class Paging(NamedTuple):
-    """The requested page: at most `limit` rows, with ids above `after`; and the request and response, for the link."""
+    """The requested page: at most `limit` rows with ids above `after`. `request`, `response`: for the header Link."""
 
     after: int
     limit: int
@@ -35,13 +35,13 @@ class Paging(NamedTuple):
 
     @property
     def rows(self) -> dict[str, int]:
-        """The parameters of a list query, which reads one row more, to know whether another page follows."""
+        """The `after` and `limit` of a list query: one row more than the page, to know whether another page follows."""
         return {"after": self.after, "limit": self.limit + 1}
 
     def of(self, rows: Sequence[dict[str, Any]], key: str = "id", **kept: str) -> dict[str, Any]:
         """The page of the rows that `rows` selected; sets a Link header if there is a next one.
 
-        `key`: the field of the cursor. `kept`: further parameters of the link.
+        `key`: the field whose last value is the cursor. `kept`: further query parameters of the link.
         """
         items = rows[: self.limit]
         next_after = items[-1][key] if len(rows) > self.limit else None

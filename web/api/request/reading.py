@@ -13,7 +13,7 @@ from delivery.encoding import decoded
 from web.api.request.keys import bearer, caller_of
 
 DECODED_AT_ONCE: Final = 2
-"""Bodies that threads of a process decode at the same time. More would only take the processor from other requests."""
+"""Bodies that a process decodes at once. Decoding more would only take the processor from other requests."""
 
 _decoders = ThreadPoolExecutor(DECODED_AT_ONCE, "decode")
 

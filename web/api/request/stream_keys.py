@@ -13,11 +13,11 @@ SHARED_SECONDS: Final = 20.0
 """Seconds for which streams with the same key share the result of a check."""
 
 _checked: dict[str, tuple[float, Caller | None]] = {}
-"""By key: when it was last checked, and its caller then (None: no longer valid). Only keys of streams are in it."""
+"""By API key of a stream: when it was last checked (`monotonic`), and its caller then; None: no longer valid."""
 
 
 async def is_still_valid(key: str, caller: Caller) -> bool:
-    """Whether the key still identifies this caller, with its scopes and brand; true if Postgres cannot be asked."""
+    """Whether the key still identifies this caller, with its scopes and brand; True also if Postgres fails for now."""
     checked_at, found = _checked.get(key, (0.0, None))
     if monotonic() >= checked_at + SHARED_SECONDS:
         try:

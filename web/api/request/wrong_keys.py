@@ -11,7 +11,7 @@ KNOWN_SECONDS: Final = 600
 """Seconds for which a valid key is exempt from the throttle, although others at its address send wrong keys."""
 
 MAX_KEPT: Final = 10_000
-"""Addresses and keys kept in memory, each; the oldest are forgotten first."""
+"""Addresses, and as many keys, that are kept in memory; the oldest are forgotten first."""
 
 Name = TypeVar("Name")
 
@@ -25,7 +25,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def wait_seconds(self, address: str, key: str) -> int:
-        """Seconds until the address may try this key; 0 if it may now."""
+        """Seconds that the address must wait before this key is looked up; 0: none."""
         with self._lock:
             if self._good_until.get(_digest(key), 0) > monotonic():
                 return 0
