@@ -119,7 +119,7 @@ def create_api_key(
 
 @api_keys.command("list")
 def list_api_keys(as_json: AsJson = False) -> None:
-    """List the API keys by their prefix. Spendgate stores only hashes, so whole keys cannot be shown."""
+    """List the API keys, each by its first characters. Spendgate stores only hashes, so it cannot show whole keys."""
     with snapshot() as connection:
         rows = repository.keys(connection)
     list_rows("API keys", rows, _key_row, empty=NO_KEYS, as_json=as_json)

@@ -30,7 +30,7 @@ NEXT_CHANGE = ("next_change_at", "next_change_should_be")
 def verify(as_json: AsJson = False) -> None:
     """Compare counters with the ledger, holds with the rules and statuses with their history.
 
-    Exit code 1 on a mismatch. Reads one snapshot and changes nothing, so it is safe while workers run.
+    Exit code 1 on a mismatch. Reads the database as of one moment and changes nothing: safe while workers run.
     """
     with progress(SpinnerColumn(), TextColumn("{task.description}")) as shown:
         task = shown.add_task("Verifying", total=None)
@@ -85,7 +85,7 @@ def check_campaign_statuses(
 
 
 def _shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows' cells for people. A row has its next change, stored and right, only where the two differ."""
+    """The rows for people: the stored and right next change are empty where equal, and left out if all are equal."""
     differ = [row["next_change_at"] != row["next_change_should_be"] for row in rows]
     names = ("campaign_id", "holds", "should_be", *(NEXT_CHANGE if any(differ) else ()), "due_at_next_tick")
     return [
@@ -95,7 +95,7 @@ def _shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class _Differences(NamedTuple):
-    """The number of campaigns that differ, rows of the first NAMED_ROWS of them, and the ids of all their brands."""
+    """The number of campaigns that differ, rows of at most NAMED_ROWS of them, and the ids of the brands of all."""
 
     campaigns: int
     rows: list[dict[str, Any]]

@@ -48,7 +48,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     epilog=EPILOG,
-    help="Spendgate enforces advertising budgets: it counts each spend event once and pauses or resumes campaigns.",
+    help="Spendgate enforces advertising budgets: it counts each spend event once and pauses or releases campaigns.",
 )
 
 SERVICE, SPEND, CHECKS = "Service", "Spend", "Status and checks"
@@ -120,7 +120,7 @@ def run() -> None:
 
 
 def _lock_message(error: OperationalError) -> str:
-    """Names the locked brands if known, and says whether a lock or a slow statement ran into its timeout."""
+    """The line for a timeout: whether a lock or a statement timed out, on which brands if known, and what to do."""
     rows, advice = "rows that this command needs", "run the command again"
     if isinstance(error, BrandsTimedOut):
         rows = ", ".join(f"brand {brand_id}" for brand_id in error.brand_ids)

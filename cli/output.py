@@ -32,10 +32,10 @@ _FIGURE: Final = re.compile(r"\D{0,4}\d[\d.,-]*( ?[%h])?")
 
 
 class _VisibleConsole(Console):
-    """A console that prints characters that a terminal would obey as escapes, wherever a text comes from."""
+    """A console that prints control characters as visible escapes, so that a terminal does not obey them."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """The segments of a renderable, with `domain.text.visible` texts."""
+        """Yields the segments of a renderable, their texts with control characters made visible."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))
 
@@ -76,7 +76,7 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, empty: str) -> 
 
 
 def _figures_width(cells: Sequence[str]) -> int:
-    """Returns the width in cells of a column that has figures only, or 0.
+    """Returns the width in terminal cells of a column that has figures only, and 0 for any other column.
 
     Such a column is never wrapped, because half of a number reads as another number.
     """

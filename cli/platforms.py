@@ -50,7 +50,8 @@ def add_connection(
         list[int] | None, typer.Option(help="The id of a brand in the account; repeat the option for several.")
     ] = None,
     mode: Annotated[
-        Mode | None, typer.Option(help="What Spendgate may change there: shadow for a new account.")
+        Mode | None,
+        typer.Option(help="What Spendgate may read and change on the platform. Default: shadow for a new account."),
     ] = None,
     login_customer_id: Annotated[
         str | None, typer.Option(help="The manager account of Google Ads through which the login has access.")
@@ -122,7 +123,7 @@ def show_status(as_json: AsJson = False) -> None:
 @platforms.command("mode")
 def set_mode(
     account: AccountArgument,
-    mode: Annotated[Mode, typer.Argument(help="What Spendgate may change there.")],
+    mode: Annotated[Mode, typer.Argument(help="What Spendgate may read and change on the platform.")],
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -159,7 +160,7 @@ def set_credentials(
 
 @platforms.command("check")
 def check_connection(account: AccountArgument, as_json: AsJson = False) -> None:
-    """Log in, read the account and say what is missing. Exit code 1 if something is missing."""
+    """Log in, read the account and list everything that is missing. Exit code 1 if something is missing."""
     found = connecting.check(account)
     if as_json:
         print_json(found.fields())
@@ -176,7 +177,7 @@ def check_connection(account: AccountArgument, as_json: AsJson = False) -> None:
 
 @platforms.command("remove")
 def remove_connection(account: AccountArgument) -> None:
-    """Remove a connection. Campaigns keep their statuses on the platform: those that Spendgate paused stay paused."""
+    """Remove an account's connection and its kept credentials. Campaigns that Spendgate paused there stay paused."""
     connecting.remove(account, edit())
     console.print(f"account {account} is no longer connected; campaigns paused there stay paused")
 
@@ -189,7 +190,7 @@ def reconcile(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring campaigns to their desired statuses now, as the account's mode allows; list those that still differ."""
+    """Bring the account's campaigns to their desired statuses now, as its mode allows; list those that still differ."""
     try:
         if not dry_run:
             statuses.reconcile_account(account)

@@ -78,7 +78,7 @@ def _planned(by: str, brand: int | None) -> tuple[list[Repaired], list[Finding]]
 
 
 def _remaining(brand: int | None) -> list[dict[str, Any]]:
-    """Returns the wrong rows, of one brand or all, that `verify` finds now; a person has to check them."""
+    """Returns the wrong rows, of one brand or all (None), that `verify` still finds; a person has to check them."""
     return [
         {"check": check.name, **row}
         for check in verification.verify()

@@ -27,7 +27,7 @@ def replay(
     again. Exit code 1 if messages of that time are no longer kept.
     """
     if (since is None) == (not everything):
-        raise InvalidValue("--since", "give the time from which on to replay, or --all")
+        raise InvalidValue("--since", "give the time since which to replay messages, or --all")
     first = None if since is None else parse_moment("--since", since)
     if first is not None and first > clock.now():
         raise InvalidValue("--since", f"{since} is in the future")

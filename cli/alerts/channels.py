@@ -24,7 +24,10 @@ RouteArgument = Annotated[int, typer.Argument(help="The route's id in `spendgate
 BrandOption = Annotated[int | None, typer.Option(help="Only alerts of the brand with this id.")]
 KindOption = Annotated[AlertKind | None, typer.Option(help="Only alerts of this kind.")]
 TimingOption = Annotated[
-    Timing, typer.Option(help="At once, in the digest at 09:00, never, or as the kind says (default).")
+    Timing,
+    typer.Option(
+        help="now, digest (at 09:00 of the brand's time), never, or default (urgent kinds now, others digest)."
+    ),
 ]
 
 
@@ -50,7 +53,7 @@ def add_channel(
 
 
 def _url(*, from_stdin: bool) -> str:
-    """The URL from standard input, or typed unseen. Raises InvalidValue without a terminal and without the option."""
+    """The URL from standard input, or typed unseen at a terminal. Raises InvalidValue if neither is possible."""
     if from_stdin:
         return sys.stdin.readline().strip()
     if not sys.stdin.isatty():
@@ -60,7 +63,7 @@ def _url(*, from_stdin: bool) -> str:
 
 @channels.command("test")
 def try_channel(channel: ChannelArgument) -> None:
-    """Send a test text to the channel now. Exit code 1 if the service did not take it."""
+    """Send a test text to the channel now. Exit code 1 if the service did not accept it."""
     outcome = work.send_test(channel)
     if not outcome.is_delivered:
         console.print(f"[red]not delivered after {outcome.duration_ms} ms: {escape(outcome.detail)}[/red]")
@@ -99,7 +102,7 @@ def _attempt(row: dict[str, Any]) -> dict[str, Any]:
 
 @channels.command("remove")
 def remove_channel(channel: ChannelArgument) -> None:
-    """Remove a channel with its routes and its log; its waiting messages are not sent."""
+    """Remove a channel with its routes and attempts; alerts that wait for it are not sent."""
     work.remove(channel, edit())
     console.print(f"channel {channel} is removed")
 

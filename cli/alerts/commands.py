@@ -1,4 +1,4 @@
-"""`spendgate alerts`: what needs a person, worst first; acknowledge, mute, and set the thresholds of budgets."""
+"""`spendgate alerts`: lists open alerts, worst first; acknowledges and mutes them, and sets thresholds of budgets."""
 
 import re
 from datetime import timedelta
@@ -39,7 +39,7 @@ def list_alerts(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many alerts.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List the open alerts, worst first, each with what to do about it."""
+    """List the open alerts, worst first, each with advice what to do."""
     if context.invoked_subcommand is not None:
         return
     with snapshot() as connection:
@@ -64,7 +64,7 @@ def acknowledge(
     ids: AlertArgument,
     undo: Annotated[bool, typer.Option("--undo", help="Take the acknowledgement back.")] = False,
 ) -> None:
-    """Acknowledge alerts: you take care of them, and they leave the list."""
+    """Acknowledge alerts: people see that you take care of them, and they leave the list."""
     work.acknowledge(ids, edit(), take_back=undo)
     console.print(f"{'taken back' if undo else 'acknowledged'}: {', '.join(map(str, ids))}")
 
@@ -75,9 +75,12 @@ def mute(
     alert: Annotated[int | None, typer.Option(help="Only the alert with this id.")] = None,
     brand: BrandOption = None,
     kind: KindOption = None,
-    channel: Annotated[int | None, typer.Option(help="Only for the channel with this id; else for everybody.")] = None,
+    channel: Annotated[
+        int | None,
+        typer.Option(help="Mute them only for the channel with this id. Default: for all channels and in the list."),
+    ] = None,
 ) -> None:
-    """Mute alerts for a time: they are not sent, and leave the list if they are muted for everybody."""
+    """Mute alerts for a time: they are not sent, and without --channel they leave the list too."""
     if all(one is None for one in (alert, brand, kind, channel)):
         raise InvalidValue("mute", "give alerts or a channel: --alert, --brand, --kind or --channel")
     author = edit()

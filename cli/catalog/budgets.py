@@ -61,7 +61,7 @@ def remove_budget(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Remove the budget of a brand or campaign for one period, and so its limit."""
+    """Remove the budget of a brand or campaign for one period: its spend is no longer limited by it."""
     brand_id, campaign_id = _scope(brand, campaign)
     work = partial(editing.remove_budget, brand_id=brand_id, campaign_id=campaign_id, period=period, edit=edit())
     done = f"{_scope_words(brand_id, campaign_id)} has no {period} budget now"

@@ -1,4 +1,4 @@
-"""Confirmation of edits that pause or resume campaigns: a person sees the effect and agrees, a program adds `--yes`."""
+"""Confirmation of edits that pause or release campaigns: a person agrees to their effect; a program adds `--yes`."""
 
 import sys
 from collections.abc import Callable
@@ -18,21 +18,21 @@ Yes = Annotated[
     typer.Option(
         "--yes",
         "-y",
-        help="Make the edit without asking, even if it pauses or resumes campaigns. Needed without a terminal.",
+        help="Make the edit without asking, even if it pauses or releases campaigns. Needed without a terminal.",
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the edit would do and change nothing.")]
 
 Work = Callable[[Connection], object]
 Made = TypeVar("Made", bound=Confirmable)
-"""The effect of an edit. The edit returns it if it is agreed to, else raises Unconfirmed with it."""
+"""The effect of an edit. The edit returns it if a person agreed to it, else raises Unconfirmed with it."""
 
 
 def confirm_and_edit(work: Work, brand_id: int, done: str, *, yes: bool, dry_run: bool) -> None:
     """Runs `work`, an edit of one brand, after a person agreed to its effect; prints `done` and the effect.
 
-    An edit without a notable effect needs no agreement. With `dry_run` it prints the effect and changes nothing. Raises
-    InvalidValue if agreement is needed, `yes` is False and standard input is no terminal; exits with 1 on "no".
+    Asks only if the effect needs consent and `yes` is False. With `dry_run` prints the effect and changes nothing.
+    Raises InvalidValue if it has to ask and standard input is no terminal; exits with code 1 if the person says no.
     """
     if dry_run:
         print_dry_run(edits.previewed(work, brand_id))
@@ -56,11 +56,10 @@ def print_sentence(effect: Confirmable) -> None:
 def edit_once_agreed(
     make: Callable[[Agree], Made], *, yes: bool, show: Callable[[Made], None] = print_sentence
 ) -> Made:
-    """Makes the edit, after a person agreed to its effect if that is needed, and returns the effect.
+    """Makes the edit, and returns its effect. Before, asks a person if the effect needs consent and `yes` is False.
 
-    `show` prints the effect that the person is asked about.
-    Asks again if the effect changes meanwhile. Raises InvalidValue if agreement is needed, `yes` is False and standard
-    input is no terminal; exits with 1 on "no".
+    `show`: prints the effect before the question. Asks again if the effect changes meanwhile. Raises InvalidValue if it
+    has to ask and standard input is no terminal; exits with code 1 if the person says no.
     """
     agreed = ""
     while True:
@@ -71,7 +70,7 @@ def edit_once_agreed(
 
 
 def _ask(effect: Made, show: Callable[[Made], None], *, is_again: bool) -> str:
-    """Asks for agreement and returns the effect's token. Raises InvalidValue without a terminal; exits 1 on "no"."""
+    """Asks a person to agree; returns the effect's token. Raises InvalidValue without a terminal; exits 1 on "no"."""
     if not sys.stdin.isatty():
         raise InvalidValue(
             "--yes", f"required, since standard input is not a terminal. {effect.sentence()}. Nothing was changed"

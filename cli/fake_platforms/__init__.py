@@ -1,1 +1,1 @@
-"""A fake ad platform for the demo and the tests: one small server that speaks real wires, with faults on demand."""
+"""A fake ad platform for the demo and the tests: one small server with the real APIs' forms, and faults on demand."""

@@ -1,4 +1,4 @@
-"""Answers of the fake platform, with the fault that a test asked for: the same faults for every wire."""
+"""Answers requests to the fake platform, with the faults that a test asked for, which are the same for every API."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,22 +14,22 @@ Answering = Callable[[], Response]
 
 
 class Wire(Protocol):
-    """A platform's own words for a login that it refuses, a limit, and a failure: one module each."""
+    """The form in which one platform's API answers refused logins, limits and failures; modules implement it."""
 
     def is_logged_in(self, platform: FakePlatform, request: Request, params: dict[str, str], /) -> bool:
         """Whether the request has a valid login."""
 
     def other_account(self) -> Response:
-        """The answer about an account that the login has no access to."""
+        """The answer to a request for an account that the login has no access to."""
 
     def not_logged_in(self, platform: FakePlatform, /) -> Response:
         """The answer to a login that expired."""
 
     def limited(self, platform: FakePlatform, seconds: int, /) -> Response:
-        """The answer when a quota is used up for so many seconds."""
+        """The answer while a quota is used up: it allows a retry after `seconds`."""
 
     def failed(self) -> Response:
-        """The answer of a server that failed."""
+        """The answer to a request at which the server fails (5xx)."""
 
 
 async def answered(
@@ -41,7 +41,7 @@ async def answered(
     answer: Answering,
     params: Mapping[str, str] | None = None,
 ) -> Response:
-    """Notes the request and answers it, with the fault that is next for its kind; keeps the quota, if there is one."""
+    """Stores the request and answers it, with the next fault of its `kind`, or a limit if the quota is used up."""
     await asyncio.sleep(platform.latency_seconds)
     fault = note(platform, request, kind, body)
     operations = len(body["operations"]) if isinstance(body, dict) and "operations" in body else 1
@@ -67,7 +67,7 @@ async def _response(
 
 
 def note(platform: FakePlatform, request: Request, kind: str, body: Any) -> str:
-    """Serves until now and stores the request; returns the fault that it gets."""
+    """Adds the spend until now and stores the request; returns the fault that it gets, an empty text for none."""
     platform.serve()
     path = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
     platform.note(Received(kind, path, dict(request.headers), body))
@@ -75,7 +75,7 @@ def note(platform: FakePlatform, request: Request, kind: str, body: Any) -> str:
 
 
 async def faulty(platform: FakePlatform, wire: Wire, fault: str, answer: Answering) -> Response:
-    """The answer with a fault. A hanging answer ends with the test."""
+    """The answer with this fault. A hanging answer ends when `platform.ends` is set."""
     if fault == "429":
         return wire.limited(platform, platform.retry_seconds)
     content = answer() if fault.startswith("apply") else None

@@ -1,4 +1,4 @@
-"""The wire of Google Ads: `googleAds:searchStream` for its queries, `campaigns:mutate`, and the token endpoint."""
+"""The API of Google Ads as far as Spendgate uses it: `googleAds:searchStream`, `campaigns:mutate`, and tokens."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ DAYS = re.compile(r"segments\.date BETWEEN '([0-9-]+)' AND '([0-9-]+)'")
 
 
 def search(platform: FakePlatform, query: str) -> list[dict[str, Any]]:
-    """The answer to a query: an array of batches."""
+    """The answer to a query: an array of one batch, without `results` if no row matches."""
     customer = f"customers/{platform.account_id}"
     if query.endswith("FROM customer"):
         fields = {"descriptiveName": "Fake", "currencyCode": platform.currency, "timeZone": platform.time_zone}
@@ -53,7 +53,7 @@ def _statuses(platform: FakePlatform) -> list[dict[str, Any]]:
 
 
 def _spend(platform: FakePlatform, first_day: str, last_day: str, *, by_hours: bool) -> list[dict[str, Any]]:
-    """Days and hours without cost are left out, as Google does where a date is selected."""
+    """Rows of spend by campaign and day, or hour. Leaves out those without cost, as Google does in queries by date."""
     first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
     with platform.lock:
         spent = [(one.id, *each) for one in _all(platform) for each in (_by_hours(one) if by_hours else _by_days(one))]
@@ -77,7 +77,10 @@ def _by_hours(campaign: FakeCampaign) -> list[tuple[date, dict[str, int], int]]:
 
 
 def _changes(platform: FakePlatform, query: str) -> list[dict[str, Any]]:
-    """The changes of campaigns in a time of the account's zone, newest first."""
+    """The status changes of the query's campaigns between its two times, in the account's zone, newest first.
+
+    Raises ValueError for a query without both times or without a limit.
+    """
     times = TIMES.search(query)
     if times is None or "LIMIT" not in query:
         raise ValueError("a query for changes needs both ends of its time, and a limit")
@@ -109,7 +112,7 @@ def _campaign(platform: FakePlatform, campaign_id: str) -> dict[str, Any]:
 
 
 def mutate(platform: FakePlatform, body: dict[str, Any]) -> dict[str, Any]:
-    """Sets statuses; a change that is refused gets an empty result and an error with its index."""
+    """Makes the status changes of the body. A refused one gets an empty result, and an error with its index."""
     results: list[dict[str, str]] = []
     errors: list[dict[str, Any]] = []
     with platform.lock:
@@ -140,7 +143,7 @@ def _refusal(index: int, code: dict[str, str], message: str) -> dict[str, Any]:
 
 
 def is_login(platform: FakePlatform, form: dict[str, str]) -> bool:
-    """Whether the form of a login has the refresh token, or an assertion that the service account signed."""
+    """Whether the form of a token request has the refresh token, or an assertion that the service account signed."""
     if platform.is_revoked:
         return False
     if form.get("grant_type") == "refresh_token":
@@ -169,12 +172,12 @@ def error(status: int, word: str, details: list[dict[str, Any]], message: str = 
 
 
 def is_logged_in(platform: FakePlatform, request: Request, _params: dict[str, str]) -> bool:
-    """Whether the request has the present access token."""
+    """Whether the request has the valid access token."""
     return request.headers.get("authorization") == f"Bearer {platform.token}"
 
 
 def other_account() -> Response:
-    """The answer about an account that the login has no access to."""
+    """The answer to a request for an account that the login has no access to."""
     return error(403, "PERMISSION_DENIED", [], "The caller does not have permission")
 
 
@@ -184,7 +187,7 @@ def not_logged_in(_platform: FakePlatform) -> Response:
 
 
 def limited(_platform: FakePlatform, seconds: int) -> Response:
-    """The answer when the quota is used up, with the delay that it asks for."""
+    """The answer while the quota is used up: it allows a retry after `seconds`."""
     quota = {"rateScope": "DEVELOPER", "rateName": "Number of operations for basic access"}
     detail = {
         "errorCode": {"quotaError": "RESOURCE_EXHAUSTED"},
@@ -195,5 +198,5 @@ def limited(_platform: FakePlatform, seconds: int) -> Response:
 
 
 def failed() -> Response:
-    """The answer of a server that failed."""
+    """The answer to a request at which the server fails."""
     return error(500, "INTERNAL", [], "Internal error encountered.")

@@ -1,4 +1,4 @@
-"""The wire of Meta's Graph API: an account, its campaigns and insights by page, and batches of status changes."""
+"""Meta's Graph API as far as Spendgate uses it: account, pages of campaigns and insights, batches of changes."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ TOO_MUCH_DATA = 1_487_534
 
 
 class Refusal(Exception):
-    """An error of Graph for one request: its code, subcode and message."""
+    """Raised to answer a request with an error of the Graph API: its code, subcode and message."""
 
     def __init__(self, code: int, message: str, subcode: int | None = None) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ def account(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
 
 
 def campaigns(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
-    """A page of the campaigns with one of the statuses asked for. A deleted one is known by its id alone."""
+    """A page of the campaigns with one of the requested statuses. Raises Refusal if DELETED is one of these."""
     asked = json.loads(params["effective_status"])
     if "DELETED" in asked:
         raise Refusal(100, "Cannot request for deleted objects in this edge")
@@ -59,7 +59,10 @@ def _campaign(platform: FakePlatform, campaign: FakeCampaign) -> dict[str, Any]:
 
 
 def insights(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
-    """A page of spend by campaign and day, or hour; days and hours without cost are left out."""
+    """A page of spend by campaign and day, or hour; leaves out those without cost.
+
+    Raises Refusal for other levels than campaign and day, and for more than `most_days` days.
+    """
     days = json.loads(params["time_range"])
     first, last = date.fromisoformat(days["since"]), date.fromisoformat(days["until"])
     if (params["level"], params["time_increment"]) != ("campaign", "1"):
@@ -77,7 +80,7 @@ def insights(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
 
 
 def _statuses_of(filtering: str | None) -> Sequence[str]:
-    """The statuses of the campaigns to show: without a filter, deleted ones are left out."""
+    """The statuses of the campaigns to show: those of the filter, or without one all but DELETED."""
     filters = json.loads(filtering or "[]")
     asked = [one["value"] for one in filters if (one["field"], one["operator"]) == ("campaign.effective_status", "IN")]
     return asked[0] if asked else ["ACTIVE", "PAUSED", "IN_PROCESS", "WITH_ISSUES"]
@@ -107,7 +110,7 @@ def units(micros: int) -> str:
 
 
 def activities(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
-    """A page of what people and programs changed, newest first. A change of a status is logged in two steps."""
+    """A page of status changes by people and programs, newest first. A pause or removal has two rows, as at Meta."""
     since = datetime.fromtimestamp(int(params["since"]), UTC)
     rows = [
         {
@@ -147,7 +150,7 @@ def _page(platform: FakePlatform, edge: str, params: dict[str, str], rows: list[
 
 
 def batch(platform: FakePlatform, items: list[dict[str, str]]) -> list[dict[str, Any] | None]:
-    """The answers to a batch of changes: each has its own, but for those that were not answered in time."""
+    """Makes a batch of changes; returns one answer for each, in their order; None for one of `unanswered`."""
     with platform.lock:
         answers = [_changed(platform, item) for item in items]
     return [
@@ -174,7 +177,7 @@ def _campaign_id(item: dict[str, str]) -> str:
 
 
 def error(code: int, message: str, subcode: int | None = None, *, is_transient: bool = False) -> dict[str, Any]:
-    """The JSON of an error of Graph, whose `type` follows from `code`."""
+    """The JSON of an error of the Graph API. Its `type` is derived from `code`."""
     kind = "OAuthException" if code in {4, 10, 17, 190} or 200 <= code < 300 else "GraphMethodException"
     fields = {"message": message, "type": kind, "code": code, "fbtrace_id": "fake"}
     more = {} if subcode is None else {"error_subcode": subcode}
@@ -182,36 +185,36 @@ def error(code: int, message: str, subcode: int | None = None, *, is_transient: 
 
 
 def refused(refusal: Refusal) -> Response:
-    """The answer to a request that Graph refuses."""
+    """The response (400) to a request that raised Refusal."""
     return JSONResponse(error(refusal.code, str(refusal), refusal.subcode), 400)
 
 
 def other_account() -> Response:
-    """The answer about an account that the token has no access to."""
+    """The answer to a request for an account that the token has no access to."""
     message = "(#200) Ad account owner has NOT granted ads_management or ads_read permission"
     return JSONResponse(error(200, message), 403)
 
 
 def not_logged_in(platform: FakePlatform) -> Response:
-    """The answer to an expired or revoked token; Meta repeats a malformed token in it."""
+    """The answer to an expired or revoked token. Repeats the token, as Meta does with a malformed one."""
     message = f"Error validating access token: the session of {platform.meta_token} has expired or was revoked"
     return JSONResponse(error(190, message, 463), 401)
 
 
 def limited(platform: FakePlatform, seconds: int) -> Response:
-    """The answer to one request too many; a header says in how many minutes more are allowed."""
+    """The answer to a request over the limit; a header has the minutes after which more requests are allowed."""
     minutes = math.ceil(seconds / 60)
     content = error(80_004, "There have been too many calls to this ad-account. Wait a bit and try again.", 2_446_079)
     return JSONResponse(content, 400, headers=usage(platform, percent=100, minutes=minutes))
 
 
 def failed() -> Response:
-    """The answer of a server that failed."""
+    """The answer to a request at which the server fails."""
     return JSONResponse(error(2, "Service temporarily unavailable", is_transient=True), 500)
 
 
 def usage(platform: FakePlatform, percent: int, minutes: int = 0) -> dict[str, str]:
-    """The headers about the use of limits, in percent, and the minutes until more is allowed."""
+    """The headers about limits: the used part in percent, and the minutes after which more requests are allowed."""
     use = {"type": "ads_management", "call_count": percent, "total_cputime": 1, "total_time": 1}
     wait = {"estimated_time_to_regain_access": minutes, "ads_api_access_tier": "standard_access"}
     return {

@@ -38,7 +38,7 @@ ROW = """<tr><td>{name}</td><td class="{status}">{status}</td><td class="amount"
 
 
 def routes(platform: FakePlatform) -> list[Route]:
-    """The routes of the page and its buttons."""
+    """The routes that show the page, and that its buttons post to."""
 
     async def show(_: Request) -> Response:
         platform.serve()

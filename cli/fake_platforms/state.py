@@ -12,7 +12,7 @@ from runtime import clock
 
 ENABLED, PAUSED, REMOVED = "enabled", "paused", "removed"
 API: Final = "api@spendgate.example"
-"""The name of Spendgate's login in the platform's history."""
+"""The author of Spendgate's changes in the platform's history."""
 
 REQUESTS_KEPT: Final = 10_000
 ANSWERS_KEPT: Final = 1_000
@@ -20,7 +20,7 @@ ANSWERS_KEPT: Final = 1_000
 
 @dataclass
 class FakeCampaign:
-    """A campaign: its status, its spend in micros by day, and by day and hour, of the account's zone, and its rate."""
+    """A campaign: its status, its rate of spend, and its spend in micros by local day and by local (day, hour)."""
 
     id: str
     status: str = ENABLED
@@ -31,7 +31,7 @@ class FakeCampaign:
 
 
 class Activity(NamedTuple):
-    """A change of a status there: when, by whom, to which status, and which."""
+    """One status change in the platform's history: its time, its author, the campaign and the new status."""
 
     at: datetime
     by: str
@@ -40,7 +40,7 @@ class Activity(NamedTuple):
 
 
 class Received(NamedTuple):
-    """A request: its kind (`token`, `search`, `mutate`), path with query, headers and decoded body."""
+    """A request that the platform received: its kind (`token`, `search`, `mutate`), path, headers and decoded body."""
 
     kind: str
     path: str
@@ -49,7 +49,7 @@ class Received(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """An answer: the kind of its request, HTTP status and content."""
+    """An answer that the platform sent: its request's kind, the HTTP status and the content."""
 
     kind: str
     status: int
@@ -58,19 +58,20 @@ class Answered(NamedTuple):
 
 @dataclass
 class FakePlatform:
-    """One account. `faults`: for each kind of request, the faults of the next ones, each used once.
+    """One account of a fake platform, with all its campaigns.
 
-    Faults: `hang`, `drip`, `500`, `429`, `expired`, `apply_then_hang`, `apply_then_500`. `refused`: ids of campaigns
-    whose changes fail. `retry_seconds`: said with 429. `ends`: set when the test ends, so that hanging answers end.
-    `clock`: the time by which campaigns with a rate spend; None: they spend only by `spend`. `latency_seconds`: real
-    time before each answer. `refuse_every`: each change of this number is refused once; 0: none. `operations_a_day`:
-    the quota of 24 sliding hours of `clock`; None: no quota.
+    `faults`: by kind of request, the faults of its next requests, each used once: `hang`, `drip`, `500`, `429`,
+    `expired`, `apply_then_hang`, `apply_then_500`. `retry_seconds`: the delay in a 429. `ends`: set at the end of the
+    test, so that hanging answers end. `refused`: ids of campaigns whose changes are refused. `refuse_every`: every n-th
+    change is refused; 0: none. `clock`: gives the time until which campaigns with a rate (`micros_a_day`) spend; None:
+    only `spend` adds spend. `latency_seconds`: real time before each answer. `operations_a_day`: the quota of 24
+    sliding hours of `clock`; None: no quota.
 
-    Of Google alone: `service_account_key`: the public key, as PEM, of the service account that may log in.
+    Only for Google: `service_account_key`: the public key, as PEM, of the service account that may log in.
 
-    Of Meta alone: `limited`: ids whose changes exceed a limit; `unanswered`: ids whose changes are carried out and not
-    answered; `in_process`: ids whose status Meta still processes; `rows_a_page`; `most_days` of one answer about spend;
-    `usage_percent`: the use of limits in headers.
+    Only for Meta: `limited`: ids whose changes exceed a limit; `unanswered`: ids whose changes are made and not
+    answered; `in_process`: ids whose status Meta still processes; `rows_a_page`: rows of a page at most; `most_days`:
+    days of one answer about spend at most; `usage_percent`: the used part of the limits, in headers.
     """
 
     account_id: str = "1234567890"
@@ -112,7 +113,7 @@ class FakePlatform:
         return self.campaigns[campaign_id]
 
     def change(self, campaign_id: str, status: str, by: str, at: datetime) -> None:
-        """Changes a status, which goes into the platform's history; a status that stays as it was leaves no trace."""
+        """Sets a status, and adds the change to the platform's history; the same status again adds nothing."""
         campaign = self.campaigns[campaign_id]
         if campaign.status != status:
             self.activities.append(Activity(at, by, campaign_id, status))
@@ -120,11 +121,11 @@ class FakePlatform:
         campaign.status = status
 
     def set_by_api(self, campaign_id: str, status: str) -> None:
-        """Sets a status as a request asks for it. The caller holds `lock`."""
+        """Sets the status that a request asks for, with API as the author, now. The caller holds `lock`."""
         self.change(campaign_id, status, API, clock.read() if self.clock is None else self.clock())
 
     def spend(self, campaign_id: str, day: date, micros: int, hour: int = 12) -> bool:
-        """Adds spend of an enabled campaign in an hour; returns whether it was enabled."""
+        """Adds spend in micros to a day and hour of the campaign, if it is enabled; returns whether it is."""
         with self.lock:
             campaign = self.campaigns[campaign_id]
             if campaign.status != ENABLED:
@@ -134,7 +135,7 @@ class FakePlatform:
             return True
 
     def serve(self) -> None:
-        """Adds the spend of enabled campaigns since the last call, by their rates and the platform's clock."""
+        """Adds the spend of enabled campaigns since the last call, by their rates and `clock`; none without a clock."""
         if self.clock is None:
             return
         with self.lock:
@@ -147,7 +148,7 @@ class FakePlatform:
             self.served_until = max(at, self.served_until or at)
 
     def _days(self, since: datetime, until: datetime) -> Iterator[tuple[date, timedelta]]:
-        """The local days between two moments, each with the time of it that lies between them."""
+        """Yields the local days between two moments, each with the length of its part between them."""
         zone = time_zone(self.time_zone)
         while since < until:
             day = local_day(since, zone)
@@ -160,12 +161,12 @@ class FakePlatform:
         return None if self.clock is None else local_day(self.clock(), time_zone(self.time_zone))
 
     def refuses(self, campaign_id: str) -> bool:
-        """Whether the platform refuses the present change of the campaign. The caller holds `lock`."""
+        """Counts a change of the campaign; returns whether the platform refuses it. The caller holds `lock`."""
         self.changes += 1
         return campaign_id in self.refused or bool(self.refuse_every and self.changes % self.refuse_every == 0)
 
     def wait_for_quota(self, operations: int) -> float:
-        """Counts operations; returns the seconds until the quota of 24 hours allows them, 0 if it does now."""
+        """Counts operations and returns 0 if the quota allows them; else returns the seconds until the quota grows."""
         if self.clock is None or self.operations_a_day is None:
             return 0.0
         with self.lock:
@@ -178,11 +179,11 @@ class FakePlatform:
             return 0.0
 
     def fail(self, kind: str, *faults: str) -> None:
-        """Gives the next requests of this kind these faults, one each."""
+        """Adds faults for the next requests of this kind, one for each request."""
         self.faults.setdefault(kind, deque()).extend(faults)
 
     def next_fault(self, kind: str) -> str:
-        """The fault of the present request of this kind, or an empty text."""
+        """Removes and returns the next fault of this kind of request; an empty text if there is none."""
         waiting = self.faults.get(kind)
         return waiting.popleft() if waiting else ""
 
@@ -192,5 +193,5 @@ class FakePlatform:
         del self.received[:-REQUESTS_KEPT]
 
     def requests(self, kind: str) -> list[Received]:
-        """The requests of this kind, in order."""
+        """The stored requests of this kind, oldest first."""
         return [one for one in self.received if one.kind == kind]

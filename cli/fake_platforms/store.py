@@ -9,7 +9,7 @@ from cli.fake_platforms.state import FakePlatform
 
 
 def save(platform: FakePlatform, path: Path) -> None:
-    """Writes each campaign's status and spend to the file, atomically."""
+    """Writes each campaign's status and spend by day to the file, atomically."""
     with platform.lock:
         kept = {
             campaign.id: {
@@ -24,7 +24,7 @@ def save(platform: FakePlatform, path: Path) -> None:
 
 
 def load(platform: FakePlatform, path: Path) -> bool:
-    """Restores status and spend of the platform's campaigns; returns False if the file does not have all of them."""
+    """Restores status and spend by day of all campaigns; returns False, and restores none, if the file lacks one."""
     try:
         kept = json.loads(path.read_text())
         restored = {name: _read(kept[name]) for name in platform.campaigns}

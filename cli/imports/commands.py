@@ -57,15 +57,15 @@ def import_file(
     dry_run: options.DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import a platform's report: day totals become spend events for what changed since the last figures.
+    """Import a platform's report: each total of a campaign and day counts as its difference to the last known total.
 
-    Shows how each column is read and the changes, and asks before anything is written; programs add --yes. Rows of one
-    campaign and day are added up to one total. Importing a file again changes nothing. Exit code 1 when a row
-    was left out or a total rejected, each with its reason in a file that the output names, and for a file without
-    rows; 2 when the file is refused.
+    Shows how each column is read and the effect, and asks before it writes anything; programs add --yes. Rows of one
+    campaign and day are added up to one total. Importing a file again changes nothing. Exit code 1 if a row was left
+    out or a total rejected, each with its reason in a file that the output names, and for a file without rows; 2 if
+    the file is refused.
     """
     if create_campaigns and brand is None:
-        raise InvalidValue("--brand", "give the brand in which --create-campaigns makes them")
+        raise InvalidValue("--brand", "give the brand in which --create-campaigns creates campaigns")
     columns: dict[Meaning, str | None] = {
         "campaign": campaign_column, "name": name_column, "day": day_column, "spend": spend_column,
         "currency": currency_column, "account": account_column,
@@ -101,7 +101,7 @@ def _read_and_import(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Reads the file, shows the plan, asks and imports. Raises Exit with FOUND_EXIT if a row was left out."""
+    """Reads the file, shows the effect, asks and imports. Raises Exit with FOUND_EXIT if it left something out."""
     asking = Asking(file, can_ask=sys.stdin.isatty() and not as_json, as_json=as_json)
     reading = asking.reading(read_options)
     planned = _planned(reading, file, target, asking.modified_at, may_be_away=dry_run)
@@ -134,9 +134,10 @@ def _currency(code: str | None) -> str | None:
 
 
 def _planned(reading: Reading, file: Path, target: Target, modified_at: datetime, *, may_be_away: bool) -> Plan | None:
-    """Returns the plan; None if no database answers and `may_be_away`.
+    """Returns the plan of the import; None if no database answers and `may_be_away` is True.
 
-    Raises InvalidValue for a reading that cannot be imported, and without a database SettingsError or DBAPIError.
+    Raises InvalidValue for a reading that cannot be imported, and if `may_be_away` is False, SettingsError without a
+    database URL and DBAPIError if the database does not answer.
     """
     try:
         return plan(reading, file.name, target, modified_at)
@@ -147,7 +148,10 @@ def _planned(reading: Reading, file: Path, target: Target, modified_at: datetime
 
 
 def _agree(planned: Plan, *, yes: bool) -> None:
-    """Asks on a terminal; on "no" exits with 1. Raises InvalidValue if consent is needed and nobody can be asked."""
+    """Asks whether to import, unless `yes` or nothing changes; on "no" exits with 1.
+
+    Raises InvalidValue if standard input is no terminal and the import needs consent.
+    """
     if yes or planned.changes_nothing:
         return
     if sys.stdin.isatty():
@@ -166,7 +170,7 @@ def _commit(planned: Plan) -> Outcome:
 
 
 def _beside(file: Path) -> Path:
-    """Returns the path for the rows left out: beside `file`, or if nobody can write there, among temporary files."""
+    """Returns the path of the file for rows left out: beside `file`, or if that is not writable, a temporary one."""
     name = f"{file.name}.skipped.csv"
     here = file.resolve().parent / name
     try:
@@ -177,9 +181,9 @@ def _beside(file: Path) -> Path:
 
 
 def _written(rows: Sequence[tuple[int, str, str]], into: Path | None) -> Path | None:
-    """Writes (line, cell, reason) of rows left out to a CSV file; returns its path.
+    """Writes (line, cell, reason) of rows left out to the CSV file `into`; returns its path.
 
-    None if there are no rows or no path. Raises InvalidValue for a file that cannot be written.
+    Returns None without rows or without `into`. Raises InvalidValue for a file that cannot be written.
     """
     if not rows or into is None:
         return None

@@ -32,7 +32,7 @@ SumRows = Annotated[
     str | None,
     typer.Option(
         help="How to count rows that may be sums of others, such as rows without a device: "
-        "sums (counted once) or parts."
+        "sums (counted once) or parts (added up)."
     ),
 ]
 EveningTimes = Annotated[

@@ -17,7 +17,10 @@ SHOWN_SKIPPED: Final = 20
 
 
 def show(reading: Reading, planned: Plan | None) -> None:
-    """Prints the preview of an import. `planned` None: no database answers, so only the file is shown."""
+    """Prints the preview of an import: the content of the file and its effect.
+
+    `planned` None: no database answers, so it prints the content alone.
+    """
     columns = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("Column", "Read as", "Why"):
         columns.add_column(name, overflow="fold")

@@ -28,10 +28,10 @@ class Asking:
         self.modified_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
 
     def reading(self, options: ReadOptions) -> Reading:
-        """Returns the reading, once all questions are answered.
+        """Returns the file as it is read once the person has answered all questions.
 
-        Raises Refused, InvalidValue for an unreadable file, and the Question if nobody can be asked; with `as_json` it
-        prints that Question first.
+        Raises Refused for a file that cannot be imported, InvalidValue for one that cannot be opened, and the Question
+        if nobody can be asked; with `as_json` it prints that Question first.
         """
         while True:
             try:
@@ -71,7 +71,7 @@ class Asking:
 
 @contextmanager
 def readable(file: Path) -> Iterator[None]:
-    """Raises InvalidValue for a file that cannot be opened or read."""
+    """Raises an OSError of the block as InvalidValue that names the file."""
     try:
         yield
     except OSError as error:

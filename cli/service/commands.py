@@ -33,7 +33,7 @@ SERVER_POLL_SECONDS = 0.5
 READY_POLL_SECONDS = 0.02
 ANSWER_SECONDS = 30.0
 REDIS_URLS: Final = {"web": "WEB_REDIS_URL", "worker": "WORKER_REDIS_URL", "scheduler": "SCHEDULER_REDIS_URL"}
-"""The variable with the URL of each process's own Redis user, for servers that are not embedded."""
+"""By process: the variable with the URL of its own Redis user, for servers that are not embedded."""
 
 log = structlog.get_logger()
 
@@ -242,7 +242,10 @@ def _urls_of_roles(servers: embedded.Servers) -> dict[DatabaseRole, str]:
 
 
 def _redis_urls(servers: embedded.Servers) -> dict[str, dict[str, str]]:
-    """The REDIS_URL of each process that has one of its own. Removes their variables: no process gets another's."""
+    """By process: the variable REDIS_URL with its own URL, if it has one and servers are not embedded.
+
+    Removes the variables in REDIS_URLS from the environment, so that no process gets another's URL.
+    """
     given = {name: os.environ.pop(variable, "") for name, variable in REDIS_URLS.items()}
     return {name: {"REDIS_URL": url} for name, url in given.items() if url and not servers.processes}
 

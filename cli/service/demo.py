@@ -96,7 +96,7 @@ def _make_brand(brand: DemoBrand) -> int:
 
 
 def _connect(brand: DemoBrand, brand_id: int) -> None:
-    """Connects the brand's account with mode `full` and stores its campaigns' ids there; does nothing if it has."""
+    """Connects the brand's account with mode `full` and stores its campaigns' ids there, unless it did so before."""
     edit = Edit(BY, clock.now())
     with snapshot() as connection:
         rows = overview.campaigns(connection, edit.at, brand_id=brand_id)

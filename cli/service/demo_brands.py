@@ -16,7 +16,10 @@ PAST_HOURS: Final = range(5, 24)
 
 @dataclass(frozen=True)
 class DemoCampaign:
-    """One campaign of the demo; `a_day` is its usual daily spend in units of the brand's currency."""
+    """One campaign of the demo. `a_day`: its usual daily spend; `limits`: both in units of the brand's currency.
+
+    `blinks`: its schedule opens and closes every few minutes. `paused`: a person has paused it.
+    """
 
     name: str
     a_day: int
@@ -38,7 +41,7 @@ class DemoBrand:
     account: str = ""
 
     def external_id(self, campaign: DemoCampaign) -> str | None:
-        """The campaign's id in the account; None without an account."""
+        """The campaign's id on the platform; None if the brand has no account."""
         return f"{self.account[-3:]}{self.campaigns.index(campaign) + 1}" if self.account else None
 
 

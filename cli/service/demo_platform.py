@@ -26,7 +26,7 @@ CREDENTIALS: Final = f"env:{SECRETS_VARIABLE}"
 STATE_FILE: Final = "demo-platform.json"
 
 HURRY: Final = 720
-"""Factor of the usual rates at which campaigns spend there in real time, so that a budget is spent in a minute."""
+"""Factor on the usual spend of campaigns on the fake platform in real time, so that a minute uses up a budget."""
 
 SPENT_AT_START_PERCENT: Final = 60
 """Percent of its daily limit, or else of its usual day, that a campaign has spent today when the demo begins."""
@@ -37,7 +37,7 @@ OPERATIONS_A_DAY: Final = 1_000_000
 READ_SECONDS: Final = 1
 SAVE_SECONDS: Final = 1.0
 CREDIT_EVERY: Final = 75
-"""Saves between two credits for invalid clicks, each a fifth of a paused campaign's spend of today."""
+"""Saves of the state between two credits for invalid clicks, each a fifth of a paused campaign's spend of today."""
 
 
 @contextmanager

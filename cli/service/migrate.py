@@ -15,7 +15,7 @@ NO_TABLES: Final = "the database has no tables"
 
 
 class Way(NamedTuple):
-    """The revisions between the database's (`stored`) and a target, in the order in which they are done or undone."""
+    """The revisions from the database's (`stored`) to a target, in the order in which they are applied or undone."""
 
     stored: str
     target: str
@@ -28,7 +28,9 @@ def migrate(
         str | None,
         typer.Option("--down", metavar="REVISION", help="Undo every revision after this one (base: all of them)."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the revisions to do, and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the revisions to apply or undo, and change nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Migrate the database's tables to this version. Safe to run again, and while workers run.
@@ -92,7 +94,7 @@ def _known(stored: str) -> list[Revision]:
 
 
 def _place(known: list[Revision], revision: str) -> int:
-    """The number of revisions up to this one, itself included. Raises InvalidValue for an unknown revision."""
+    """The place of the revision among all, from 1; 0 for `base`. Raises InvalidValue for an unknown revision."""
     ids = [BASE, *(one.id for one in known)]
     if revision not in ids:
         raise InvalidValue("revision", f"{revision} does not exist; the newest is {ids[-1]}")

@@ -37,7 +37,7 @@ Event = Mapping[str, Any]
 
 
 class Names:
-    """A cache of the names of brands and campaigns, read from the database by id."""
+    """The names of brands and campaigns by id, read from the database and cached."""
 
     def __init__(self) -> None:
         self._campaigns: dict[int, tuple[str, str]] = {}

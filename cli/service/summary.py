@@ -24,8 +24,8 @@ PERIOD_WORDS = {"daily": "a day", "weekly": "a week", "monthly": "a month", "yea
 class BrandSummary(NamedTuple):
     """One brand's figures of last month and this month, in micros.
 
-    `limits`: the present budgets. `stops`: pauses by holds. `overspends`: the overspend of each window that had one.
-    `there`: the pauses that the ad platform confirmed.
+    `limits`: the present budgets. `stops`: how often campaigns were paused, by their holds. `overspends`: the overspend
+    of each window that had one. `there`: the pauses that the ad platform confirmed.
     """
 
     name: str

@@ -43,7 +43,7 @@ class PendingReceipts:
 
 @dataclass
 class SendOutcome:
-    """How many of the sent inputs were counted, known already, rejected or dead-lettered."""
+    """How many of the sent inputs were counted, known already, rejected (by reason) or dead-lettered."""
 
     sent: int
     taken: int = 0
