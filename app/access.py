@@ -222,7 +222,7 @@ def create_key(
         raise InvalidValue("scopes", f"give at least one of {', '.join(KeyScope)}")
     edit = Edit(by, clock.now())
     if expires_at is not None and expires_at <= edit.at:
-        raise InvalidValue("expires_at", "is past")
+        raise InvalidValue("expires_at", "is not in the future")
     prefix = f"sg_{secrets.token_hex(6)}"
     key = f"{prefix}_{secrets.token_urlsafe(32)}"
 

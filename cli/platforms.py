@@ -51,7 +51,9 @@ def add_connection(
     ] = None,
     mode: Annotated[
         Mode | None,
-        typer.Option(help="What Spendgate may read and change on the platform. Default: shadow for a new account."),
+        typer.Option(
+            help="off, shadow (only reads), pause_only or full (pauses and enables). Default: shadow for a new account."
+        ),
     ] = None,
     login_customer_id: Annotated[
         str | None, typer.Option(help="The manager account of Google Ads through which the login has access.")
@@ -123,7 +125,12 @@ def show_status(as_json: AsJson = False) -> None:
 @platforms.command("mode")
 def set_mode(
     account: AccountArgument,
-    mode: Annotated[Mode, typer.Argument(help="What Spendgate may read and change on the platform.")],
+    mode: Annotated[
+        Mode,
+        typer.Argument(
+            help="off (reads nothing), shadow (only reads), pause_only, or full (pauses, and enables what it paused)."
+        ),
+    ],
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:

@@ -20,7 +20,9 @@ def parse_limit(text: str, currency: str) -> int:
     """The typed limit in micros. Raises InvalidValue unless `text` is an amount of the currency, 0 or more."""
     micros = parse_money(text, currency)
     if micros < 0:
-        raise InvalidValue("limit_micros", f"{text.strip()} is below 0; a limit of 0 is always exhausted")
+        raise InvalidValue(
+            "limit_micros", f"{text.strip()} is below 0; the least limit is 0, which stops campaigns at once"
+        )
     return micros
 
 

@@ -111,7 +111,7 @@ def _refuse_any_proxy(read: Settings, host: str) -> None:
     """
     if TrustedProxies(read.trusted_proxies).trusts_any and not (read.open_dashboard and is_loopback(host)):
         raise SettingsError(
-            f"SPENDGATE_TRUSTED_PROXIES: {ANY} lets whoever connects claim any address; "
+            f"SPENDGATE_TRUSTED_PROXIES: {ANY} lets any client claim any address; "
             "name the proxy's address or network (* only with SPENDGATE_OPEN_DASHBOARD on a loopback address)"
         )
 

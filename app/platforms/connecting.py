@@ -105,7 +105,7 @@ def _mode(known: StoredConnection | None, wanted: Mode | None) -> str:
     if known is None:
         return wanted or Mode.SHADOW
     if wanted is not None and wanted != known.mode:
-        advice = f"change it with spendgate platform mode {known.id} {wanted}"
+        advice = f"edit its connection, or run spendgate platform mode {known.id} {wanted}"
         raise InvalidValue("mode", f"the account is connected with mode {known.mode}; {advice}")
     return known.mode
 
@@ -133,9 +133,7 @@ def check(account: int) -> Checked:
         owners = rows.campaigns_of_account(connection, stored.platform, account)
     found = Checked(account, campaigns_here=len({one.campaign_id for one in owners}))
     if not quota.reserve(stored.platform, 2):
-        found.missing.append(
-            "the operations of 24 hours are used up, except the part kept for pauses: check again later"
-        )
+        found.missing.append("the quota of 24 hours is used up, except the part kept for pauses: check again later")
         return found
     try:
         opened = account_of(stored)

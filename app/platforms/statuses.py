@@ -86,7 +86,9 @@ def plan(account_id: int) -> list[Planned]:
     with transaction() as connection:
         stored = connections.required_connection(connection, account_id)
     if not quota.reserve(stored.platform, 1):
-        raise InvalidValue("quota", "the operations of 24 hours are used up, except the part kept for pauses")
+        raise InvalidValue(
+            "quota", "the quota of 24 hours is used up, except the part kept for pauses: try again later"
+        )
     read = adapter_of(stored.platform).read_statuses(account_of(stored))
     at = clock.now()
     with transaction() as connection:

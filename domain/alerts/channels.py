@@ -58,16 +58,16 @@ def checked_url(url: str) -> str:
     """
     scheme = url.partition("://")[0].lower()
     if scheme not in SERVICES:
-        raise InvalidValue("url", f"begins with none of {', '.join(f'{one}://' for one in SERVICES)}")
+        raise InvalidValue("url", f"must begin with one of {', '.join(f'{one}://' for one in SERVICES)}")
     if len(url) > MAX_URL or not _URL.fullmatch(url):
         raise InvalidValue("url", "must be one URL with a lower-case scheme, without spaces or commas")
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError:
-        raise InvalidValue("url", "has a wrong host") from None
+        raise InvalidValue("url", "has a host that is not valid") from None
     if scheme in HOSTS and not host.endswith(HOSTS[scheme]):
-        raise InvalidValue("url", f"its host ends with none of {', '.join(HOSTS[scheme])}")
+        raise InvalidValue("url", f"its host must end with one of {', '.join(HOSTS[scheme])}")
     unknown = sorted({name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - PARAMETERS)
     if unknown:
         raise InvalidValue("url", f"these parameters are not allowed: {', '.join(unknown)}")

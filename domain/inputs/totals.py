@@ -87,7 +87,11 @@ def judge_total(
         payload=draft.payload,
     )
     if moment_of(total) < bounds.earliest:
-        return Rejection(Reason.TOO_OLD, f"the ledger begins at {bounds.earliest:%Y-%m-%d %H:%M} UTC", draft.payload)
+        return Rejection(
+            Reason.TOO_OLD,
+            f"the total is older than the ledger, which begins at {bounds.earliest:%Y-%m-%d %H:%M} UTC",
+            draft.payload,
+        )
     return total
 
 

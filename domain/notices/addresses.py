@@ -51,7 +51,9 @@ def checked_url(url: str, *, allows_http: bool) -> str:
     if split.scheme not in schemes or not host or port == 0:
         raise expected
     if split.username is not None or split.password is not None:
-        raise InvalidValue("url", "must contain no user and no password; signatures say that Spendgate sent it")
+        raise InvalidValue(
+            "url", "must contain no user and no password; receivers check the signature of each message instead"
+        )
     if split.fragment:
         raise InvalidValue("url", "must contain no fragment")
     return text

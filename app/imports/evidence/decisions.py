@@ -182,8 +182,8 @@ def day_order(
         form = "numbers" if "numbers" in days.forms else "dots"
         line, cell = days.forms[form]
         raise Refused(
-            f"line {line} has the day {cell!r} as a text among date cells: a spreadsheet took some days for other ones",
-            "export it again and open it nowhere before",
+            f"line {line} has the day {cell!r} as a text among date cells: a spreadsheet has changed some days",
+            "export it again and import it without opening it in a spreadsheet",
         )
     proved = days.day_first or days.month_first
     if proved:

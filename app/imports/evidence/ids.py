@@ -17,7 +17,7 @@ _URN: Final = re.compile(r"urn:li:sponsoredCampaign:(\d+)|customers/\d+/campaign
 KEPT_DIGITS: Final = 15
 """Digits that a spreadsheet keeps of a number."""
 
-FIX: Final = "export it again and open it nowhere before, or format the id column as text first"
+FIX: Final = "export it again and import it without opening it in a spreadsheet, or format the id column as text first"
 
 
 class NoId(ValueError):
@@ -55,7 +55,7 @@ def name_as_id(cell: str) -> str:
     if "\ufffd" in text:
         raise Refused(f"campaign {text[:40]!r} has letters that a wrong encoding destroyed", "export it again as UTF-8")
     if not text or fault_of(text):
-        raise NoId("is empty or has signs that cannot be seen")
+        raise NoId("is empty or has invisible characters")
     if len(text) > MAX_TEXT:
         return f"{text[: MAX_TEXT - 14]}… {hashlib.sha256(text.encode()).hexdigest()[:12]}"
     return text

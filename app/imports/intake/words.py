@@ -83,7 +83,7 @@ def _campaigns(plan: Plan) -> str:
     names = ", ".join(list(plan.missing.values())[:SHOWN_NAMES])
     more = f" and {len(plan.missing) - SHOWN_NAMES} more" if len(plan.missing) > SHOWN_NAMES else ""
     if plan.target.brand is None:
-        then = "their totals are kept as rejected, unless a brand is named to make them in"
+        then = "their totals are rejected, unless you name a brand in which to create them"
     else:
         made = "" if plan.new_brand is None or plan.new_brand.id is not None else " new"
         then = f"made in{made} brand {plan.target.brand}"

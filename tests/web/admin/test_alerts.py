@@ -50,7 +50,7 @@ def test_owner_adds_tests_and_removes_a_channel_whose_url_is_never_shown(
 
 def test_refused_values_are_explained(world: World, browser: Open) -> None:
     owner = browser(Role.OWNER)
-    assert "url: begins with none of" in done(owner, "add_channel", name="ops", url="json://10.0.0.1")
+    assert "url: must begin with one of" in done(owner, "add_channel", name="ops", url="json://10.0.0.1")
     assert "channel: there is no channel 7" in done(owner, "set_route", channel="7")
     assert "choose an alert" in done(owner, "mute", hours="8")
     assert "brand: is missing" in done(owner, "thresholds", percent="50")

@@ -190,7 +190,7 @@ def test_campaign_budget_takes_the_brand_of_its_campaign(world: World, browser: 
     [
         ({"limit_micros": ""}, "limit_micros", "This field is required."),
         ({"limit_micros": "ten"}, "limit_micros", "is not a number"),
-        ({"limit_micros": "-5"}, "limit_micros", "-5 is below 0; a limit of 0 is always exhausted"),
+        ({"limit_micros": "-5"}, "limit_micros", "-5 is below 0; the least limit is 0, which stops campaigns at once"),
         ({"limit_micros": "0.001"}, "limit_micros", "can be"),
         ({"limit_micros": "0.0001"}, "limit_micros", "finer than the smallest unit of USD"),
         ({"limit_micros": "€5"}, "limit_micros", "€ is EUR, but the brand&#39;s currency is USD"),

@@ -31,14 +31,14 @@ SELECTS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "unit": ("Amounts are in", {"currency": "units", "cents": "cents", "micros": "micros"}),
     "decimal": ("Decimal sign", {"point": "point: 1,234.56", "comma": "comma: 1.234,56"}),
     "day_order": ("Dates", {"day_first": "day first: 25/11", "month_first": "month first: 11/25"}),
-    "evening_times": ("Times after noon", {"same_day": "of the written day", "next_day": "midnight of the next day"}),
+    "evening_times": ("Days with a time after noon", {"same_day": "the written day", "next_day": "the next day"}),
     "sum_rows": ("Rows that may be sums of others", {"sums": "are sums, counted once", "parts": "are parts, added"}),
 }
 """Fields of fixed choices, by the option's name in `ReadOptions`: the label, and the words for each value."""
 
 SWITCHES: Final[Mapping[str, str]] = {
     "name_as_id": "The file has no campaign ids: use names as ids",
-    "delta": "Add the amounts to the known totals",
+    "delta": "The amounts are new spend: add them to the known totals",
     "keep_duplicates": "Count a campaign's day twice if the file repeats its rows",
     "complete": "The file is complete: set campaigns' days that are missing from it to zero",
 }

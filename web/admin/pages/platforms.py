@@ -84,7 +84,7 @@ class PlatformView(View):
             choices=MODES,
             required=True,
             default=Mode.SHADOW.value,
-            help_text="What Spendgate may change on the platform.",
+            help_text="What Spendgate may read and change on the platform.",
         ),
         computed("state", "State", partial(_figure_of_account, "state")),
         computed("pauses", "Pauses not confirmed", partial(_figure_of_account, "pauses")),
@@ -163,7 +163,7 @@ class PlatformView(View):
         """
         typed, reference = _take_login(data), data.get("credentials") or ""
         if bool(typed) == bool(reference):
-            raise FormValidationError({"credentials": "Fill in a login to keep, or a reference, and not both."})
+            raise FormValidationError({"credentials": "Fill in either a login to keep or a reference to one."})
 
         def work(edit: Edit) -> int:
             new = NewConnection(

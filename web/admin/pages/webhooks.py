@@ -133,7 +133,7 @@ def _test(sent: Sent, _edit: Edit) -> str:
 
 def _enable(sent: Sent, edit: Edit) -> str:
     webhooks.change(_id(sent), edit, enabled=True)
-    return "The endpoint is enabled. It gets the newest state of each campaign that it missed."
+    return "The endpoint is enabled. It gets the newest status of each campaign whose changes it missed."
 
 
 def _disable(sent: Sent, edit: Edit) -> str:
