@@ -84,7 +84,7 @@ class _Attempt(threading.Thread):
 
     def complaints(self) -> str:
         """The warnings of apprise, which may quote the service, in one line without any word of the URL."""
-        said = "; ".join(self._warnings) or "the service did not take it"
+        said = "; ".join(self._warnings) or "the service did not accept it"
         for word in sorted(_secrets_of(self._url), key=len, reverse=True):
             said = said.replace(word, "…")
         return visible(" ".join(said.split()))[:MAX_DETAIL]

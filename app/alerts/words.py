@@ -76,7 +76,8 @@ def _spend_stopped(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
 def _stale_feed(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     source = f"source {figures['source']}" if figures["source"] else "no source"
     said = "has reported no spend" if figures["source"] else "has reported spend"
-    return f"{alert['brand']}: {source} {said} for {figures['silent_hours']} h; before, at most {_longest(figures)}."
+    silent = f"{figures['silent_hours']} h; the longest silence before was {_longest(figures)}"
+    return f"{alert['brand']}: {source} {said} for {silent}."
 
 
 def _longest(figures: Mapping[str, Any]) -> str:
@@ -84,12 +85,12 @@ def _longest(figures: Mapping[str, Any]) -> str:
 
 
 def _held_but_spending(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
-    return f"{owner(alert)} is stopped since {_moment(figures['held_since'])} and still spends."
+    return f"{owner(alert)} has been stopped since {_moment(figures['held_since'])} and still spends."
 
 
 def _unconfirmed(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     since = _moment(figures["since"])
-    return f"{owner(alert)} must stop since {since}, and {figures['platform']} has not confirmed the pause."
+    return f"{owner(alert)} has had to stop since {since}, and {figures['platform']} has not confirmed the pause."
 
 
 def _overridden(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
@@ -104,7 +105,7 @@ def _account_failing(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> s
 def _endpoint_failing(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     if figures.get("ended_because"):
         return f"Webhook endpoint {figures['endpoint']} gets no more messages: {figures['ended_because']}."
-    return f"Webhook endpoint {figures['endpoint']} does not take deliveries since {_moment(figures['since'])}."
+    return f"Webhook endpoint {figures['endpoint']} has not accepted messages since {_moment(figures['since'])}."
 
 
 def _failed_import(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
@@ -112,7 +113,8 @@ def _failed_import(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str
 
 
 def _rejected(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
-    return f"{figures['rejected']} inputs were rejected within an hour; at most {figures['usual']} in one before."
+    usual = f"in the week before, at most {figures['usual']} in an hour"
+    return f"{figures['rejected']} inputs were rejected within an hour; {usual}."
 
 
 def _moment(value: str) -> str:

@@ -76,7 +76,7 @@ FACTS: Final[Mapping[AlertKind, KindFacts]] = {
     ),
     AlertKind.OVERSPEND: KindFacts("overspend", "See in the monthly report why spend went so far beyond the limit."),
     AlertKind.ENDPOINT_FAILING: KindFacts(
-        "webhook failing", "Repair the endpoint, or enable it again; it gets the newest states then."
+        "webhook failing", "Repair the endpoint, or enable it again; it then gets the newest status of each campaign."
     ),
     AlertKind.ACCOUNT_FAILING: KindFacts(
         "platform account failing", "Check the account's credentials and the last error."

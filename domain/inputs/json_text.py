@@ -76,7 +76,11 @@ class UnstorableValue:
             return f"an integer of {len(self.text.removeprefix('-'))} digits"
         if self.text[:1] in {"[", "{"}:
             return f"nested over {MAX_DEPTH} deep"
-        return f"{self.text}, which is no JSON number" if self.text[-1:].isalpha() else "a number beyond a double"
+        return (
+            f"{self.text}, which is no JSON number"
+            if self.text[-1:].isalpha()
+            else "a number beyond the range of a double"
+        )
 
 
 class FlawedObject(dict[str, Any]):

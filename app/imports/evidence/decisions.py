@@ -162,7 +162,9 @@ def _of_whole_numbers(amounts: AmountEvidence, heading: str, currency: str | Non
     has_no_cents = currency is not None and decimals_of(currency) == 0
     limit = 1000 * A_CENT if has_no_cents else A_DIME if amounts.has_odd_micros else A_CENT
     if largest < limit and not api.may_give_micros:
-        return Decided("currency", f"currency units: whole numbers up to {largest}, which as micros would be nothing")
+        return Decided(
+            "currency", f"currency units: whole numbers up to {largest}, which as micros would be almost nothing"
+        )
     return Decided(None, f"{heading} has whole numbers up to {largest}, which can be currency units or micros")
 
 

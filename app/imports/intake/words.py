@@ -118,7 +118,7 @@ def concerns(plan: Plan) -> Iterator[str]:
     fallen, elsewhere = plan.tally.fallen, plan.tally.elsewhere
     if fallen.count:
         yield (
-            f"falls by more than a tenth may open campaigns again: {counted(fallen.count, 'total')}, "
+            f"falls by more than a tenth may release campaigns: {counted(fallen.count, 'total')}, "
             f"{money(fallen.before_micros, currency)} → {money(fallen.after_micros, currency)} in all: "
             f"{_samples(fallen, currency)}"
         )
@@ -131,7 +131,7 @@ def concerns(plan: Plan) -> Iterator[str]:
     if plan.vanished:
         first, less = plan.vanished[0], money(-sum(one.micros for one in plan.vanished), currency)
         yield (
-            f"{counted(len(plan.vanished), 'campaign-day')} of earlier files are in this complete one no more, and "
+            f"{counted(len(plan.vanished), 'campaign-day')} of earlier files are missing from this complete one, and "
             f"become zero, {less}: campaign {first.external_id or first.campaign_id} on {first.day}"
             f"{' …' if len(plan.vanished) > 1 else ''}"
         )

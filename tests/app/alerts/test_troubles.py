@@ -144,7 +144,7 @@ def test_endpoint_that_does_not_take_a_pause_is_told_until_it_takes_messages(wor
     evaluate()
     assert states(world, "endpoint_failing") == ["open"]
     body = world.one("SELECT body FROM notices WHERE kind = 'alert.raised'")["body"]
-    assert body["sentence"] == "Webhook endpoint bidder does not take deliveries since 2026-06-17 12:00:00 UTC."
+    assert body["sentence"] == "Webhook endpoint bidder has not accepted messages since 2026-06-17 12:00:00 UTC."
     world.execute("UPDATE webhook_endpoints SET failures = 0, failing_since = NULL, told_failing_at = NULL")
     evaluate()
     assert states(world, "endpoint_failing") == ["resolved"]

@@ -39,9 +39,9 @@ def test_read_json_agrees_with_json_loads(value: object) -> None:
     [
         (HUGE, "an integer of 5000 digits"),
         (f"-{HUGE}", "an integer of 5000 digits"),
-        ("1e400", "a number beyond a double"),
-        ("-1e400", "a number beyond a double"),
-        (f"{HUGE}.5", "a number beyond a double"),
+        ("1e400", "a number beyond the range of a double"),
+        ("-1e400", "a number beyond the range of a double"),
+        (f"{HUGE}.5", "a number beyond the range of a double"),
         ("NaN", "NaN, which is no JSON number"),
         ("-Infinity", "-Infinity, which is no JSON number"),
     ],
