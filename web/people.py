@@ -27,7 +27,7 @@ def signed_in(request: Request) -> Person | None:
 
 
 def viewer_of(request: Request) -> Person | None:
-    """The signed-in person; None without a login if the dashboard is open. Raises SignInFirst if it needs a login."""
+    """The signed-in person; without one, None if the dashboard is open, else raises SignInFirst."""
     person = signed_in(request)
     if person is None and not settings().open_dashboard:
         raise SignInFirst

@@ -115,15 +115,15 @@ class View(ModelView):
         return may_edit(request)
 
     def can_delete(self, _request: Request) -> bool:
-        """Never: rows are archived, disabled or revoked; only budgets are removed, by an action of their own."""
+        """Always False: rows are archived, disabled or revoked. Only budgets can be removed; their view allows it."""
         return False
 
     def can_export(self, _request: Request) -> bool:
-        """Never: programs read data with the API or the command line."""
+        """Always False: programs read data with the API or the command line."""
         return False
 
     def can_import(self, _request: Request) -> bool:
-        """Never: platforms' reports are imported on the import page or with `spendgate import`."""
+        """Always False: platforms' reports are imported on the import page or with `spendgate import`."""
         return False
 
     async def is_action_allowed(self, request: Request, name: str) -> bool:

@@ -30,10 +30,10 @@ POLL_SECONDS: Final = 0.2
 """Seconds between two polls for toggles and edits."""
 
 REFRESH_SECONDS: Final = 5.0
-"""Seconds between the starts of two reads of all campaigns; more if a read takes longer than 1/REFRESH_SHARE of it."""
+"""Seconds between the starts of two reads of all campaigns; more if a read takes over 1/REFRESH_SHARE of them."""
 
 REFRESH_SHARE: Final = 10
-"""Reads of all campaigns take at most this part, one in 10 seconds, of the time."""
+"""One part in this many of the time is spent on reads of all campaigns, at most."""
 
 LINGER_SECONDS: Final = 60.0
 """Seconds for which a selection without followers is kept, so that a follower that reconnects needs no snapshot."""
@@ -76,7 +76,7 @@ class Feed:
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the newest poll that succeeded began."""
+        """Seconds since the start of the last poll that succeeded."""
         return monotonic() - self._read_at
 
     @property

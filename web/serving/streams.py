@@ -12,7 +12,7 @@ from web.serving.selections import Key
 from web.serving.wire import Body, Encoded
 
 BEAT_SECONDS: Final = 5.0
-"""Seconds between heartbeats, which have the age of the follower's data."""
+"""Seconds between heartbeats, each with the age of the follower's data."""
 
 CHECK_SECONDS: Final = 30.0
 """Seconds between two checks that a stream's API key is still valid."""

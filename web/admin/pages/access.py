@@ -81,7 +81,7 @@ class OwnersView(View):
 
 
 class UserView(OwnersView):
-    """The people who sign in."""
+    """The list and forms of the people who can sign in."""
 
     key = "users"
     menu_label = "Users"
@@ -199,7 +199,7 @@ def _show_password(request: Request, email: str, password: str) -> None:
 
 
 class KeyView(OwnersView):
-    """The keys with which programs call the API."""
+    """The list and form of the keys with which programs call the API."""
 
     key = "api-keys"
     menu_label = "API keys"
@@ -234,7 +234,7 @@ class KeyView(OwnersView):
     error_names: ClassVar = {"expires_at": "expires_days"}
 
     def can_edit(self, _request: Request) -> bool:
-        """Never: to change a key, revoke it and create another."""
+        """Always False: to change a key, people revoke it and create another."""
         return False
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
@@ -263,7 +263,7 @@ class KeyView(OwnersView):
         return await self.find_by_pk(request, key_id)
 
     async def is_row_action_allowed_for_obj(self, request: Request, name: str, obj: Any) -> bool:
-        """Offers Revoke only for keys that are not revoked yet."""
+        """Whether the action `name` is offered on this key; Revoke only if the key is not revoked yet."""
         return (name != "revoke" or obj.revoked_at is None) and await self.is_row_action_allowed(request, name)
 
     @row_action(

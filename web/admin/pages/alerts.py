@@ -84,7 +84,7 @@ class Listed(NamedTuple):
 
 
 def _listed(rows: Sequence[dict[str, Any]], number: str | None) -> Listed:
-    """The page of that number; the first or the last one instead of a page that does not exist."""
+    """The page with this number of the request; the first page without a number, the last one for a larger number."""
     pages = max(1, -(-len(rows) // ROWS_A_PAGE))
     shown = min(as_id(number) or 1, pages)
     return Listed(rows[(shown - 1) * ROWS_A_PAGE : shown * ROWS_A_PAGE], shown, pages)

@@ -43,7 +43,7 @@ def _budgets(request: Request, row: Any) -> str:
 
 
 class BrandView(View):
-    """The clients that own campaigns and budgets."""
+    """The list and forms of brands, the clients that own campaigns and budgets."""
 
     key = "brands"
     menu_label = "Brands"

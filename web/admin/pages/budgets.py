@@ -57,7 +57,7 @@ def _whose(row: Any) -> str:
 
 
 class BudgetView(View):
-    """Limits of brands and campaigns."""
+    """The list and forms of budgets, the limits of brands and campaigns."""
 
     key = "budgets"
     menu_label = "Budgets"

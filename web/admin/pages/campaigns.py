@@ -51,7 +51,7 @@ def _changes(request: Request, row: Any) -> str:
 
 
 class CampaignView(View):
-    """Campaigns with their statuses and holds."""
+    """The list and forms of campaigns, with their statuses and holds."""
 
     key = "campaigns"
     menu_label = "Campaigns"

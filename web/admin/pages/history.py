@@ -27,22 +27,22 @@ NEWEST_FIRST = (("id", True),)
 
 
 class HistoryView(View):
-    """A read-only list."""
+    """The base class of lists that nobody can edit."""
 
     row_actions: Sequence[str] = ("view",)
     fields_default_sort = NEWEST_FIRST
 
     def can_create(self, _request: Request) -> bool:
-        """Never: the list is read-only."""
+        """Always False: the list is read-only."""
         return False
 
     def can_edit(self, _request: Request) -> bool:
-        """Never: the list is read-only."""
+        """Always False: the list is read-only."""
         return False
 
 
 class RejectedView(HistoryView):
-    """Rejected inputs, which can be replayed once their cause is fixed."""
+    """The list of rejected inputs, which people can replay once the cause is fixed."""
 
     key = "rejected-events"
     menu_label = "Rejected events"

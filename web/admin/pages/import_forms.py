@@ -121,7 +121,7 @@ def _read(upload: Upload, options: ReadOptions) -> Reading:
 
 
 def _check_time(reading: Reading, upload: Upload, options: ReadOptions) -> None:
-    """Raises InvalidValue if nothing but the upload gives the figures a time: no option, file or browser."""
+    """Raises InvalidValue if no option, file or browser has the time of the figures, but only the upload."""
     if upload.modified_at is None and options.as_of is None and reading.as_of == upload.uploaded_at:
         raise InvalidValue("as_of", NO_TIME)
 

@@ -136,7 +136,7 @@ class PlatformView(View):
         return await super().is_row_action_allowed(request, name)
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """Reads each account's state, last read, unconfirmed pauses and problem, as texts, into the request's state."""
+        """Reads texts by account id into `request.state.accounts`: state, last read, unconfirmed pauses and problem."""
         at = clock.now()
         with snapshot() as connection:
             found = seen.accounts_by_id(connection, [row.id for row in rows], at)
