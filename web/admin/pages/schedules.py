@@ -175,7 +175,7 @@ def previewed(schedule: Schedule, at: datetime, zone: ZoneInfo) -> dict[str, Any
 def _stretch(starts: datetime, ends: datetime, day_ends_at: datetime, zone: ZoneInfo) -> dict[str, str]:
     """An open stretch as texts: `from` and `to` in local time, and its `hours`.
 
-    Both times have the zone's abbreviation, such as EDT, if clocks change within the stretch.
+    If clocks change within the stretch, times but an end at 24:00 have the abbreviation of the zone, such as EDT.
     """
     first, last = starts.astimezone(zone), ends.astimezone(zone)
     form = "%H:%M" if first.utcoffset() == last.utcoffset() else "%H:%M %Z"
