@@ -11,6 +11,7 @@ from cli.catalog.options import edit
 from cli.output import FOUND_EXIT, AsJson, console, list_rows, print_result
 from db.engine import transaction
 from db.repository.notices import attempts, endpoints
+from domain.edits.words import counted
 from domain.notices.message_types import MessageType
 
 webhook = typer.Typer(no_args_is_help=True, help="Manage webhook endpoints, which get status changes and notices.")
@@ -113,7 +114,7 @@ def resend(
 ) -> None:
     """Send messages again: one, a range, or all since a status change. A campaign's status is sent as it is now."""
     count = webhooks.resend(endpoint, Range(delivery, until, since_change))
-    print_result({"endpoint": endpoint, "messages": count}, f"{count} messages are sent again", as_json=as_json)
+    print_result({"endpoint": endpoint, "messages": count}, f"sends {counted(count, 'message')} again", as_json=as_json)
 
 
 @webhook.command("rotate")

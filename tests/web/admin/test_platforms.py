@@ -46,7 +46,7 @@ def test_owner_connects_an_account_and_the_check_says_what_is_missing(
     page = "/admin/platforms/1/check"
     assert "data-check" not in owner.get(page).text
     checked = owner.post(page).text
-    assert "It has 1 campaigns there; 1 campaigns here" in checked
+    assert "It has 1 campaign on the platform; 1 campaign here has" in checked
     assert "nothing is changed there until you raise it" in checked
     fake.is_revoked, fake.token = True, "another"
     assert "expired or revoked" in owner.post(page).text

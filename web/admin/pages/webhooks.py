@@ -18,6 +18,7 @@ from app.notices.webhooks import Range
 from db.engine import snapshot
 from db.repository.access.audit import Edit
 from db.repository.notices import attempts, endpoints
+from domain.edits.words import counted
 from domain.errors import InvalidValue
 from domain.notices.message_types import MessageType
 from web.admin.fields import as_id
@@ -148,7 +149,7 @@ def _resend(sent: Sent, _edit: Edit) -> str:
         raise InvalidValue("since_change", "is not the id of a status change")
     chosen = Range(since_change=since_change) if since else Range(first=delivery)
     count = webhooks.resend(_id(sent), chosen)
-    return f"{count} messages are sent again."
+    return f"Sends {counted(count, 'message')} again."
 
 
 def _remove(sent: Sent, edit: Edit) -> str:
