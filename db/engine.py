@@ -1,6 +1,5 @@
 """Transactions of Postgres: one engine per process, one transaction per use case, few round trips, retries."""
 
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -21,6 +20,7 @@ from db.local_settings import has_citus, local_setting
 from db.pool import make_engine, ping_grace
 from db.pooler import limits_of_shards, unset_limits
 from db.statements import for_citus, for_driver
+from runtime.backoff import pause_seconds
 from runtime.metrics import CONNECTIONS_ALLOWED, CONNECTIONS_IN_USE, TRANSACTION_RETRIES
 from runtime.once import Once
 from runtime.settings import settings
@@ -32,6 +32,10 @@ Query = tuple[TextClause, Mapping[str, object]]
 
 MAX_TRIES = 6
 """Most attempts of `committed` at one transaction."""
+
+FIRST_PAUSE_SECONDS: Final = 0.02
+LONGEST_PAUSE_SECONDS: Final = 1.0
+"""Backoff between those attempts; the second one comes at once."""
 
 BEGINNING: Final = "beginning"
 """The connection option with the queries that begin its transaction, until its first round trip sends them."""
@@ -232,7 +236,7 @@ def committed(
             for work_before in error.first if isinstance(error, StaleRead) else ():
                 _committed_once(work_before, lock_timeout_ms, is_small=False)
             if attempt > 1:
-                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
+                time.sleep(pause_seconds(attempt, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
     return once(beginning)
 
 

@@ -1,7 +1,6 @@
 """Revisions of the tables: which there are, which the database has, and how it moves from one to another."""
 
 import itertools
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from db.pool import unpooled_engine
 from db.repository.health import servers
 from domain.errors import InvalidValue
+from runtime.backoff import pause_seconds
 
 if TYPE_CHECKING:  # importing alembic takes 0.2 s, which most processes do not need
     from alembic.config import Config
@@ -37,7 +37,8 @@ LONG_EVERY: Final = 5
 """Each try whose number is a multiple of this has LONG_LOCK_TIMEOUT_MS; the others have FIRST_LOCK_TIMEOUT_MS."""
 
 PATIENCE_SECONDS: Final = 180.0
-MAX_PAUSE_SECONDS: Final = 3.0
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 3.0
 RETRIED_STATES: Final = frozenset({"40P01", "55P03"})
 """SQLSTATEs of a deadlock and a lock timeout, after which the rolled back revision is tried again."""
 
@@ -114,7 +115,7 @@ def _retried(run: Callable[["Config", str], None], using: "Config", revision: st
             log.warning("migration.retried", attempt=attempt, error=type(getattr(error, "orig", error)).__name__)
         else:
             return
-        time.sleep(random.uniform(0.5, 1) * min(0.1 * 2**attempt, MAX_PAUSE_SECONDS))  # noqa: S311 - jitter
+        time.sleep(pause_seconds(attempt, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
 
 
 def _is_contention(error: Exception) -> bool:

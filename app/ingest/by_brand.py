@@ -7,7 +7,6 @@ is halved by brand. After a value that Postgres cannot store, it is halved by in
 input at fault is alone.
 """
 
-import random
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from db.repository.ledger.spend import FEW_EVENTS
 from domain.inputs.reasons import Reason, Rejection
 from domain.inputs.spend import SpendDraft
 from domain.inputs.totals import TotalDraft
+from runtime.backoff import pause_seconds
 from runtime.metrics import COMMIT_SECONDS
 
 log = structlog.get_logger()
@@ -43,8 +43,9 @@ OUT_OF_RANGE: Final = "22003"
 TRIES: Final = 5
 """Repetitions of a transaction after lock timeouts from contention with our own transactions, at most."""
 
-FIRST_PAUSE_SECONDS: Final = 0.25
-"""Base of the pause before such a repetition of a transaction; the pause doubles with each and has jitter."""
+FIRST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 8.0
+"""Backoff between such repetitions of a transaction."""
 
 AnyBatch = TypeVar("AnyBatch", Batch, TotalsBatch)
 Batch_contra = TypeVar("Batch_contra", Batch, TotalsBatch, contravariant=True)
@@ -141,7 +142,7 @@ class Committer(Generic[AnyBatch]):
                 else:
                     contended += 1
                     log.info("spend.contended", tries=contended, brands=len(attempt.brand_ids), locked=len(locked))
-                    time.sleep(FIRST_PAUSE_SECONDS * 2**contended * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                    time.sleep(pause_seconds(contended, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
             else:
                 seconds = time.monotonic() - started
                 self.pace.add(seconds)

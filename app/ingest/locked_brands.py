@@ -8,18 +8,18 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from runtime.backoff import pause_seconds
 from runtime.metrics import LOCKED_BRANDS
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 8.0
-GROWTH: Final = 3
-"""Factor by which the pause between tries grows, from the first to the longest: each try costs work."""
+"""Backoff between the tries of a locked brand: each try costs work."""
 
 PAUSE_PER_TRY: Final = 2
 """Least pause in multiples of the last try's duration, so that slow tries take at most a third of the time."""
 
-JITTER: Final = (0.8, 1.2)
-"""Least and largest random factor of a pause."""
+SPREAD: Final = 1.2
+"""Largest random factor of a message's delay; the least is 1, so that it returns once the brand's next try is due."""
 
 LEAST_DELAY_SECONDS: Final = 4.0
 LONGEST_DELAY_SECONDS: Final = 60.0
@@ -62,7 +62,7 @@ class LockedBrands:
 
         `tried_seconds`: the duration of that transaction, if it was slow.
         """
-        pause = max(_pause(1), PAUSE_PER_TRY * tried_seconds)
+        pause = max(_backoff(1), PAUSE_PER_TRY * tried_seconds)
         now = time.monotonic()
         with self._guard:
             for brand_id in brand_ids:
@@ -87,7 +87,7 @@ class LockedBrands:
         with self._guard:
             locked = self._locked.setdefault(brand_id, _Locked(time.monotonic() - tried_seconds, 0, 0.0))
             locked.failures += 1
-            locked.next_try = time.monotonic() + max(_pause(locked.failures), PAUSE_PER_TRY * tried_seconds)
+            locked.next_try = time.monotonic() + max(_backoff(locked.failures), PAUSE_PER_TRY * tried_seconds)
 
     def mark_free(self, brand_id: int) -> None:
         """Removes a brand after a try was committed."""
@@ -107,7 +107,7 @@ class LockedBrands:
         with self._guard:
             locked = [self._locked[brand_id] for brand_id in brand_ids if brand_id in self._locked]
             seconds = max(min((_delay(one, now) for one in locked), default=0.0), FIRST_PAUSE_SECONDS)
-            seconds *= random.uniform(1, JITTER[1])  # noqa: S311 - jitter, no secret
+            seconds *= random.uniform(1, SPREAD)  # noqa: S311 - jitter, no secret
             for one in locked:
                 if one.next_try <= now + seconds and one.back_at < now:
                     one.back_at = now + seconds
@@ -158,9 +158,8 @@ def _delay(locked: _Locked, now: float) -> float:
     return max(until_try, min(max(now - locked.since, LEAST_DELAY_SECONDS), LONGEST_DELAY_SECONDS))
 
 
-def _pause(failures: int) -> float:
-    steps = min(failures - 1, 10)
-    return min(FIRST_PAUSE_SECONDS * float(GROWTH**steps), LONGEST_PAUSE_SECONDS) * random.uniform(*JITTER)  # noqa: S311 - jitter, no secret
+def _backoff(failures: int) -> float:
+    return pause_seconds(failures, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
 
 
 locked_brands: Final = LockedBrands()
