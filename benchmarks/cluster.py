@@ -30,6 +30,15 @@ ALONE: Final = 200
 WARM: Final = 40
 A_FEW: Final = 100
 """Events of each of the WARM messages before the measurement, at most."""
+# The workload's brands and campaigns come by SQL; the product's edits would write these rows.
+FILL_DIRECTORY: Final = (
+    "INSERT INTO directory_brands (id, time_zone, currency) SELECT id, time_zone, currency FROM brands",
+    """
+    INSERT INTO directory_campaigns (id, brand_id, platform, platform_account_id, external_id)
+    SELECT id, brand_id, platform, platform_account_id, external_id FROM campaigns
+    """,
+)
+
 NODES: Final = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid <> 0 ORDER BY nodeid"
 
 
@@ -55,6 +64,8 @@ class ClusterStage(BenchStage):
         try:
             self.fill_database(name)
             with self.entered(name) as connection:
+                for statement in () if self._is_plain else FILL_DIRECTORY:
+                    connection.execute(statement)
                 yield connection
         finally:
             self._drop(name)
