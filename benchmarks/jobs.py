@@ -6,7 +6,7 @@ import time
 
 from sqlalchemy import text
 
-from app.ingest.replay import replay_chosen
+from app.ingest.replay_rejected import replay_chosen
 from app.jobs import enforce_due, reset
 from app.proof.seals import seal
 from db.engine import transaction

@@ -11,7 +11,7 @@ from typing import Annotated, Any, BinaryIO
 import typer
 from rich.markup import escape
 
-from app.ingest.replay import Replayed, replay_chosen
+from app.ingest.replay_rejected import Replayed, replay_chosen
 from cli.output import (
     FOUND_EXIT,
     AsJson,

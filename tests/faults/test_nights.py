@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Connection
 
 from app.enforcement import enforce_brands
-from app.ingest.replay import replay
+from app.ingest.replay_rejected import replay
 from db.engine import committed, snapshot
 from db.repository.ledger import rejected
 from domain.causes import Cause

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from app.ingest.replay import replay
+from app.ingest.replay_rejected import replay
 from db.engine import snapshot
 from db.repository.ledger import rejected
 from domain.errors import InvalidValue

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.ingest.replay import replay
+from app.ingest.replay_rejected import replay
 from db.engine import snapshot
 from db.repository.ledger import rejected
 from tests.kit import is_empty, put, put_text, working

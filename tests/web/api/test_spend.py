@@ -251,7 +251,7 @@ def test_examples_of_the_documentation_are_accepted(world: World, client: TestCl
 
 
 def test_replay_does_not_count_an_input_that_its_key_could_not_send(world: World, program: Program) -> None:
-    from app.ingest.replay import replay  # noqa: PLC0415
+    from app.ingest.replay_rejected import replay  # noqa: PLC0415
     from db.engine import snapshot  # noqa: PLC0415 - after the environment is set
     from db.repository.ledger import rejected  # noqa: PLC0415
 

@@ -10,7 +10,7 @@ from sqlalchemy import Select
 from starlette.requests import Request
 from starlette_admin import ActionSelection, HasOne, IntegerField, StringField, action, flash, row_action
 
-from app.ingest.replay import replay_chosen
+from app.ingest.replay_rejected import replay_chosen
 from db.models.ledger import RejectedEvent
 from db.repository.ledger.rejected import Chosen
 from domain.campaigns import EffectiveStatus

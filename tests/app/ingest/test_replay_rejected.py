@@ -8,10 +8,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.ingest import replay as replaying
+from app.ingest import replay_rejected as replaying
 from app.ingest.count import Counted
 from app.ingest.ingest import count_events
-from app.ingest.replay import Replayed, replay, replay_chosen
+from app.ingest.replay_rejected import Replayed, replay, replay_chosen
 from db.engine import engine, transaction
 from db.repository.ledger import rejected
 from delivery.messages import keep as keep_message
