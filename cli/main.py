@@ -12,7 +12,21 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from typer.core import TyperGroup
 
 from app.ingest.by_brand import BrandsTimedOut
-from cli import access, checks, doctor, platforms, repair, replay, reports, roles, secrets, sequences, spend, webhooks
+from cli import (
+    access,
+    checks,
+    doctor,
+    platforms,
+    rejected,
+    repair,
+    replay,
+    reports,
+    roles,
+    secrets,
+    sequences,
+    spend,
+    webhooks,
+)
 from cli.alerts import commands as alerts
 from cli.catalog import accounts, brand_corrections, brands, budgets, campaigns, schedules
 from cli.imports import commands as imports
@@ -80,7 +94,7 @@ for panel, name, function in (
 
 app.add_typer(import_history.imports_app, name="imports", rich_help_panel=SPEND)
 app.add_typer(alerts.alerts, name="alerts", rich_help_panel=CHECKS)
-app.add_typer(spend.rejected_app, name="rejected", rich_help_panel=SPEND)
+app.add_typer(rejected.rejected_app, name="rejected", rich_help_panel=SPEND)
 campaigns.campaigns.command("move")(accounts.move_campaign)
 brands.brands.command("correct")(brand_corrections.correct_brand)
 app.add_typer(brands.brands, name="brand", rich_help_panel=CATALOG)
