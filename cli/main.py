@@ -23,8 +23,8 @@ from cli import (
     reports,
     roles,
     secrets,
+    send,
     sequences,
-    spend,
     webhooks,
 )
 from cli.alerts import commands as alerts
@@ -74,7 +74,7 @@ for panel, name, function in (
     (SERVICE, "new-epoch", servers.new_epoch),
     (SERVICE, "doctor", doctor.doctor),
     (SPEND, "import", imports.import_file),
-    (SPEND, "send", spend.send),
+    (SPEND, "send", send.send),
     (SPEND, "replay", kept_messages.replay),
     (SPEND, "sequences", sequences.sequences),
     (CHECKS, "status", checks.status),
