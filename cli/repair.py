@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never
 
 import typer
 from rich.markup import escape
@@ -137,28 +137,34 @@ def _currencies(brand_ids: set[int | None]) -> Mapping[int | None, str]:
 
 def sentence(correction: Correction, currency: str) -> str:
     """Describes a correction in words, with amounts in the brand's currency."""
-    brand, subject = f"brand {correction.brand_id}", correction.subject
-    campaign = f"{brand}, campaign {subject['campaign_id']}" if subject.get("campaign_id") is not None else brand
+    subject = correction.subject
     old, new = dict(correction.old or {}), dict(correction.new or {})
     match correction.kind:
         case "campaign_day" | "brand_day":
             change = _change(old, new, "spent_micros", currency)
-            return f"{campaign}, {subject['day']}: counter {change}, from the ledger"
+            words = f", {subject['day']}: counter {change}, from the ledger"
         case "reported_total":
             change = _change(old, new, "total_micros", currency)
-            return f"{campaign}, {subject['day']}: reported total of {subject['source']} {change}, from the ledger"
+            words = f", {subject['day']}: reported total of {subject['source']} {change}, from the ledger"
         case "limit_history":
             change = _change(old, new, "limit_micros", currency)
-            return f"{campaign}: new row in the history of its {subject['period']} limit: {change}"
+            words = f": new row in the history of its {subject['period']} limit: {change}"
         case "history":
-            return f"{campaign}: new row in its history from {_holds(old)} to {_holds(new)}, as stored in its row"
+            words = f": new row in its history from {_holds(old)} to {_holds(new)}, as stored in its row"
         case "holds":
-            return f"{campaign}: holds change from {_holds(old)} to {_holds(new)}, by the rules"
-        case kind:
-            listed = "its row in the directory of several servers, from its own row"
-            return (
-                f"{campaign}: {listed if kind == 'directory' else 'ingest checks the budgets of its campaigns again'}"
-            )
+            words = f": holds change from {_holds(old)} to {_holds(new)}, by the rules"
+        case "flag" if new["has_campaign_budgets"]:
+            words = ": ingest checks the budgets of its campaigns again"
+        case "flag":
+            words = ": ingest checks no budgets of its campaigns, since they have none"
+        case "directory":
+            words = ": its row in the directory of several servers, from its own row"
+        case "known":
+            words = f": acknowledged finding of the check {subject['check']}"
+        case _ as never:
+            assert_never(never)
+    campaign = f", campaign {subject['campaign_id']}" if subject.get("campaign_id") is not None else ""
+    return f"brand {correction.brand_id}{campaign}{words}"
 
 
 def _change(old: Mapping[str, Any], new: Mapping[str, Any], name: str, currency: str) -> str:

@@ -4,9 +4,21 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Connection, text
+
+Kind = Literal[
+    "campaign_day",
+    "brand_day",
+    "reported_total",
+    "limit_history",
+    "history",
+    "holds",
+    "flag",
+    "directory",
+    "known",
+]
 
 KNOWN: Final = "known"
 """The kind of a correction that only acknowledges a finding that cannot be repaired."""
@@ -28,7 +40,7 @@ class Correction(NamedTuple):
     """
 
     brand_id: int | None
-    kind: str
+    kind: Kind
     subject: Mapping[str, Any]
     old: Mapping[str, Any] | None = None
     new: Mapping[str, Any] | None = None
