@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cli.output import console, errors, progress
 from db.engine import snapshot
-from db.repository.delivery.dead_letters import dead_letters
+from db.repository.delivery.submissions import rejected_messages
 from delivery import receipts
 from runtime import clock
 from runtime.settings import settings
@@ -126,7 +126,7 @@ def _collect_dead_letters(receipts_left: PendingReceipts, outcome: SendOutcome) 
     if settings().database_url is None:
         return
     with snapshot() as connection:
-        inputs_of = dead_letters(connection, receipts_left.submission, receipts_left.since)
+        inputs_of = rejected_messages(connection, receipts_left.submission, receipts_left.since)
     for name in receipts_left.pending & inputs_of.keys():
         outcome.dead_lettered += inputs_of[name]
         receipts_left.pending.remove(name)
