@@ -18,7 +18,7 @@ from db.errors import in_place_of, of_sqlalchemy, translated
 from db.failures import READ_ONLY, StaleRead, Step, is_retried, retry_reason, sql_state
 from db.local_settings import has_citus, local_setting
 from db.pool import make_engine, ping_grace
-from db.pooler import limits_of_shards, unset_limits
+from db.pooler import queries_that_set_here, queries_that_set_shards
 from db.statements import for_citus, for_driver
 from runtime.backoff import pause_seconds
 from runtime.metrics import CONNECTIONS_ALLOWED, CONNECTIONS_IN_USE, TRANSACTION_RETRIES
@@ -40,7 +40,7 @@ LONGEST_PAUSE_SECONDS: Final = 1.0
 BEGINNING: Final = "beginning"
 """The connection option with the queries that begin its transaction, until its first round trip sends them."""
 
-SHARD_LIMITS: Final = "shard_limits"
+SHARD_SETTINGS: Final = "shard_settings"
 """The connection option with the settings that shards of Citus need, until the first round trip that may reach them."""
 
 DEFERRED: Final = "deferred"
@@ -63,7 +63,7 @@ SET_FOR_SMALL = text("""
 
 def _send_unsent(connection: Connection) -> None:
     options = connection.get_execution_options()
-    if any(options.get(unsent) for unsent in (BEGINNING, SHARD_LIMITS, DEFERRED)):
+    if any(options.get(unsent) for unsent in (BEGINNING, SHARD_SETTINGS, DEFERRED)):
         query_pipelined(connection)
 
 
@@ -100,7 +100,7 @@ def transaction() -> Iterator[Connection]:
     BEGIN goes to Postgres with the first query, COMMIT with the deferred ones: neither costs a round trip of its own.
     """
     with engine().connect() as connection, _in_autocommit(connection), connection.begin():
-        connection.execution_options(**{BEGINNING: [], SHARD_LIMITS: [], DEFERRED: []})
+        connection.execution_options(**{BEGINNING: [], SHARD_SETTINGS: [], DEFERRED: []})
         _begin_with(connection)
         yield connection
         _commit(connection)
@@ -109,10 +109,10 @@ def transaction() -> Iterator[Connection]:
 
 
 def _begin_with(connection: Connection, lock_timeout_ms: int | None = None) -> None:
-    """Queues BEGIN and the transaction's limits. `lock_timeout_ms`: the lock timeout; None: that of the settings."""
+    """Queues BEGIN and the transaction's settings. `lock_timeout_ms`: None: SPENDGATE_LOCK_TIMEOUT_MS."""
     options = connection.get_execution_options()
-    options[BEGINNING][:] = [(BEGIN, {}), *unset_limits(connection, lock_timeout_ms)]
-    options[SHARD_LIMITS][:] = limits_of_shards(connection, lock_timeout_ms)
+    options[BEGINNING][:] = [(BEGIN, {}), *queries_that_set_here(connection, lock_timeout_ms)]
+    options[SHARD_SETTINGS][:] = queries_that_set_shards(connection, lock_timeout_ms)
 
 
 @contextmanager
@@ -142,7 +142,7 @@ def _commit(connection: Connection) -> None:
     if options[DEFERRED] or has_begun:
         if not options[DEFERRED]:
             options[BEGINNING].clear()
-            options[SHARD_LIMITS].clear()
+            options[SHARD_SETTINGS].clear()
         query_pipelined(connection, (COMMIT, {}))
 
 
@@ -185,23 +185,21 @@ def _driver_of(connection: Connection) -> Any:
     return driver
 
 
-def query_pipelined(
-    connection: Connection, *queries: Query, sets_limits_of_shards: bool = True
-) -> list[list[tuple[Any, ...]]]:
+def query_pipelined(connection: Connection, *queries: Query, sets_shards: bool = True) -> list[list[tuple[Any, ...]]]:
     """Sends all queries to Postgres in one round trip and returns a list of rows for each.
 
     Raises the first error as SQLAlchemy would. Uses psycopg directly, because SQLAlchemy waits for each result. Without
-    `sets_limits_of_shards`, the queries themselves set the limits that shards need, for the whole transaction.
+    `sets_shards`, the queries themselves set `db.pooler.settings_of_shards`, for the whole transaction.
     """
     driver, options = _driver_of(connection), connection.get_execution_options()
     first: list[Query] = []
-    for name in (BEGINNING, SHARD_LIMITS, DEFERRED) if sets_limits_of_shards else (BEGINNING, DEFERRED):
+    for name in (BEGINNING, SHARD_SETTINGS, DEFERRED) if sets_shards else (BEGINNING, DEFERRED):
         unsent = options.get(name)
         if unsent:
             first += unsent
             unsent.clear()
-    if not sets_limits_of_shards:
-        options[SHARD_LIMITS].clear()
+    if not sets_shards:
+        options[SHARD_SETTINGS].clear()
     sent = (*first, *queries)
     dialect, is_citus = connection.dialect, has_citus(connection)
     try:

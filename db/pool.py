@@ -78,7 +78,7 @@ def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool)
         },
     )
     event.listen(made, "connect", pooler.note_pooler)
-    event.listen(made, "begin", pooler.set_limits)
+    event.listen(made, "begin", pooler.set_for_reading)
     event.listen(made, "checkin", _record_use)
     event.listen(made, "checkout", partial(_ping_unless_just_used, made.dialect))
     return made

@@ -1,8 +1,8 @@
-"""Limits of each connection to Postgres, also through a pooler such as PgBouncer in transaction mode.
+"""Timeouts, time zone and page cost of every transaction, also through a pooler such as PgBouncer in transaction mode.
 
-Postgres takes the limits once, as options of the connection's start. A pooler drops those options, and gives each
-transaction another connection to Postgres: then every transaction begins with the limits, and nothing is prepared.
-Citus does not pass the options on to its shards: there too every transaction begins with the limits.
+Postgres takes these settings once, as options of the connection's start. A pooler drops those options, and gives each
+transaction another connection to Postgres: then every transaction begins by setting them, and nothing is prepared.
+Citus does not pass the options on to its shards: there too every transaction begins by setting them.
 """
 
 from typing import Any, Final
@@ -40,13 +40,13 @@ BEHIND_POOLER: Final = "behind_pooler"
 """The key of a connection's info that is true if the options of its start were dropped."""
 
 OF_SHARDS: Final = ("lock_timeout", "timezone", "random_page_cost")
-"""The limits that must be set on shards of Citus too. Those on time the coordinator enforces by ending statements."""
+"""The settings that shards of Citus need too. The coordinator itself enforces the timeouts of statements."""
 
 DECLARED: Final = "SELECT current_setting(%s, true), EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 
 
-def limits() -> dict[str, str]:
-    """The settings of every transaction, by Postgres's names."""
+def settings_of_transactions() -> dict[str, str]:
+    """The values of timeouts, time zone and page cost in every transaction, by Postgres's names."""
     read = settings()
     return {
         "statement_timeout": f"{read.statement_timeout_ms}ms",
@@ -60,16 +60,16 @@ def limits() -> dict[str, str]:
 
 
 def start_options() -> str:
-    """The limits as libpq's connection parameter `options`: `-c name=value …`."""
-    return " ".join(f"-c {name}={value}" for name, value in limits().items())
+    """The settings of every transaction as libpq's connection parameter `options`: `-c name=value …`."""
+    return " ".join(f"-c {name}={value}" for name, value in settings_of_transactions().items())
 
 
 def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
-    """Stores for a new connection whether it has the limits of `limits`, and whether its server has Citus.
+    """Stores for a new connection whether it has the settings of its start, and whether its server has Citus.
 
-    One round trip. A connection without the limits is behind a pooler: it prepares no statement. To Citus values are
-    sent within the statements, because Citus finds shards by them, and refuses some statements with parameters. It also
-    passes each SET LOCAL on to the shards.
+    One round trip. A connection without those settings is behind a pooler: it prepares no statement. To Citus values
+    are sent within the statements, because Citus finds shards by them, and refuses some statements with parameters. It
+    also passes each SET LOCAL on to the shards.
     """
     driver.autocommit = True
     declared, record.info[HAS_CITUS] = driver.execute(DECLARED, [KEEPS_HEADROOM]).fetchone()
@@ -83,41 +83,46 @@ def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
     driver.autocommit = False
 
 
-def unset_limits(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
-    """The queries that set a transaction's limits on the server of this connection: behind a pooler all limits.
+def queries_that_set_here(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
+    """The queries with which a transaction begins on this connection's own server: behind a pooler they set everything.
 
-    Else the lock timeout alone, or nothing if `lock_timeout_ms` is None. `lock_timeout_ms`: None: that of the settings.
+    Else they set the lock timeout alone, and there are none if `lock_timeout_ms` is None. `lock_timeout_ms`: the lock
+    timeout; None: SPENDGATE_LOCK_TIMEOUT_MS.
     """
     if connection.info.get(BEHIND_POOLER):
-        return [set_here(_bounds(lock_timeout_ms))]
+        return [set_here(_with_lock_timeout(lock_timeout_ms))]
     return [] if lock_timeout_ms is None else [set_here({"lock_timeout": f"{lock_timeout_ms}ms"})]
 
 
-def limits_on_shards() -> dict[str, str]:
-    """The limits that shards of Citus need, by Postgres's names."""
-    return {name: value for name, value in limits().items() if name in OF_SHARDS}
+def settings_of_shards() -> dict[str, str]:
+    """The settings in OF_SHARDS with their values, by Postgres's names: lock timeout, time zone and page cost."""
+    return {name: value for name, value in settings_of_transactions().items() if name in OF_SHARDS}
 
 
-def limits_of_shards(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
-    """The queries that set a transaction's limits on shards of Citus; none for a server without Citus.
+def queries_that_set_shards(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
+    """The queries that set lock timeout, time zone and page cost on shards of Citus; none for a server without Citus.
 
-    `lock_timeout_ms`: the lock timeout; None: that of the settings.
+    `lock_timeout_ms`: the lock timeout; None: SPENDGATE_LOCK_TIMEOUT_MS.
     """
     if not has_citus(connection):
         return []
-    bounds = _bounds(lock_timeout_ms)
-    set_there = set_on_shards({name: bounds[name] for name in OF_SHARDS})
+    values = _with_lock_timeout(lock_timeout_ms)
+    set_there = set_on_shards({name: values[name] for name in OF_SHARDS})
     return [(FOR_WRITES, {}), *set_there] if connection.info.get(BEHIND_POOLER) else set_there
 
 
-def _bounds(lock_timeout_ms: int | None) -> dict[str, str]:
-    return limits() if lock_timeout_ms is None else {**limits(), "lock_timeout": f"{lock_timeout_ms}ms"}
+def _with_lock_timeout(lock_timeout_ms: int | None) -> dict[str, str]:
+    values = settings_of_transactions()
+    return values if lock_timeout_ms is None else {**values, "lock_timeout": f"{lock_timeout_ms}ms"}
 
 
-def set_limits(connection: Connection) -> None:
-    """Sets the limits of a reading transaction that SQLAlchemy begins; does nothing in `db.engine.transaction`."""
+def set_for_reading(connection: Connection) -> None:
+    """Sets timeouts, time zone and page cost of a reading transaction that SQLAlchemy begins.
+
+    Does nothing in `db.engine.transaction`, which sets them itself.
+    """
     driver = connection.connection.driver_connection
     if driver is not None and not driver.autocommit:
         reading: list[Setting] = [(FOR_READS, {})] if has_citus(connection) else []
-        for query, parameters in (*unset_limits(connection), *limits_of_shards(connection), *reading):
+        for query, parameters in (*queries_that_set_here(connection), *queries_that_set_shards(connection), *reading):
             connection.execute(query, parameters)

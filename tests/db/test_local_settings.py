@@ -7,7 +7,7 @@ from sqlalchemy import event, text
 
 from db.engine import committed, deferred, engine, query_pipelined, transaction
 from db.local_settings import HAS_CITUS, local_setting
-from db.pooler import OF_SHARDS, limits
+from db.pooler import OF_SHARDS, settings_of_transactions
 from tests.kit import statements
 
 VALUES = ("it's 12:00:00+02", "", "50%", r"a\:b")
@@ -41,7 +41,7 @@ def test_transactions_set_their_limits_by_statements_only_where_citus_must_pass_
     with statements() as sent, transaction() as connection:
         assert connection.scalar(text("SELECT current_setting('lock_timeout')")) == "15s"
     texts = [statement for statement, _ in sent]
-    set_here = {name for name, value in limits().items() if f"SET LOCAL {name} = '{value}'" in texts}
+    set_here = {name for name, value in settings_of_transactions().items() if f"SET LOCAL {name} = '{value}'" in texts}
     assert set_here == ({*OF_SHARDS} if is_citus else set())
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db import migrations
 from db.engine import engine, snapshot, transaction
-from db.pooler import limits
+from db.pooler import settings_of_transactions
 from runtime.settings import settings
 from tests import pgbouncer
 from tests.cli.shell import PATIENCE_SECONDS, serving, shell
@@ -43,7 +43,7 @@ def pooled(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def test_every_transaction_behind_a_pooler_has_its_limits(pooled: World) -> None:
     expected = {
-        **limits(),
+        **settings_of_transactions(),
         "statement_timeout": "1min",
         "lock_timeout": "15s",
         "idle_in_transaction_session_timeout": "1min",

@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, TextClause, text
 
 from db.engine import Query, query_pipelined
-from db.pooler import limits_on_shards
+from db.pooler import settings_of_shards
 from db.repository.ledger.counting import COUNT, LESSEN_HEADROOM, WAIT_FOR_BRANDS, LockTimeouts
 from db.repository.spread import on_shard
 from runtime.settings import settings
@@ -102,9 +102,9 @@ def count(
     if timeouts is None:
         longest = settings().lock_timeout_ms
         timeouts = LockTimeouts(longest, longest, longest)
-    limits = {**limits_on_shards(), **GENERIC_PLANS}
+    limits = {**settings_of_shards(), **GENERIC_PLANS}
     calls = [_call(brand_id, {**parameters, **timeouts._asdict(), "limits": limits}) for brand_id, parameters in parts]
-    return list(chain.from_iterable(query_pipelined(connection, *calls, sets_limits_of_shards=False)))
+    return list(chain.from_iterable(query_pipelined(connection, *calls, sets_shards=False)))
 
 
 def _call(of_brand: int, sent: Mapping[str, object]) -> Query:
