@@ -11,7 +11,9 @@ A_TIDYING: Final = 20
 def keep_some(steps: RedisSteps, queue_name: str, bounds: tuple[int, ...]) -> None:
     """Moves up to A_TIDYING dead letters to the rejected inputs: those Postgres could not store, or of other programs.
 
-    `bounds`: the milliseconds of counting and the bytes that Redis keeps after the move; empty: it keeps none.
+    Adds each moved letter to the counted messages that Redis keeps. `bounds`: how long it keeps those, in milliseconds
+    without outages, and how many bytes of them; empty: it keeps none, and moved letters leave Redis. Stops at the first
+    letter that Postgres does not store, and moves it to the end of the dead letters.
     """
     key = f"{steps.namespace}:{queue_name}.XQ"
     waiting: Any = steps.client.zrange(key, 0, A_TIDYING - 1)

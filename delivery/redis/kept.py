@@ -22,7 +22,8 @@ READ_AT_ONCE: Final = 100
 class Keeping(NamedTuple):
     """The name of the script that acknowledges messages, and its arguments between the worker and the ids.
 
-    `bounds`: the milliseconds of counting and the bytes to keep; empty if acknowledged messages are not kept.
+    `bounds`: how long acknowledged messages are kept, in milliseconds without outages, and how many bytes of them;
+    empty: none is kept.
     """
 
     step: str

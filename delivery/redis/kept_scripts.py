@@ -101,7 +101,7 @@ end
 keep(messages, tonumber(ARGV[3]), tonumber(ARGV[4]))
 """
 )
-"""(queue, worker, milliseconds of counting to keep, largest bytes to keep, ids ...): removes finished messages from the
+"""(queue, worker, milliseconds without outages and bytes to keep, ids ...): removes finished messages from the
 queue and adds them to the kept ones."""
 
 REMOVE_DEAD: Final = (
@@ -117,7 +117,7 @@ if data and ARGV[3] then
 end
 """
 )
-"""(queue, id, and, if messages are kept: milliseconds of counting, largest bytes): removes a dead letter that Postgres
+"""(queue, id, and, if messages are kept: milliseconds without outages, bytes): removes a dead letter that Postgres
 has stored, and adds it to the kept messages if the last two are given."""
 
 MAKE_ROOM: Final = (
@@ -144,7 +144,7 @@ return {redis.call('xlen', kept), known.bytes, known.since_ms, known.counting_ms
 """
 )
 """(queue): returns the number of kept messages, their bytes, the time in ms from which on all are kept, and the
-milliseconds of counting that they reach back."""
+milliseconds without outages that they reach back."""
 
 COUNT_KEPT: Final = (
     ALWAYS
