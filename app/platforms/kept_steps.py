@@ -1,4 +1,4 @@
-"""Stores campaigns' statuses on their platform, and the confirmations among them for reports and bounds."""
+"""Stores campaigns' statuses on their platform, and the confirmations among them for reports and accounts' bounds."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -176,12 +176,12 @@ def _exhausted(content: Mapping[str, Any], limit: Mapping[str, Any]) -> Iterator
 
 
 def account_in_words(bound: Mapping[str, Any]) -> str:
-    """The platform and account of a bound in a report, such as `Google Ads 1234567890`."""
+    """The platform and account of one of a report's `bounds`, such as `Google Ads 1234567890`."""
     return f"{label(bound['platform'])} {bound['account'] or ''}".strip()
 
 
 def bound_in_words(bound: Mapping[str, Any]) -> str:
-    """The bound of a platform account as a sentence. `bound`: one of the report's `bounds`."""
+    """How far spend of a platform account may exceed a limit, as a sentence. `bound`: one of the report's `bounds`."""
     return words_of(Bound(**{name: bound[name] for name in Bound._fields}), bound["currency"])
 
 

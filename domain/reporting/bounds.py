@@ -50,7 +50,7 @@ class DaySeen(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """The measured bound of an account. `pauses`, `days`: how many pauses and ended days it was measured from.
+    """How far spend of an account may exceed a limit, as measured from `pauses` confirmed pauses and `days` ended days.
 
     `bound_micros`: spend above a limit after a pause. `grows_seconds`: the time after a confirmed pause until spend
     stays flat. `settles_after_days`: days after which a day is complete. Each is None without enough observations.
@@ -94,7 +94,7 @@ def settles_after(days: Sequence[DaySeen], today: date) -> int | None:
 
 
 def measured(pauses: Sequence[PauseSeen], days: Sequence[DaySeen], today: date) -> Bound:
-    """The account's bound, from the pauses of days that are complete by `today`.
+    """How far the account's spend may exceed a limit, from the pauses of days that are complete by `today`.
 
     Its figures are None if it is unknown when days are complete.
     """
@@ -112,7 +112,10 @@ def measured(pauses: Sequence[PauseSeen], days: Sequence[DaySeen], today: date) 
 
 
 def in_words(bound: Bound | None, amount: str) -> str:
-    """The bound as words for people; None counts as no observations. `amount`: `bound_micros` as money."""
+    """How far spend of an account may exceed a limit, in words; None counts as no observations.
+
+    `amount`: `bound_micros` as money.
+    """
     if bound is None or bound.settles_after_days is None:
         days = 0 if bound is None else bound.days
         if days < LEAST_DAYS:

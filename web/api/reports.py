@@ -179,7 +179,7 @@ def make_report(caller: Manager, wanted: WantedReport) -> Response:
 
 
 def _shown_to(caller: Caller, report: dict[str, Any]) -> dict[str, Any]:
-    """The report; for a key of one brand without bounds, which are measured from all brands of a platform account."""
+    """The report; for a key of one brand without accounts' bounds, which are measured from all their brands."""
     if caller.brand_id is None:
         return report
     return {**report, "content": {**report["content"], "bounds": []}}

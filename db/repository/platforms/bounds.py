@@ -1,4 +1,4 @@
-"""Observations of an account's confirmed pauses and completed days, and its stored bound."""
+"""Reads an account's confirmed pauses and ended days, and stores its bound: how far its spend may exceed a limit."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -89,7 +89,10 @@ BOUNDS_OF_ACCOUNTS = text("""
 
 
 class AccountBound(NamedTuple):
-    """A connected account and its bound; None if it was never measured. `account_id`: the platform's id."""
+    """A connected account, and how far spend there may exceed a limit (`bound`); None if that was never measured.
+
+    `account_id`: the platform's id of the account.
+    """
 
     account: int
     platform: str
@@ -121,20 +124,26 @@ def days_seen(connection: Connection, account: int, source: str, since: datetime
 
 
 def keep(connection: Connection, account: int, bound: Bound, at: datetime) -> None:
-    """Stores the account's bound as measured at `at`."""
+    """Stores how far spend of the account may exceed a limit, as measured at `at`."""
     micros = bound.bound_micros
     stored = bound._replace(bound_micros=None if micros is None else min(micros, MAX_MICROS))
     connection.execute(KEEP, {"account": account, "at": at, **stored._asdict()})
 
 
 def bounds_of_accounts(connection: Connection, accounts: Sequence[int]) -> dict[int, Bound]:
-    """The stored bounds of these platform accounts, by account id; accounts that were never measured are left out."""
+    """How far spend of each of these platform accounts may exceed a limit, by account id.
+
+    Accounts that were never measured are left out.
+    """
     found = connection.execute(BOUNDS_OF_ACCOUNTS, {"accounts": list(accounts)}) if accounts else ()
     return {row[0]: Bound(*row[1:]) for row in found}
 
 
 def bounds_of_brand(connection: Connection, brand_id: int) -> list[AccountBound]:
-    """The bounds of a brand's connected accounts, in order of account ids."""
+    """How far spend of each connected account of the brand may exceed a limit, in order of account ids.
+
+    An account that was never measured is listed with the bound None.
+    """
     return [
         AccountBound(row.id, row.platform, row.account_id, row.currency, None if row[4] is None else Bound(*row[4:]))
         for row in connection.execute(BOUNDS, {"brand_id": brand_id})

@@ -1,4 +1,4 @@
-"""The history of changes that platforms confirmed, for reports and bounds."""
+"""The history of changes that platforms confirmed, for reports and accounts' bounds."""
 
 from collections.abc import Iterable
 from datetime import datetime
