@@ -43,8 +43,9 @@ class Known:
 def plan_of(found: Found, options: FolderOptions) -> Plan | Known:
     """The plan of importing the file; `Known` if its content was imported before.
 
-    Raises NotAgreed if a person undid that import under the same options, or if the path had another content since, so
-    that the file may be a newer report; InvalidValue if the import cannot be planned.
+    Raises NotAgreed if a person undid that import under the same options, or if the file replaced another content at
+    its path, other figures are known since and `options` does not say `restated`; InvalidValue if the import cannot be
+    planned.
     """
     with snapshot() as connection:
         earlier = history.of_content(connection, found.reading.sha256)
@@ -73,9 +74,12 @@ def _is_undone_otherwise(earlier: Sequence[Earlier], options: FolderOptions) -> 
 
 
 def _as_newer(found: Found, newest: Earlier, options: FolderOptions, target: Target) -> Plan | Known:
-    """The plan of the content as of the file's modification time, if it is taken for a newer report; else `Known`.
+    """Decides about a content that was imported before, in the import `newest`, by the file's modification time.
 
-    A content that states its own moment keeps that moment. A file at a path that had no other content is no newer one.
+    Returns the plan as of that time if the file replaced another content at its path, other figures are known since and
+    `options` says `restated`; raises NotAgreed if it does not say so. Else returns `Known`: for a content that states
+    its own moment or has sums of new spend, for a file not modified since `newest`, for a path that had no other
+    content, and if no figure differs.
     """
     reading = found.reading
     if reading.as_of != found.at or reading.is_delta or found.at <= newest.as_of:

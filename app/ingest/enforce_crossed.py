@@ -88,7 +88,10 @@ def count_and_enforce(
 def _enforce_if_crossed(
     connection: Connection, counted: Mapping[int, Headroom], added: SpendSums, cause: Cause, at: datetime
 ) -> list[DecidedChange]:
-    """Renews the headroom of brands of one shard, and enforces those of which a budget crossed its limit."""
+    """Renews the headroom of brands that have not enough for today, and enforces those with a crossed budget.
+
+    Returns the changes of holds. The brands are of one shard.
+    """
     today = local_days({one.time_zone for one in counted.values()}, at)
     unsure = [brand_id for brand_id, one in counted.items() if not one.is_enough_on(today.get(one.time_zone))]
     budget_states, loaded = _budget_states(connection, counted, unsure, added, at)

@@ -1,4 +1,7 @@
-"""Stores outcomes of webhook requests: the attempt, the delivery's state and next try, and the endpoint's circuit."""
+"""Stores outcomes of webhook requests: the attempt, the delivery's state and next try, and the endpoint's circuit.
+
+Adds the notices that an endpoint fails.
+"""
 
 import random
 from datetime import datetime, timedelta

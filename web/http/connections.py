@@ -28,7 +28,10 @@ RETRY_AFTER_SECONDS: Final = 5
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Timeouts in seconds. `header`: of the head of a request. `send`: between two checks that the client reads."""
+    """Timeouts in seconds. `header`: from the connection's start, or its last answer, to the end of a request's head.
+
+    `send`: between two checks that the client reads.
+    """
 
     header: float
     send: float
