@@ -56,7 +56,10 @@ def decimal_mark(evidence: Evidence, options: ReadOptions, form: str, currency: 
     if proved:
         mark, (line, cell) = next(iter(proved.items()))
         if options.decimal not in {None, mark}:
-            raise Refused(f"line {line} has {cell.strip()!r}, which has no decimal {options.decimal}")
+            raise Refused(
+                f"line {line} has {cell.strip()!r} with a decimal {mark}, not a decimal {options.decimal}",
+                f"choose no decimal sign, or the decimal {mark} (--decimal {mark})",
+            )
         return Decided(mark, f"decimal {mark}: line {line} has {cell.strip()!r}")
     if options.decimal is not None:
         return Decided(options.decimal, f"decimal {options.decimal}, as chosen")
@@ -190,8 +193,12 @@ def day_order(
     proved = days.day_first or days.month_first
     if proved:
         order: DayOrder = "day_first" if days.day_first else "month_first"
-        if options.day_order not in {None, order}:
-            raise Refused(f"line {proved[0]} has {proved[1]!r}, which is not {options.day_order}")
+        if options.day_order is not None and options.day_order != order:
+            orders = f"{_words(order)}, not {_words(options.day_order)}"
+            raise Refused(
+                f"line {proved[0]} has {proved[1].strip()!r}: its dates are {orders}",
+                f"choose no order of days, or {_words(order)} (--day-order {order})",
+            )
         return Decided(order, f"{_words(order)}: line {proved[0]} has {proved[1].strip()!r}")
     if not days.numeric or all(first == second for first, second, _ in days.numeric):
         form = next(iter(days.forms), "iso")

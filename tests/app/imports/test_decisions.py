@@ -80,7 +80,15 @@ def test_a_mark_in_a_currency_without_decimals_groups_thousands() -> None:
 def test_two_decimal_signs_in_a_column_are_refused() -> None:
     told = refusal("campaign_id;date;spend\n7;2026-11-01;5,50\n7;2026-11-02;5.50\n")
     assert "line 2 has '5,50' with a decimal comma, and line 3 has '5.50' with a decimal point" in told
-    assert "has no decimal comma" in refusal("campaign_id;date;spend\n7;2026-11-02;5.50\n", decimal="comma")
+
+
+def test_a_choice_that_the_file_disproves_is_refused_with_the_right_one() -> None:
+    mark = refusal("campaign_id;date;spend\n7;2026-11-02;5.50\n", decimal="comma")
+    assert "line 2 has '5.50' with a decimal point, not a decimal comma" in mark
+    assert "(--decimal point)" in mark
+    order = refusal("campaign_id,date,spend\n7,25/11/2026,5.50\n", day_order="month_first")
+    assert "line 2 has '25/11/2026': its dates are day first, not month first" in order
+    assert "(--day-order day_first)" in order
 
 
 @pytest.mark.parametrize(
