@@ -27,6 +27,7 @@ BAD_USE_EXIT: Final = 2
 UNREACHABLE_EXIT: Final = 3
 
 NOTHING: Final = "–"
+NOBODY_ASKED: Final = "Nothing was changed, since nobody could be asked: standard input is not a terminal"
 LEAST_TEXT_WIDTH: Final = 10
 _FIGURE: Final = re.compile(r"\D{0,4}\d[\d.,-]*( ?[%h])?")
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from app.edits import preview as edits
 from app.edits.preview import Agree, Confirmable, Unconfirmed
-from cli.output import FOUND_EXIT, console
+from cli.output import FOUND_EXIT, NOBODY_ASKED, console
 from domain.errors import InvalidValue
 
 Yes = Annotated[
@@ -72,9 +72,7 @@ def edit_once_agreed(
 def _ask(effect: Made, show: Callable[[Made], None], *, is_again: bool) -> str:
     """Asks a person to agree; returns the effect's token. Raises InvalidValue without a terminal; exits 1 on "no"."""
     if not sys.stdin.isatty():
-        raise InvalidValue(
-            "--yes", f"required, since standard input is not a terminal. {effect.sentence()}. Nothing was changed"
-        )
+        raise InvalidValue("--yes", f"add --yes to make this edit: {effect.sentence()}. {NOBODY_ASKED}")
     if is_again:
         _print("The effect of this edit has changed meanwhile:")
     show(effect)

@@ -20,7 +20,7 @@ from cli.catalog.options import edit
 from cli.imports import options
 from cli.imports.output import show, tell_import
 from cli.imports.questions import Asking, readable
-from cli.output import FOUND_EXIT, AsJson, console, counted_progress
+from cli.output import FOUND_EXIT, NOBODY_ASKED, AsJson, console, counted_progress
 from domain.errors import InvalidValue
 from domain.typed_moments import parse_moment
 from runtime.settings import SettingsError
@@ -160,7 +160,7 @@ def _agree(planned: Plan, *, yes: bool) -> None:
             raise typer.Exit(FOUND_EXIT)
     elif planned.needs_consent or planned.doubts:
         reasons = "; ".join((*words.concerns(planned), *(one.sentence for one in planned.doubts)))
-        raise InvalidValue("--yes", f"required, since standard input is not a terminal. {reasons}. Nothing was changed")
+        raise InvalidValue("--yes", f"add --yes to import it: {reasons}. {NOBODY_ASKED}")
 
 
 def _commit(planned: Plan) -> Outcome:

@@ -10,7 +10,7 @@ from app.imports.intake import undo as undoing
 from app.imports.intake import words
 from cli.catalog.consent import DryRun, Yes
 from cli.catalog.options import edit
-from cli.output import FOUND_EXIT, AsJson, console, list_rows, print_json, print_rows
+from cli.output import FOUND_EXIT, NOBODY_ASKED, AsJson, console, list_rows, print_json, print_rows
 from db.engine import snapshot
 from db.repository.imports import history
 from domain.errors import InvalidValue
@@ -88,7 +88,7 @@ def _agree(*, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InvalidValue("--yes", "required, since standard input is not a terminal. Nothing was changed")
+        raise InvalidValue("--yes", f"add --yes to undo this import. {NOBODY_ASKED}")
     if not typer.confirm("Undo it?"):
         console.print("Nothing was changed.")
         raise typer.Exit(FOUND_EXIT)

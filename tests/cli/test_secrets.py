@@ -80,7 +80,7 @@ def test_mode_is_previewed_then_set_with_yes(
     dry = spendgate("platform", "mode", account, "full", "--dry-run")
     assert "Mode shadow → full: Spendgate will pause 1 campaign on Google Ads" in dry.out
     refused = spendgate("platform", "mode", account, "full")
-    assert (refused.code, "--yes: required" in refused.err) == (2, True)
+    assert (refused.code, "--yes: add --yes" in refused.err) == (2, True)
     assert spendgate("platform", "list", "--json").data[0]["mode"] == "shadow"
     assert spendgate("platform", "mode", account, "full", "--yes").code == 0
     assert spendgate("platform", "list", "--json").data[0]["mode"] == "full"

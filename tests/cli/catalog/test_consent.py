@@ -48,7 +48,7 @@ def test_edit_without_terminal_and_yes_is_refused_and_names_its_effect(
 ) -> None:
     result = spendgate("budget", "set", "daily", "1.50", "--brand", "1")
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("--yes: required")
+    assert result.err.startswith("--yes: add --yes")
     assert STOPS in result.err
     assert world.is_active(campaign)
 

@@ -155,7 +155,7 @@ def test_imports_are_listed_shown_and_undone(world: World, spendgate: Spendgate,
     assert "free" in spendgate("imports", "show", number).out
     refused = spendgate("imports", "undo", number)
     assert refused.code == 2
-    assert refused.err.startswith("--yes: required")
+    assert refused.err.startswith("--yes: add --yes")
     assert "nothing was changed" in spendgate("imports", "undo", number, "--dry-run").out
     assert world.spent(campaign) == 2_500_000
     assert "Put back 1 total" in spendgate("imports", "undo", number, "--yes").out

@@ -44,7 +44,7 @@ def test_imports_each_real_file_exactly_or_not_at_all_and_again_changes_nothing(
             assert told.data["sum_micros"] == sum(file.totals.values()), file.name
         elif file.name in DOUBTFUL:
             assert told.code == 2, (file.name, told)
-            assert "--yes: required" in told.err
+            assert "--yes: add --yes" in told.err
             assert "and a total must be of a whole day" in told.err
         else:
             assert told.code == 2 or told.data["warnings"], (file.name, told)
