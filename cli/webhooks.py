@@ -108,11 +108,17 @@ def resend(
         int | None, typer.Option(help="With --delivery: the id of the last delivery to send again.")
     ] = None,
     since_change: Annotated[
-        int | None, typer.Option(min=0, help="The id of a status change: sends every campaign that changed after it.")
+        int | None,
+        typer.Option(
+            min=0, help="The id of a status change: send the present status of every campaign that changed after it."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send messages again: one, a range, or all since a status change. A campaign's status is sent as it is now."""
+    """Send one delivery or a range of them again, or, with --since-change, the status of each campaign changed since.
+
+    A campaign's status is sent as it is now.
+    """
     count = webhooks.resend(endpoint, Range(delivery, until, since_change))
     print_result({"endpoint": endpoint, "messages": count}, f"sends {counted(count, 'message')} again", as_json=as_json)
 

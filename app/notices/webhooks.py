@@ -34,7 +34,10 @@ OLD_SECRET_SIGNS: Final = timedelta(hours=24)
 
 
 class Range(NamedTuple):
-    """The deliveries to send again: those from `first` to `last`, or all since the status change `since_change`."""
+    """Messages to send again: the deliveries from `first` to `last` (None: `first` alone), or statuses of campaigns.
+
+    `since_change`: the id of a status change; the campaigns that changed after it are sent.
+    """
 
     first: int | None = None
     last: int | None = None
@@ -156,7 +159,7 @@ def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
 
 
 def resend(endpoint_id: int, chosen: Range, only_brand_id: int | None = None) -> int:
-    """Sends messages again and returns how many. Sends each campaign's present status.
+    """Sends deliveries again, or the statuses of campaigns; returns how many. Sends each campaign's present status.
 
     Raises InvalidValue for an unknown endpoint, and if `chosen` has neither or both of `first` and `since_change`.
     `only_brand_id`: an endpoint of another brand counts as unknown; None: any brand.

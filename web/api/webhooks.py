@@ -200,7 +200,10 @@ def test_webhook(caller: Manager, endpoint_id: PathId) -> dict[str, Any]:
 
 @router.post("/{endpoint_id}/resend/", response_model=Resent, summary="Send messages again", responses=EDITS)
 def resend_messages(caller: Manager, endpoint_id: PathId, chosen: Resend) -> dict[str, Any]:
-    """Sends messages again. A campaign's status is sent as it is now."""
+    """Sends one delivery or a range of them again, or the status of each campaign that changed after a status change.
+
+    A campaign's status is sent as it is now.
+    """
     wanted = Range(chosen.first_delivery_id, chosen.last_delivery_id, chosen.since_change_id)
     return {"messages": webhooks.resend(endpoint_id, wanted, caller.brand_id)}
 
