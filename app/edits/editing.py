@@ -87,7 +87,10 @@ def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, obje
     checked_currency(str(new["currency"]))
     changed = [field for field in ("time_zone", "currency") if new[field] != old[field]]
     if changed and catalog.has_spend(connection, brand_id):
-        raise InvalidValue(changed[0], "fixed, because the brand has spend; `spendgate brand correct` changes it")
+        raise InvalidValue(
+            changed[0],
+            "cannot change, because the brand has spend; in a terminal, `spendgate brand correct` changes it",
+        )
     catalog.update_brand(connection, old, new)
     note(connection, edit, "edit", Subject("brand", brand_id, brand_id), old, new)
 
