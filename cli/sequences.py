@@ -31,7 +31,7 @@ def sequences(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List sources that number their events, and gaps older than the grace period. Exit code 1 if there are gaps.
+    """List sources that send sequence numbers, and gaps older than the grace period. Exit code 1 if there are gaps.
 
     A source belongs to its sender: `brand_id` is the brand of the sender's key, or 0 for senders of all brands. A gap
     disappears when late events fill it or when you forget it with --forget.
@@ -50,7 +50,8 @@ def sequences(
         print_json(rows)
     else:
         shown = [row | {"gaps": len(row["gaps"])} for row in rows]
-        print_rows("Sources", shown, empty="No source numbers its events.")
+        is_chosen = source is not None or brand is not None
+        print_rows("Sources", shown, empty=f"No {'such ' if is_chosen else ''}source sends sequence numbers.")
         _print_gaps(open_gaps)
     if open_gaps:
         raise typer.Exit(FOUND_EXIT)

@@ -23,7 +23,8 @@ def arrive(world: World, campaign: int, source: str, *numbers: int) -> None:
 def test_sequences_lists_nothing_without_numbered_events(world: World, spendgate: Spendgate, campaign: int) -> None:
     world.spend(campaign, 1, source="bidder")
     result = spendgate("sequences")
-    assert (result.code, "No source numbers its events." in result.out) == (0, True)
+    assert (result.code, "No source sends sequence numbers." in result.out) == (0, True)
+    assert "No such source sends sequence numbers." in spendgate("sequences", "--source", "bidder").out
     assert spendgate("sequences", "--json").data == []
 
 
