@@ -48,7 +48,9 @@ def list_rejected(
         }
         for row in waiting
     ]
-    print_rows("Rejected", rows, empty="There are no rejected inputs.")
+    is_chosen = reason is not None or after > 0
+    empty = "There are no such rejected inputs." if is_chosen else "There are no rejected inputs."
+    print_rows("Rejected", rows, empty=empty)
     for name, inputs, times in counts:
         console.print(f"[dim]{name}: {inputs} rejected, received {times} time{'s' if times != 1 else ''}[/dim]")
 

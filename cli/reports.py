@@ -89,7 +89,10 @@ def _store_all() -> None:
 def _list(brand_id: int | None, form: Format) -> None:
     with snapshot() as connection:
         rows = reports.listed(connection, brand_id, None, LISTED, clock.now())
-    empty = "There are no reports yet. Each is stored when its month ends; create one: spendgate report --brand ID"
+    of_brand = "" if brand_id is None else " of this brand"
+    empty = (
+        f"There are no reports{of_brand} yet. Each is stored after its month; create one: spendgate report --brand ID"
+    )
     list_rows("Monthly reports", rows, _listed_row, empty=empty, as_json=form is Format.JSON)
 
 

@@ -83,7 +83,8 @@ def list_attempts(
     with transaction() as connection:
         endpoints.required_endpoint(connection, endpoint)
         rows = attempts.attempts(connection, endpoint, delivery_id=delivery, limit=limit)
-    list_rows("Attempts", rows, _attempt_row, empty=NO_ATTEMPTS.format(endpoint), as_json=as_json)
+    empty = NO_ATTEMPTS.format(endpoint) if delivery is None else "There is no attempt of this delivery."
+    list_rows("Attempts", rows, _attempt_row, empty=empty, as_json=as_json)
 
 
 def _attempt_row(row: dict[str, Any]) -> dict[str, Any]:

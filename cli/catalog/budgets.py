@@ -77,7 +77,7 @@ def list_budgets(brand: BrandOption = None, as_json: AsJson = False) -> None:
         "Budgets",
         rows,
         _budget_row,
-        empty=NO_BUDGETS,
+        empty=NO_BUDGETS if brand is None else "There are no budgets of this brand, so its spend is not limited.",
         as_json=as_json,
     )
 

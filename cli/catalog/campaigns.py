@@ -107,7 +107,7 @@ def list_campaigns(
         "Campaigns",
         rows,
         _campaign_row,
-        empty=NO_CAMPAIGNS,
+        empty=NO_CAMPAIGNS if status is None else "There are no campaigns with this status.",
         as_json=as_json,
     )
 

@@ -32,7 +32,8 @@ def list_imports(
     """List past imports, the newest first, with author, time and result."""
     with snapshot() as connection:
         rows = history.newest(connection, before=before, limit=limit)
-    list_rows("Imports", rows, _row, empty="There are no imports yet.", as_json=as_json)
+    empty = "There are no imports yet." if before == MAX_ID else "There are no earlier imports."
+    list_rows("Imports", rows, _row, empty=empty, as_json=as_json)
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

@@ -472,6 +472,7 @@ def test_rejected_list_shows_inputs_that_are_not_valid_unicode(world: World, spe
 
 def test_rejected_list_shows_whole_inputs_with_their_reason(world: World, spendgate: Spendgate) -> None:
     assert "There are no rejected inputs" in spendgate("rejected", "list").out
+    assert "There are no such rejected inputs" in spendgate("rejected", "list", "--reason", "too_old").out
     event = world.event(999, UNIT)
     world.ingest([event, event, {"event_id": "x"}])
     result = spendgate("rejected", "list", "--json").data
