@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from app.ingest.http_batches import keep_invalid_events, keep_invalid_totals
 from app.ingest.ingest import count_events, count_totals
-from app.ingest.submissions import keep_invalid_events, keep_invalid_totals
 from db.engine import committed
 from db.repository.ledger import ledger
 from runtime.settings import settings

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from app import sequences
-from app.ingest.submissions import keep_invalid_events
+from app.ingest.http_batches import keep_invalid_events
 from db.engine import transaction
 from db.repository.ledger import sequences as repository
 from db.repository.ledger.sequences import (

@@ -11,10 +11,10 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, model_validator
 
 from app.access import Caller
-from app.ingest import submissions
+from app.ingest import http_batches
 from app.ingest.count import Counted
+from app.ingest.http_batches import RejectionsByPlace
 from app.ingest.ingest import count_events, count_totals, log_counted
-from app.ingest.submissions import RejectionsByPlace
 from db.repository.ledger.rejected import printable
 from delivery.outgoing import send_events, send_totals
 from domain.campaigns import EffectiveStatus
@@ -156,14 +156,14 @@ class _InputKind:
 
 
 EVENTS: Final = _InputKind(
-    submissions.keep_invalid_events,
+    http_batches.keep_invalid_events,
     lambda events, limit: send_events(events, **limit),
     count_events,
     "spend.ingested",
     Cause.SPEND,
 )
 TOTALS: Final = _InputKind(
-    submissions.keep_invalid_totals,
+    http_batches.keep_invalid_totals,
     lambda totals, limit: send_totals(totals, **limit),
     count_totals,
     "totals.ingested",
