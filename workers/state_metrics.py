@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.platforms.registry import ADAPTERS
 from app.platforms.seen import age, quota_left
 from db.engine import snapshot
-from db.repository.health import figures, processes
+from db.repository.health import processes, state_counts
 from db.repository.health.processes import Process
 from db.repository.ledger import rejected
 from db.repository.notices import deliveries
@@ -83,11 +83,11 @@ class StateOfService(Collector):
         at = clock.read()
         with snapshot() as connection:
             tally = self._campaigns.read(lambda: overview.tally(connection))
-            alerts = self._alerts.read(lambda: figures.open_alerts(connection))
+            alerts = self._alerts.read(lambda: state_counts.open_alerts(connection))
             tallies = self._platforms.read(lambda: seen.tally(connection, at))
             waiting = rejected.counts_up_to(connection, MOST)
             reached, live = listing.watermarks(connection), processes.live(connection)
-            passes = figures.unfinished_passes(connection)
+            passes = state_counts.unfinished_passes(connection)
             others = [*_platforms(connection, tallies, at), *_webhooks(connection, at)]
         yield from _campaigns_and_rejected(tally, waiting)
         yield _gauge(
