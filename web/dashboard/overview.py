@@ -11,7 +11,7 @@ from db.repository.enforcement import passes
 from db.repository.ledger import spend_files
 from db.repository.reading import dashboard, overview
 from web.dashboard import platform_cards
-from web.dashboard.figures import brand_figures
+from web.dashboard.brand_figures import brand_figures
 from web.dashboard.held import brand_statuses
 from web.dashboard.pages import STATIC, minute_now, page
 from web.people import Viewer
