@@ -21,8 +21,8 @@ from app.imports.spend_folder import LastScan, Skipped, SpendFile, Version
 from db.engine import committed, snapshot
 from db.failures import TRANSIENT_ERRORS
 from db.repository.access.audit import Edit
-from db.repository.ledger import spend_files
-from db.repository.ledger.spend_files import FileKey, Seen
+from db.repository.imports import spend_files
+from db.repository.imports.spend_files import FileKey, Seen
 from db.repository.notices import notices
 from db.repository.notices.notices import NoticeKind
 from domain.errors import InvalidValue

@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from app.alerts import reading
 from db.replica import view
 from db.repository.enforcement import passes
-from db.repository.ledger import spend_files
+from db.repository.imports import spend_files
 from db.repository.reading import dashboard, overview
 from web.dashboard import platform_cards
 from web.dashboard.brand_figures import brand_figures

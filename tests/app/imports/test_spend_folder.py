@@ -18,7 +18,7 @@ from app.imports.answers import Reading
 from app.imports.intake import commit
 from app.imports.reading import read_file
 from app.imports.spend_folder import LastScan, SpendFile, Version, is_complete
-from db.repository.ledger import spend_files
+from db.repository.imports import spend_files
 from runtime import clock
 from runtime.settings import settings
 from tests.app.imports.folder_kit import HEADER, LONG_AGO, Folder

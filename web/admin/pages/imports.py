@@ -23,9 +23,8 @@ from app.imports.intake.commit import commit
 from app.ingest.by_brand import BrandsTimedOut
 from db.engine import committed, snapshot
 from db.repository.access.audit import Edit
-from db.repository.imports import history, uploads
+from db.repository.imports import history, spend_files, uploads
 from db.repository.imports.uploads import Upload
-from db.repository.ledger import spend_files
 from domain import platforms
 from domain.edits.words import counted
 from domain.errors import InvalidValue
