@@ -74,7 +74,7 @@ def _periodiq(beat: Callable[[], None]) -> int:
     import periodiq  # noqa: PLC0415 - imports pendulum, which reads TZ
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 
-    from workers.alarms import Scheduler  # noqa: PLC0415 - imports periodiq
+    from workers.periodiq_scheduler import Scheduler  # noqa: PLC0415 - imports periodiq
 
     periodiq.Scheduler = Scheduler
     Scheduler.alarms.before_wait = beat
