@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from db.repository.notices.endpoint_edits import DISABLED_BY_PERSON
 from db.repository.platforms.wanted import CHANGE_ID, CHANGED_AT, FORMER_OWNER, WANTED
 from domain.alerts.kinds import AlertKind
-from domain.alerts.rises import MIN_REJECTED, is_rise
+from domain.alerts.rejection_rises import MIN_REJECTED, is_rise
 from domain.alerts.states import Condition
 from domain.reconcile import OVERRIDDEN
 from runtime import clock

@@ -4,7 +4,7 @@ import pytest
 
 from db.models.alerts import ENDINGS, KINDS
 from domain.alerts.kinds import FACTS, RANK, URGENT, AlertKind, Ending, parse_kind
-from domain.alerts.rises import is_rise
+from domain.alerts.rejection_rises import is_rise
 from domain.errors import InvalidValue
 
 
