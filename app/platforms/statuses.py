@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from app.decisions import announce
 from app.enforcement import enforce
-from app.platforms import claims, people, quota, sending, steps, visits
+from app.platforms import change_authors, claims, quota, sending, steps, visits
 from app.platforms.claims import ClaimLost, Visit
 from app.platforms.kept_steps import keep_steps
 from app.platforms.protocol import Change
@@ -113,11 +113,11 @@ def _run(visit: Visit) -> None:
     may_enable = read is not None
     for page in _compared_pages(visit, read, at):
         if read is not None:
-            told = people.cleared_up(visit, page.rows, at)
-            after_gap = people.told_after_a_gap(visit, told, at) if has_gap else told
+            told = change_authors.cleared_up(visit, page.rows, at)
+            after_gap = change_authors.told_after_a_gap(visit, told, at) if has_gap else told
             may_enable = may_enable and after_gap is not None
             _respect_people(visit, told if after_gap is None else after_gap, at)
-        people.name_overriders(visit, page.alerts, at)
+        change_authors.name_overriders(visit, page.alerts, at)
     if may_enable:
         claims.committed_by(visit, partial(_note_read, visit=visit, at=at))
     sending.send_changes(visit, may_enable=may_enable)
@@ -198,7 +198,7 @@ def _respect_people(visit: Visit, page: Sequence[StoredStatus], at: datetime) ->
     """Sets the hold `platform_paused` on campaigns that a person paused on the platform; lifts it from enabled ones."""
     for wanted in chunked(_holds_to_change(visit, page, at), HOLDS_A_TRANSACTION):
         asked = [Change(row.external_id, Confirmed.PAUSED if is_held else Confirmed.ENABLED) for row, is_held in wanted]
-        names = people.names_in(people.who_changed(visit, asked, visit.stored.statuses_read_at, at))
+        names = change_authors.names_in(change_authors.who_changed(visit, asked, visit.stored.statuses_read_at, at))
         changes = claims.committed_by(visit, partial(_change_holds, visit=visit, wanted=wanted, names=names, at=at))
         announce(changes, Cause.PLATFORM)
 

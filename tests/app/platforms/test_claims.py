@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.platforms import people, statuses
+from app.platforms import change_authors, statuses
 from db.engine import committed
 from db.repository.alerts import channels
 from runtime import clock
@@ -20,18 +20,18 @@ def test_old_read_of_a_lost_claim_does_not_make_our_pause_a_persons(
     monkeypatch.setattr(statuses, "CAMPAIGNS_A_PAGE", 2)
     campaigns = [connected.campaign(str(number)) for number in range(11, 15)]
     connected.reconcile()
-    name_overriders = people.name_overriders
+    name_overriders = change_authors.name_overriders
 
     def take_over(*page: Any) -> None:
         """Runs after the first page, when the claim has ended: another worker pauses a campaign of the second page."""
-        monkeypatch.setattr(people, "name_overriders", name_overriders)
+        monkeypatch.setattr(change_authors, "name_overriders", name_overriders)
         world.execute("UPDATE platform_connections SET claimed_until = %s", clock.now() - timedelta(seconds=1))
         world.set_status(campaigns[3], "paused")
         connected.reconcile()
         assert connected.row(campaigns[3])["paused_by_us"]
         name_overriders(*page)
 
-    monkeypatch.setattr(people, "name_overriders", take_over)
+    monkeypatch.setattr(change_authors, "name_overriders", take_over)
     connected.reconcile()
     row = connected.row(campaigns[3])
     assert (row["confirmed"], row["paused_by_us"]) == ("paused", True)
