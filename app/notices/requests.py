@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from app.notices import bodies
-from app.notices.lookups import NotSent, address_of
+from app.notices.address_lookups import NotSent, address_of
 from app.outgoing_http import NoAnswer, RawAnswer, request
 from db.repository.notices.deliveries import Attempt, Taken
 from db.repository.notices.endpoints import Endpoint

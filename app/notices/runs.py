@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Connection
 
 from app.notices import outcomes, requests, sources
-from app.notices.lookups import LOOKUP_SECONDS
+from app.notices.address_lookups import LOOKUP_SECONDS
 from app.notices.requests import DEADLINE_SECONDS, Outcome, Target
 from app.notices.slots import failing_slots, healthy_slots
 from app.slots import Slots, take_turns

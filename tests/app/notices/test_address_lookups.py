@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.notices import lookups, webhooks
-from app.notices.lookups import NotSent, address_of
+from app.notices import address_lookups, webhooks
+from app.notices.address_lookups import NotSent, address_of
 from db.repository.access.audit import Edit
 from runtime import clock
 from runtime.settings import settings
@@ -72,7 +72,7 @@ def test_private_address_in_the_url_is_refused(host: str) -> None:
 
 def test_lookup_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = threading.Event()
-    monkeypatch.setattr(lookups, "LOOKUP_SECONDS", 0.05)
+    monkeypatch.setattr(address_lookups, "LOOKUP_SECONDS", 0.05)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ends.wait(60) and [])
     with pytest.raises(NotSent, match="took longer"):
         address_of("slow.example", 443, allows_private=False)
