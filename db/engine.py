@@ -18,8 +18,8 @@ from db.errors import in_place_of, of_sqlalchemy, translated
 from db.failures import READ_ONLY, StaleRead, Step, is_retried, retry_reason, sql_state
 from db.local_settings import has_citus, local_setting
 from db.pool import make_engine, ping_grace
-from db.pooler import queries_that_set_here, queries_that_set_shards
 from db.statements import for_citus, for_driver
+from db.transaction_settings import queries_that_set_here, queries_that_set_shards
 from runtime.backoff import pause_seconds
 from runtime.metrics import CONNECTIONS_ALLOWED, CONNECTIONS_IN_USE, TRANSACTION_RETRIES
 from runtime.once import Once
@@ -189,7 +189,7 @@ def query_pipelined(connection: Connection, *queries: Query, sets_shards: bool =
     """Sends all queries to Postgres in one round trip and returns a list of rows for each.
 
     Raises the first error as SQLAlchemy would. Uses psycopg directly, because SQLAlchemy waits for each result. Without
-    `sets_shards`, the queries themselves set `db.pooler.settings_of_shards`, for the whole transaction.
+    `sets_shards`, the queries themselves set `db.transaction_settings.settings_of_shards`, for the whole transaction.
     """
     driver, options = _driver_of(connection), connection.get_execution_options()
     first: list[Query] = []

@@ -12,7 +12,7 @@ from sqlalchemy import Dialect, Engine, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, Pool, QueuePool
 
-from db import pooler
+from db import transaction_settings
 from db.connections import OVERFLOW
 from runtime.settings import settings
 
@@ -71,14 +71,14 @@ def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool)
         **(of_queue if pool_class is QueuePool else {}),
         hide_parameters=True,
         connect_args={
-            "options": pooler.start_options(),
+            "options": transaction_settings.start_options(),
             "application_name": "spendgate",
             "connect_timeout": 10,
             **VANISHED,
         },
     )
-    event.listen(made, "connect", pooler.note_pooler)
-    event.listen(made, "begin", pooler.set_for_reading)
+    event.listen(made, "connect", transaction_settings.note_pooler)
+    event.listen(made, "begin", transaction_settings.set_for_reading)
     event.listen(made, "checkin", _record_use)
     event.listen(made, "checkout", partial(_ping_unless_just_used, made.dialect))
     return made

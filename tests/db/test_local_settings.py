@@ -7,7 +7,7 @@ from sqlalchemy import event, text
 
 from db.engine import committed, deferred, engine, query_pipelined, transaction
 from db.local_settings import HAS_CITUS, local_setting
-from db.pooler import OF_SHARDS, settings_of_transactions
+from db.transaction_settings import OF_SHARDS, settings_of_transactions
 from tests.kit import statements
 
 VALUES = ("it's 12:00:00+02", "", "50%", r"a\:b")

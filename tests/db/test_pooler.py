@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db import migrations
 from db.engine import engine, snapshot, transaction
-from db.pooler import settings_of_transactions
+from db.transaction_settings import settings_of_transactions
 from runtime.settings import settings
 from tests import pgbouncer
 from tests.cli.shell import PATIENCE_SECONDS, serving, shell

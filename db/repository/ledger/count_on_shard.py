@@ -16,9 +16,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, TextClause, text
 
 from db.engine import Query, query_pipelined
-from db.pooler import settings_of_shards
 from db.repository.ledger.counting import COUNT, LESSEN_HEADROOM, WAIT_FOR_BRANDS, LockTimeouts
 from db.repository.spread import on_shard
+from db.transaction_settings import settings_of_shards
 from runtime.settings import settings
 
 SPREAD: Final = ("brands", "spend_events", "campaign_days", "brand_days")
