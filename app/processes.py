@@ -21,7 +21,7 @@ from db.engine import snapshot, transaction
 from db.failures import TRANSIENT_ERRORS
 from db.repository.health import processes
 from db.repository.health.processes import Process
-from db.repository.reading import feed
+from db.repository.reading import status_feed
 from delivery.broker import get_broker
 
 log = structlog.get_logger()
@@ -67,7 +67,7 @@ def mark_queue() -> None:
     Raises BrokerConnectionError.
     """
     with snapshot() as connection:
-        epoch = feed.epoch(connection)
+        epoch = status_feed.epoch(connection)
     before = get_broker().mark(epoch)
     if before not in {None, epoch}:
         log.warning("queue.of_another_database", epoch=epoch, epoch_before=before)

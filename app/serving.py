@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from db.engine import snapshot
-from db.repository.reading import feed, serving
+from db.repository.reading import serving, status_feed
 from db.repository.reading.serving import Entry, Row
 from runtime import clock
 
@@ -74,7 +74,7 @@ def read_all(brand_ids: Collection[int] | None) -> tuple[Position, dict[int, Row
     with ThreadPoolExecutor(1, thread_name_prefix="serving-budgets") as pool, snapshot() as connection:
         last_entry_id = serving.last_entry(connection)
         entries = serving.entries_after(connection, last_entry_id - REREAD_ENTRIES, REREAD_ENTRIES)
-        unseen = Position(feed.epoch(connection), feed.last_id(connection), frozenset(), last_entry_id)
+        unseen = Position(status_feed.epoch(connection), status_feed.last_id(connection), frozenset(), last_entry_id)
         left = pool.submit(_lefts, brand_ids)
         rows = serving.serving(connection, brand_ids, left.result)
     return _moved(unseen, [], entries), {row.campaign.campaign_id: row for row in rows}
@@ -91,7 +91,7 @@ def read_since(position: Position, brand_ids: Collection[int] | None) -> Changes
     None if the epoch of the position has ended, or if more than MAX_CHANGES happened since: read all.
     """
     with snapshot() as connection:
-        epoch = feed.epoch(connection)
+        epoch = status_feed.epoch(connection)
         toggles = serving.toggles_after(connection, position.change_id, MAX_CHANGES)
         after = position.last_entry_id - REREAD_ENTRIES
         entries = serving.entries_after(connection, after, MAX_CHANGES + REREAD_ENTRIES)

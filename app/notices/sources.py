@@ -9,7 +9,7 @@ from app.notices.bodies import exhausted_fields
 from db.repository.notices import endpoint_edits, sources
 from db.repository.notices.endpoints import Endpoint
 from db.repository.notices.sources import Change, Status
-from db.repository.reading import feed
+from db.repository.reading import status_feed
 from domain.notices.message_types import OF_CHANGES, MessageType, exhausted_budgets, type_of_status, urgency_of
 
 CHANGES_A_PAGE: Final = 2_000
@@ -22,7 +22,7 @@ def read_page(connection: Connection, endpoint: Endpoint, at: datetime) -> tuple
     whose ids do not continue those read before, begins at the newest change, and sends every campaign's present status.
     The caller has locked the endpoint's row.
     """
-    epoch = feed.epoch(connection)
+    epoch = status_feed.epoch(connection)
     if endpoint.feed_epoch not in {None, epoch}:
         return _start_over(connection, endpoint, epoch, at), False
     found: list[Change] = []
@@ -70,7 +70,7 @@ def _start_over(connection: Connection, endpoint: Endpoint, epoch: str, at: date
 
     Returns the endpoint with its new positions.
     """
-    last = feed.last_id(connection)
+    last = status_feed.last_id(connection)
     sources.supersede(connection, endpoint.id, None, at)
     if OF_CHANGES & set(endpoint.types):
         endpoint_edits.resend_statuses(connection, endpoint, 0, last, at)

@@ -16,7 +16,7 @@ from db.repository.catalog import catalog
 from db.repository.notices import deliveries, endpoint_edits, endpoints
 from db.repository.notices.deliveries import Attempt, Taken
 from db.repository.notices.endpoints import Endpoint
-from db.repository.reading import feed
+from db.repository.reading import status_feed
 from delivery.outgoing import send
 from domain.edits.fields import checked_name
 from domain.errors import InvalidValue
@@ -171,7 +171,7 @@ def resend(endpoint_id: int, chosen: Range, only_brand_id: int | None = None) ->
     def work(connection: Connection) -> int:
         found = endpoints.required_endpoint(connection, endpoint_id, only_brand_id, locks=True)
         if chosen.since_change is not None:
-            last = feed.last_id(connection)
+            last = status_feed.last_id(connection)
             return endpoint_edits.resend_statuses(connection, found, chosen.since_change, last, at)
         first = chosen.first or 0
         last = first if chosen.last is None else chosen.last

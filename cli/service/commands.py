@@ -19,7 +19,7 @@ from cli.service import narration, summary
 from cli.service.migrate import migrate_to
 from db.engine import committed
 from db.repository.access.privileges import DatabaseRole
-from db.repository.reading import feed
+from db.repository.reading import status_feed
 from runtime import addresses, clock, logs
 from runtime.embedded import servers as embedded
 from runtime.embedded.home import announce, unusable_home
@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 def new_epoch(as_json: AsJson = False) -> None:
     """Begin a new epoch, so that every consumer of status changes reads from the start. Run it after a restore."""
-    epoch = committed(feed.begin_epoch)
+    epoch = committed(status_feed.begin_epoch)
     print_result({"epoch": epoch}, f"the epoch of status changes is {epoch}", as_json=as_json)
 
 

@@ -10,7 +10,7 @@ from app.processes import report
 from db.connections import ProcessKind
 from db.engine import committed
 from db.repository.health.processes import Process
-from db.repository.reading import feed
+from db.repository.reading import status_feed
 from runtime.metrics import registry
 from tests.world import World
 
@@ -28,7 +28,7 @@ def test_worker_warns_when_its_queue_had_another_epoch(world: World) -> None:
     del world
     warnings_of(ProcessKind.WORKER)  # the queue may have the epoch of an earlier test
     assert warnings_of(ProcessKind.WORKER) == []
-    committed(feed.begin_epoch)
+    committed(status_feed.begin_epoch)
     assert warnings_of(ProcessKind.WEB) == []
     (warning,) = warnings_of(ProcessKind.WORKER)
     assert (warning["event"], warning["log_level"]) == (WARNING, "warning")

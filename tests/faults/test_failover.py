@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.standby import standby
 from db.engine import snapshot
-from db.repository.reading import feed
+from db.repository.reading import status_feed
 from tests.docs.commands import commands_of, run_as_written
 from tests.faults.conftest import at_database
 from tests.faults.kit import FaultStage, is_ready, size, until
@@ -84,7 +84,7 @@ def as_written(command: str, folder: Path, **env: str) -> str:
 
 def epoch() -> str:
     with snapshot() as connection:
-        return feed.epoch(connection)
+        return status_feed.epoch(connection)
 
 
 @pytest.mark.timeout(1200)

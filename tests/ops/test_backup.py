@@ -18,7 +18,7 @@ import pytest
 
 from db.engine import committed, snapshot
 from db.repository.ledger import ledger
-from db.repository.reading import feed
+from db.repository.reading import status_feed
 from runtime.embedded import servers as embedded
 from runtime.embedded.home import passwords_of
 from runtime.embedded.placement import server_account
@@ -129,7 +129,7 @@ def use(place: Place, url: str, patch: pytest.MonkeyPatch) -> World:
 
 def epoch() -> str:
     with snapshot() as connection:
-        return feed.epoch(connection)
+        return status_feed.epoch(connection)
 
 
 def test_commands_of_the_page_back_up_and_restore(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

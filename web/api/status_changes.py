@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from db.engine import snapshot
-from db.repository.reading import feed, listing
+from db.repository.reading import listing, status_feed
 from domain.campaigns import EffectiveStatus
 from domain.causes import Cause
 from web import problems
@@ -63,7 +63,7 @@ def list_status_changes(
     """
     with snapshot() as connection:
         current = checked_epoch(connection, epoch, START_OVER)
-        _check_assigned(page, feed.last_id(connection))
+        _check_assigned(page, status_feed.last_id(connection))
         rows = listing.status_changes(
             connection, **page.rows, only_brand_id=caller.brand_id, brand_id=brand_id, campaign_id=campaign_id
         )

@@ -14,8 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from app.access import Caller
 from db.engine import snapshot
-from db.repository.reading import feed as stored_feed
-from db.repository.reading import listing
+from db.repository.reading import listing, status_feed
 from domain.inputs.values import MAX_ID
 from web import problems
 from web.api.request.fields import QueryId
@@ -65,7 +64,7 @@ def _position(
     if last_event_id and read is None:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Last-Event-ID is not the id of an event of this stream")
     with snapshot() as connection:
-        epoch, last_id = stored_feed.epoch(connection), stored_feed.last_id(connection)
+        epoch, last_id = status_feed.epoch(connection), status_feed.last_id(connection)
     if read is not None:
         after = int(read["id"])
     if (read is not None and read["epoch"] != epoch) or (after or 0) > last_id:

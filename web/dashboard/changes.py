@@ -18,8 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import snapshot
 from db.replica import view
 from db.repository.catalog import catalog
-from db.repository.reading import dashboard
-from db.repository.reading import feed as stored_feed
+from db.repository.reading import dashboard, status_feed
 from domain.errors import InvalidValue
 from domain.inputs.values import MAX_ID
 from web.dashboard.pages import not_found, page, sentence, templates
@@ -159,7 +158,7 @@ def _last_change() -> int:
 
 def _epoch() -> str:
     with snapshot() as connection:
-        return stored_feed.epoch(connection)
+        return status_feed.epoch(connection)
 
 
 def _changes_after(after: int, brand_id: int | None = None, campaign_id: int | None = None) -> list[Change]:

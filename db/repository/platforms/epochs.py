@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from db.repository.reading import feed
+from db.repository.reading import status_feed
 
 OFF: Final = "off"
 """Stored instead of an epoch for an account that leaves mode `off`, in which its statuses were not read."""
@@ -23,9 +23,9 @@ def is_continued(connection: Connection, account: int) -> bool:
     True too if no read was ever stored.
     """
     stored: str | None = connection.scalar(EPOCH, {"id": account})
-    return stored is None or stored == feed.epoch(connection)
+    return stored is None or stored == status_feed.epoch(connection)
 
 
 def keep(connection: Connection, account: int) -> None:
     """Stores that the account's statuses were read in the present epoch."""
-    connection.execute(KEEP, {"id": account, "epoch": feed.epoch(connection)})
+    connection.execute(KEEP, {"id": account, "epoch": status_feed.epoch(connection)})

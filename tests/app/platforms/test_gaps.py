@@ -8,7 +8,7 @@ from app.edits.preview import agree_to_all
 from app.platforms import modes
 from db.engine import committed
 from db.repository.access.audit import Edit
-from db.repository.reading import feed
+from db.repository.reading import status_feed
 from domain.periods import ONE_DAY
 from runtime import clock
 from tests.app.platforms.kit import Connected
@@ -54,7 +54,7 @@ def set_mode(connected: Connected, mode: str) -> None:
 
 def test_person_who_paused_after_the_backup_is_respected(connected: Connected, world: World) -> None:
     person_pauses(connected, HOUR)
-    committed(feed.begin_epoch)
+    committed(status_feed.begin_epoch)
     assert released(connected, 3 * HOUR) == ("paused", "enabled")
     theirs = world.one("SELECT id FROM campaigns WHERE external_id = '11'")["id"]
     assert world.holds(theirs) == {"platform_paused"}
@@ -70,7 +70,7 @@ def test_person_who_paused_while_the_mode_was_off_is_respected(connected: Connec
 
 
 def test_nothing_is_released_after_a_gap_until_the_platform_tells(connected: Connected) -> None:
-    committed(feed.begin_epoch)
+    committed(status_feed.begin_epoch)
     for _ in range(2):
         connected.fake.fail("search", "", "500", "500", "500")
         assert released(connected, HOUR) == ("paused", "paused")

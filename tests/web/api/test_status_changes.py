@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from db.engine import transaction
 from db.repository.access.privileges import DatabaseRole
-from db.repository.reading import feed
+from db.repository.reading import status_feed
 from tests.cli.shell import shell
 from tests.roles import UrlOf
 from tests.world import UNIT, World
@@ -118,23 +118,23 @@ def test_after_an_id_that_was_never_assigned_gets_410(world: World, client: Test
 
 def test_restored_dump_begins_another_epoch(world: World) -> None:
     with transaction() as connection:
-        before = feed.epoch(connection)
+        before = status_feed.epoch(connection)
     world.execute(
         "CREATE TABLE again (LIKE status_changes INCLUDING ALL); DROP TABLE status_changes; "
         "ALTER TABLE again RENAME TO status_changes"
     )
     with transaction() as connection:
-        assert feed.epoch(connection) != before
+        assert status_feed.epoch(connection) != before
 
 
 def test_stored_epoch_is_used_if_postgres_hides_its_system_identifier(world: World, url_of: UrlOf) -> None:
     with transaction() as connection:
-        before = feed.epoch(connection)
-        assert feed.epoch(connection) == before
+        before = status_feed.epoch(connection)
+        assert status_feed.epoch(connection) == before
     world.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
     with create_engine(url_of(DatabaseRole.READER), poolclass=NullPool).connect() as connection:
-        stored = feed.epoch(connection)
-        assert feed.epoch(connection) == stored != before
+        stored = status_feed.epoch(connection)
+        assert status_feed.epoch(connection) == stored != before
 
 
 def test_list_descriptions_name_the_one_that_can_be_polled(client: TestClient) -> None:

@@ -7,7 +7,7 @@ from fastapi import Query
 from pydantic import Field
 from sqlalchemy import Connection
 
-from db.repository.reading import feed
+from db.repository.reading import status_feed
 from web.api.request.paging import Listed
 from web.problems import Problem
 
@@ -32,7 +32,7 @@ class Followed(Listed[Item]):
 
 def checked_epoch(connection: Connection, sent: str | None, start_over: str = FROM_THE_START) -> str:
     """Returns the current epoch. Raises Problem (410), with the advice `start_over`, if `sent` is another epoch."""
-    current = feed.epoch(connection)
+    current = status_feed.epoch(connection)
     if sent not in {None, current}:
         detail = f"epoch: is no longer valid, because ids have started again; {start_over}"
         raise Problem(HTTPStatus.GONE, detail, field="epoch")
