@@ -13,7 +13,7 @@ from db.repository.ledger.accounts import find_campaigns
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import InvalidValue
 from domain.holds import hold_in_words
-from domain.inputs.campaign_names import CampaignKey, KnownCampaign, campaign_on
+from domain.inputs.campaign_names import CampaignKey, KnownCampaign, owner_on
 from domain.inputs.reasons import InvalidInput, Reason
 from domain.passes import Progress
 from domain.periods import local_day
@@ -55,7 +55,7 @@ def explained(connection: Connection, key: CampaignKey, at: datetime, *, shows_a
     Without `shows_account` errors of its platform account are left out, because they may name other brands.
     """
     try:
-        account = campaign_on(key, find_campaigns(connection, [key]), lambda zone: local_day(at, zone))
+        account = owner_on(key, find_campaigns(connection, [key]), lambda zone: local_day(at, zone))
     except InvalidInput as refused:
         named = key if isinstance(key, int) else ":".join(key)
         is_unknown = refused.reason is Reason.UNKNOWN_CAMPAIGN

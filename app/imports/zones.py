@@ -20,7 +20,7 @@ def zone_names(text: str | None) -> str | None:
     return next((name for name in (text.strip(), plain) if name in available_timezones()), None)
 
 
-def offset_of(text: str) -> timedelta | None:
+def written_offset(text: str) -> timedelta | None:
     """The distance from UTC, without summer time, in a text such as «(GMT-08:00) Pacific Time»; None without one."""
     found = _OFFSET.search(text)
     if found is None:
@@ -29,7 +29,7 @@ def offset_of(text: str) -> timedelta | None:
     return span if found[1] == "+" else -span
 
 
-def offset_at(text: str | None, at: datetime) -> timedelta:
+def zone_offset(text: str | None, at: datetime) -> timedelta:
     """The distance from UTC at a wall-clock time in a zone that `zone_names` knows; zero in others, and for None."""
     name = zone_names(text)
     return timedelta() if name is None else ZoneInfo(name).utcoffset(at) or timedelta()
@@ -44,7 +44,7 @@ def same_zone(text: str, zone: str, at: datetime) -> bool | None:
     if (name := zone_names(text)) is not None:
         year = [at.replace(month=month, day=15, tzinfo=None) for month in range(1, 13)]
         return all(ZoneInfo(name).utcoffset(moment) == own.utcoffset(moment) for moment in year)
-    if (offset := offset_of(text)) is not None:
+    if (offset := written_offset(text)) is not None:
         year = [at.replace(month=month, day=15, tzinfo=own) for month in range(1, 13)]
         return offset in {(moment.utcoffset() or timedelta()) - (moment.dst() or timedelta()) for moment in year} | {
             moment.utcoffset() for moment in year if not any(one.dst() for one in year)

@@ -23,7 +23,7 @@ from domain.inputs.ages import AgeBounds
 from domain.inputs.campaign_names import CampaignKey, CampaignMatch
 from domain.inputs.columns import EventColumns, judge_columns
 from domain.inputs.reasons import Reason, Rejection
-from domain.inputs.sequences import runs_of
+from domain.inputs.sequences import runs_of_numbers
 from domain.inputs.spend import judge_events, read_event
 from domain.inputs.totals import ReportedTotal, judge_total
 from domain.periods import FIRST_INSTANT
@@ -128,7 +128,9 @@ def count_batches(
         for one in judged
         for events, uncounted in [attempt.without_left_out(one.events)]
     ]
-    sequences.append(connection, runs_of(chain.from_iterable(batch.numbers() for batch in batches)), at, only_brand_id)
+    sequences.append(
+        connection, runs_of_numbers(chain.from_iterable(batch.numbers() for batch in batches)), at, only_brand_id
+    )
     events = EventColumns.joined([one.events for one in judged])
     classified = new_events.find_new_events(connection, events, checks_ledger=checks_ledger)
     counted = _counted_by_batch(judged, classified)

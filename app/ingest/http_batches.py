@@ -13,7 +13,7 @@ from db.repository.ledger.accounts import find_campaigns
 from domain.inputs.ages import AgeBounds
 from domain.inputs.campaign_names import CampaignKey, CampaignMatch
 from domain.inputs.reasons import Rejection
-from domain.inputs.sequences import runs_in
+from domain.inputs.sequences import runs_in_inputs
 from domain.inputs.spend import SpendDraft, judge_event, read_event
 from domain.inputs.totals import TotalDraft, judge_total, read_total
 from runtime import clock
@@ -57,7 +57,9 @@ def _keep_invalid(
         judged = [draft if isinstance(draft, Rejection) else judge(draft, known, at, within) for draft in read]
         rejections = _rejections_by_place(judged)
         if kind == rejected.SPEND_EVENT:
-            sequences.append(connection, runs_in(rejection.payload for rejection in rejections.values()), at, brand_id)
+            sequences.append(
+                connection, runs_in_inputs(rejection.payload for rejection in rejections.values()), at, brand_id
+            )
         rejected.keep(connection, kind, rejections.values(), at, brand_id)
         return rejections
 

@@ -82,7 +82,7 @@ def campaigns_of(matches: Iterable[CampaignMatch]) -> Iterator[KnownCampaign]:
             yield from match.campaigns()
 
 
-def campaign_on(
+def owner_on(
     campaign: CampaignKey, known: Mapping[CampaignKey, CampaignMatch], day_in: Callable[[ZoneInfo], date]
 ) -> KnownCampaign:
     """The campaign that owns the name `campaign` on a day; `day_in` returns that day in a given time zone.
@@ -102,7 +102,7 @@ def campaign_on(
     return owners[0]
 
 
-def campaign_of(fields: Mapping[str, object]) -> CampaignKey:
+def campaign_key_of(fields: Mapping[str, object]) -> CampaignKey:
     """The campaign key in the fields: `campaign_id` if given, else `platform`, `external_id` and optional `account`.
 
     An integer as external id or account becomes text. Raises InvalidInput for a missing or invalid key.

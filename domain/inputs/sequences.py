@@ -14,12 +14,12 @@ class Run(NamedTuple):
     last: int
 
 
-def runs_in(inputs: Iterable[object]) -> list[Run]:
+def runs_in_inputs(inputs: Iterable[object]) -> list[Run]:
     """The runs of sequence numbers in decoded JSON values. Invalid events count if source and number are readable."""
-    return runs_of(filter(None, map(sequence_of, inputs)))
+    return runs_of_numbers(filter(None, map(sequence_of, inputs)))
 
 
-def runs_of(numbers: Iterable[tuple[str, int]]) -> list[Run]:
+def runs_of_numbers(numbers: Iterable[tuple[str, int]]) -> list[Run]:
     """Groups (source, number) pairs into runs, sorted by source and number. A repeated number counts once."""
     arrived: dict[str, set[int]] = {}
     for source, number in numbers:

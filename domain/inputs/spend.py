@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from domain.inputs.ages import AgeBounds, accepted_span
-from domain.inputs.campaign_names import CampaignKey, CampaignMatch, KnownCampaign, campaign_of, campaign_on
+from domain.inputs.campaign_names import CampaignKey, CampaignMatch, KnownCampaign, campaign_key_of, owner_on
 from domain.inputs.reasons import InvalidInput, Reason, Rejection, check_storable, rejection, wrong_currency
 from domain.inputs.values import currency_of, event_id_of, instant_of, micros_of, number_of, object_fields, text_of
 from domain.periods import END_INSTANT, FIRST_INSTANT, local_day
@@ -53,7 +53,7 @@ def read_event(raw: object) -> SpendDraft | Rejection:
         currency, source, numbered = field("currency"), field("source"), field("sequence")
         draft = SpendDraft(
             event_id_of(field("event_id")),
-            campaign_of(fields),
+            campaign_key_of(fields),
             instant_of("occurred_at", field("occurred_at")),
             micros_of("amount_micros", field("amount_micros")),
             None if currency is None else currency_of(currency),
@@ -119,7 +119,7 @@ def _on_its_day(draft: SpendDraft, accounts: Mapping[CampaignKey, CampaignMatch]
     """The campaign that owns the draft's external id on the day of `occurred_at`, or the draft's Rejection."""
     occurred_at = min(max(draft.occurred_at, FIRST_INSTANT), END_INSTANT)
     try:
-        return campaign_on(draft.campaign, accounts, lambda zone: local_day(occurred_at, zone))
+        return owner_on(draft.campaign, accounts, lambda zone: local_day(occurred_at, zone))
     except InvalidInput as error:
         return Rejection(error.reason, error.detail, draft.payload)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from domain.inputs.ages import AgeBounds
-from domain.inputs.campaign_names import CampaignKey, CampaignMatch, KnownCampaign, campaign_of, campaign_on
+from domain.inputs.campaign_names import CampaignKey, CampaignMatch, KnownCampaign, campaign_key_of, owner_on
 from domain.inputs.reasons import InvalidInput, Reason, Rejection, check_storable, rejection, wrong_currency
 from domain.inputs.values import currency_of, instant_of, micros_of, object_fields, required_text
 from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, day_starts_at, local_day
@@ -46,7 +46,7 @@ def read_total(raw: object) -> TotalDraft | Rejection:
         fields = object_fields(raw)
         draft = TotalDraft(
             source=required_text("source", fields.get("source")),
-            campaign=campaign_of(fields),
+            campaign=campaign_key_of(fields),
             day=_day("day", fields.get("day")),
             total_micros=micros_of("total_micros", fields.get("total_micros")),
             as_of=instant_of("as_of", fields.get("as_of")),
@@ -97,7 +97,7 @@ def judge_total(
 
 def _account(draft: TotalDraft, accounts: Mapping[CampaignKey, CampaignMatch]) -> KnownCampaign | Rejection:
     try:
-        account = campaign_on(draft.campaign, accounts, lambda _: draft.day)
+        account = owner_on(draft.campaign, accounts, lambda _: draft.day)
     except InvalidInput as error:
         return Rejection(error.reason, error.detail, draft.payload)
     if draft.currency is not None and draft.currency.upper() != account.currency:

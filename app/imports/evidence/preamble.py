@@ -9,7 +9,7 @@ from typing import Final
 from app.imports.evidence.dates import Day, Numeric, read_day
 from app.imports.headings.heading_reader import CODES, squeezed
 from app.imports.tables import Row
-from app.imports.zones import offset_at, offset_of, zone_names
+from app.imports.zones import written_offset, zone_names, zone_offset
 
 _AROUND: Final = re.compile(
     r"\s*(?:–|—|~|〜|～)\s*|\s+(?:-|to|bis|au|al|a|à|até|tot|do|through|e)\s+|(?<=\d{4})-(?=\d)|から"
@@ -230,7 +230,7 @@ def _offset(text: str, zone: str | None, at: datetime) -> timedelta:
     """The distance from UTC of a moment with the wall-clock time `at`: its own, else that of `zone`, else zero."""
     if _AT_UTC.search(text):
         return timedelta()
-    own = offset_of(text)
+    own = written_offset(text)
     if own is not None or zone is None:
         return own or timedelta()
-    return offset_at(zone, at) if zone_names(zone) else offset_of(zone) or timedelta()
+    return zone_offset(zone, at) if zone_names(zone) else written_offset(zone) or timedelta()

@@ -13,7 +13,7 @@ from app.imports.intake.comparison import Named
 from db.repository.imports import days as day_rows
 from db.repository.imports.days import KnownDay
 from db.repository.ledger.accounts import find_campaigns
-from domain.inputs.campaign_names import CampaignKey, CampaignMatch, KnownCampaign, campaign_on
+from domain.inputs.campaign_names import CampaignKey, CampaignMatch, KnownCampaign, owner_on
 from domain.inputs.reasons import InvalidInput as NotFound
 
 KEYS_A_QUERY: Final = 5_000
@@ -41,7 +41,7 @@ class Lookup:
     def on(self, external_id: str, day: date) -> KnownCampaign | None:
         """The campaign that had this external id on a day; None if none of those found had it, or several."""
         try:
-            return campaign_on(self.key(external_id), self.found, lambda _zone: day)
+            return owner_on(self.key(external_id), self.found, lambda _zone: day)
         except NotFound:
             return None
 

@@ -12,8 +12,8 @@ from domain.inputs.campaign_names import (
     Claim,
     Claims,
     KnownCampaign,
-    campaign_of,
-    campaign_on,
+    campaign_key_of,
+    owner_on,
 )
 from domain.inputs.reasons import InvalidInput, Reason
 from domain.inputs.spend import judge_event, read_event
@@ -34,7 +34,7 @@ def known(*claims: Claim) -> Mapping[CampaignKey, CampaignMatch]:
 
 
 def on(day: date, *claims: Claim) -> KnownCampaign:
-    return campaign_on(NAME, known(*claims), lambda _: day)
+    return owner_on(NAME, known(*claims), lambda _: day)
 
 
 def refusal(day: date, *claims: Claim) -> Reason:
@@ -79,9 +79,9 @@ def test_event_counts_for_the_old_campaign_while_its_brands_local_day_is_before_
 
 def test_account_is_part_of_the_campaign_key() -> None:
     fields = {"platform": "meta", "external_id": 120}
-    assert campaign_of(fields | {"account": 555}) == ("meta_ads", "120", "555")
-    assert campaign_of(fields | {"account": None}) == campaign_of(fields | {"account": ""}) == NAME
-    assert campaign_of(fields | {"account": "555", "campaign_id": 7}) == 7
+    assert campaign_key_of(fields | {"account": 555}) == ("meta_ads", "120", "555")
+    assert campaign_key_of(fields | {"account": None}) == campaign_key_of(fields | {"account": ""}) == NAME
+    assert campaign_key_of(fields | {"account": "555", "campaign_id": 7}) == 7
     odd_ones: tuple[object, ...] = (True, 5.5, [], "x" * 201, "\ud800")
     for odd in odd_ones:
         assert reason(read_event(raw_event(campaign_id=..., **fields, account=odd))) is Reason.MALFORMED

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.inputs.reasons import Reason, Rejection
-from domain.inputs.sequences import Run, runs_in
+from domain.inputs.sequences import Run, runs_in_inputs
 from domain.inputs.spend import read_event, sequence_of
 from domain.inputs.values import MAX_SEQUENCE
 from tests.domain.inputs.messages import json_values, nearly_good, raw_event, reason
@@ -39,7 +39,7 @@ def test_invalid_sequence_number_makes_the_event_malformed(number: object) -> No
 def test_a_sequence_without_a_source_is_malformed(source: object) -> None:
     (event,) = numbered(1, source=source)
     assert reason(read_event(event)) is Reason.MALFORMED
-    assert runs_in([event]) == []
+    assert runs_in_inputs([event]) == []
 
 
 def test_sequence_number_may_be_left_out() -> None:
@@ -49,17 +49,17 @@ def test_sequence_number_may_be_left_out() -> None:
 
 
 def test_malformed_event_counts_as_arrived_if_source_and_number_are_readable() -> None:
-    assert runs_in([{"source": "bidder", "sequence": 7}, raw_event(event_id=5, source="bidder", sequence=8)]) == [
-        Run("bidder", 7, 8)
-    ]
+    assert runs_in_inputs(
+        [{"source": "bidder", "sequence": 7}, raw_event(event_id=5, source="bidder", sequence=8)]
+    ) == [Run("bidder", 7, 8)]
 
 
 def test_adjoining_numbers_make_one_run_in_any_order() -> None:
-    assert runs_in(numbered(3, 1, 2, 2, 7, 0)) == [Run("bidder", 0, 3), Run("bidder", 7, 7)]
+    assert runs_in_inputs(numbered(3, 1, 2, 2, 7, 0)) == [Run("bidder", 0, 3), Run("bidder", 7, 7)]
 
 
 def test_each_source_has_its_own_runs() -> None:
-    assert runs_in([*numbered(1, source="b"), *numbered(2, source="a"), *numbered(2, source="b")]) == [
+    assert runs_in_inputs([*numbered(1, source="b"), *numbered(2, source="a"), *numbered(2, source="b")]) == [
         Run("a", 2, 2),
         Run("b", 1, 2),
     ]
@@ -67,11 +67,11 @@ def test_each_source_has_its_own_runs() -> None:
 
 @given(st.lists(st.integers(0, 30)))
 def test_runs_contain_exactly_the_given_numbers(numbers: list[int]) -> None:
-    runs = runs_in(numbered(*numbers))
+    runs = runs_in_inputs(numbered(*numbers))
     assert [number for run in runs for number in range(run.first, run.last + 1)] == sorted(set(numbers))
     assert all(before.last + 1 < after.first for before, after in itertools.pairwise(runs))
 
 
 @given(json_values | nearly_good)
 def test_any_json_value_is_read_without_an_exception(given_value: object) -> None:
-    assert isinstance(runs_in([given_value]), list)
+    assert isinstance(runs_in_inputs([given_value]), list)
