@@ -8,6 +8,7 @@ A test with the marker `on_one_server(LIMIT)` is about something that a cluster 
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -16,17 +17,73 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from db.repository.spread.places import SPREAD
-
 VARIABLE: Final = "SPENDGATE_TEST_CITUS"
 
 KEPT: Final = ("alembic_version", "locks", "feed_epoch")
 """Tables whose rows the migrations wrote."""
 
 SERVERS: Final = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid <> 0 ORDER BY nodeid"
-SEQUENCES: Final = """
-    SELECT oid::regclass::text FROM pg_class WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace
+
+AS_REPLICA: Final = " ".join(
+    f"-c {setting}"
+    for setting in (
+        *("session_replication_role=replica", "citus.enable_manual_changes_to_shards=on"),
+        "citus.override_table_visibility=off",
+    )
+)
+"""Options of a connection that may delete from parts of tables, without triggers and foreign keys."""
+
+# Deletes the rows of tables and parts of tables that have storage on this server.
+EMPTY: Final = """
+    DO $empty$
+    DECLARE
+        one regclass;
+    BEGIN
+        FOR one IN
+            SELECT pg_class.oid FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0
+                AND relname <> ALL ({})
+        LOOP
+            EXECUTE format('DELETE FROM %s', one);
+        END LOOP;
+    END $empty$
 """
+
+END_OPEN: Final = """
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'
+"""
+
+RESTART: Final = """
+    SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace
+"""
+
+# A row for each definition: how it is dropped, and a digest of it.
+DEFINITIONS: Final = """
+    WITH ours AS (SELECT * FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+    SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass),
+        md5(concat(pg_get_triggerdef(pg_trigger.oid), tgenabled))
+    FROM pg_trigger JOIN ours ON ours.oid = tgrelid WHERE NOT tgisinternal AND NOT relispartition
+    UNION ALL
+    SELECT format('DROP FUNCTION %s CASCADE', oid::regprocedure), md5(format('%s %s', pg_get_functiondef(oid), proacl))
+    FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prokind = 'f'
+    UNION ALL
+    SELECT format('DROP %s %s CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, oid::regclass), md5(format(
+        '%s %s', relacl, (SELECT string_agg(format('%s %s %s', attname, attacl, attnotnull), ' ' ORDER BY attnum)
+        FROM pg_attribute WHERE attrelid = ours.oid AND attnum > 0)
+    )) FROM ours WHERE relkind IN ('r', 'p', 'v')
+    UNION ALL
+    SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', ours.oid::regclass, conname),
+        md5(pg_get_constraintdef(pg_constraint.oid))
+    FROM pg_constraint JOIN ours ON ours.oid = conrelid WHERE NOT relispartition
+    UNION ALL
+    SELECT format('setting of %s %s', setdatabase, setrole), md5(setconfig::text) FROM pg_db_role_setting
+    UNION ALL
+    SELECT format('lock %s', name), '' FROM locks
+    UNION ALL
+    SELECT 'epoch', epoch::text FROM feed_epoch
+"""
+
 HERE_ONLY: Final = "SET citus.enable_create_database_propagation = off"
 
 
@@ -91,21 +148,37 @@ def drop_database(url: str, name: str) -> None:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def empty(url: str) -> None:
-    """Deletes all rows of the database but those of the migrations, and starts ids at 1 again."""
+Definitions = dict[str, str]
+
+
+def definitions(url: str) -> Definitions:
+    """A digest of each definition in the database, by the statement that drops it; and what the migrations wrote."""
     with psycopg.connect(url, autocommit=True) as connection:
-        names = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
-        tables = [name for (name,) in connection.execute(f"{names} AND NOT relispartition") if name not in KEPT]
-        spread = [name for name in tables if name in SPREAD]
-        local = [name for name in tables if name not in SPREAD]
-        for group in (spread, local):
-            listed = sql.SQL(", ").join(map(sql.Identifier, group))
-            connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(listed))
-        sequences = (
-            "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace"
-        )
-        for (name,) in connection.execute(sequences.encode()).fetchall():
-            connection.execute("SELECT setval(%s::regclass, 1, false)", [name])
+        return dict(connection.execute(DEFINITIONS.encode()).fetchall())
+
+
+def empty(url: str, before: Definitions) -> bool:
+    """Deletes all rows but those of the migrations, starts ids at 1 again, and drops what a test defined.
+
+    Each server deletes the rows of its parts itself, which takes a tenth of the time of a TRUNCATE by the coordinator.
+    `before`: the definitions to restore. Returns False where that is not possible.
+    """
+    found = definitions(url)
+    made = [name for name in found if name not in before and name.startswith(("DROP", "ALTER"))]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(END_OPEN)
+        for drop in made:
+            with suppress(psycopg.errors.UndefinedObject, psycopg.errors.UndefinedTable):
+                connection.execute(drop.encode())
+    if (definitions(url) if made else found) != before:
+        return False
+    for place in (None, *servers(url)):
+        server = url if place is None else database_url(url, urlsplit(url).path[1:], place)
+        with psycopg.connect(server, autocommit=True, options=AS_REPLICA) as connection:
+            connection.execute(sql.SQL(EMPTY).format(sql.Literal([*KEPT])))
+            if place is None:
+                connection.execute(RESTART)
+    return True
 
 
 def servers(url: str) -> list[tuple[str, int]]:

@@ -198,10 +198,14 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
     """A migrated, empty database for the test; yields its owner's URL. Empties the queues too."""
     from db.repository.ledger.accounts import clear_campaign_cache  # noqa: PLC0415 - after the environment is set
     from db.repository.ledger.ledger import clear_ledger_cache  # noqa: PLC0415
+    from db.repository.spread.shards import clear_shard_cache  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 
     databases = _databases[0]
     url = databases.take()
+    if databases.is_replaced:
+        _engines[0].close()
+        clear_shard_cache()
     monkeypatch.setenv("DATABASE_URL", url if login is None else as_login(url, *databases.logins[login]))
     settings.cache_clear()
     _engines[0].begin_test()

@@ -41,6 +41,9 @@ class Databases:
         self.readers: Connections = []
         """Idle connections to the copy by which tests read rows."""
         self._tests = 0
+        self._migrated: citus.Definitions = {}
+        self.is_replaced = False
+        """Whether the last database that was taken is a new one under the name of another."""
 
     def make_template(self) -> None:
         """Makes and migrates the template, and its roles."""
@@ -61,15 +64,21 @@ class Databases:
         for role, url in made.items():
             split = urlsplit(url)
             self.logins[role] = split.username or "", split.password or ""
-        if not citus.is_used():
+        if citus.is_used():
+            self._migrated = citus.definitions(self._url_of(TEMPLATE))
+        else:
             _compact(os.environ["DATABASE_URL"])
         os.environ["DATABASE_URL"] = UNREACHABLE
         settings.cache_clear()
 
     def take(self) -> str:
         """The URL of a migrated database without rows, for one test."""
+        self.is_replaced = False
         if citus.is_used():
-            citus.empty(self._url_of(TEMPLATE))
+            if not citus.empty(self._url_of(TEMPLATE), self._migrated):
+                self._close_readers()
+                self.make_template()
+                self.is_replaced = True
             return self._url_of(TEMPLATE)
         if self._copy is None:
             self._maintain("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", COPY, TEMPLATE)
