@@ -89,6 +89,8 @@ def enforce_all(
     the commit; else the caller continues them. `small`: the facts of all these brands, if they were loaded already,
     else None.
     """
+    if not brands:
+        return []
     if chosen:
         small = None
     elif small is None or small.facts is None:

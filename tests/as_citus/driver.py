@@ -1,7 +1,7 @@
 """Lets psycopg answer as it does with Citus, on plain Postgres: refuses what Citus refuses, and changes its errors.
 
 - Brands lie on several shards, by id, and the tables of `SPREAD` with them. Two servers have each second shard.
-- A statement locks rows of one shard, and writes none in a WITH.
+- A statement locks rows of one shard, and writes none in a WITH. One with LATERAL names a brand.
 - A setting reaches the shards by SET LOCAL alone; `set_config` sets what the coordinator alone needs.
 - The functions that count and read run on the server of their brand, on the tables themselves.
 - An error of a shard has the SQLSTATE XX000, no table, and the number of the shard behind a constraint's name.
@@ -133,6 +133,8 @@ class Driver:
         shards = shards_in(statement, parameters, self.shards)
         if shards & self.away or (self.away and not shards):
             raise error_of("08006", AWAY)
+        if not is_call and not shards and NAMED_BRANDS.search(statement) and "LATERAL" in statement:
+            raise error_of("0A000", "complex joins are only supported when all distributed tables are co-located")
         if LOCKS.search(statement) and len(shards) != 1:
             raise error_of("0A000", "could not run distributed query with FOR UPDATE/SHARE commands")
         if WRITES_IN_WITH.search(statement):
