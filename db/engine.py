@@ -9,12 +9,12 @@ from typing import Any, Final, TypeVar
 import psycopg
 import psycopg.pq
 import structlog
-from sqlalchemy import Connection, Engine, TextClause, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, TextClause, event, text
 from sqlalchemy.exc import DBAPIError
 
 from db import traced
 from db.connections import pool_size, this_process
-from db.errors import in_place_of, of_sqlalchemy, translated
+from db.errors import REFUSED, in_place_of, of_sqlalchemy, translated
 from db.failures import READ_ONLY, StaleRead, Step, is_retried, retry_reason, sql_state
 from db.local_settings import has_citus, local_setting
 from db.pool import make_engine, ping_grace
@@ -78,6 +78,21 @@ def _before_statement(
     return for_citus(statement) if has_citus(connection) else statement, parameters
 
 
+def _end_after_refusal(failure: ExceptionContext) -> None:
+    """Lets SQLAlchemy close the connection after an error that spoilt its session."""
+    if failure.connection is not None and _has_spoilt(failure.connection, failure.original_exception):
+        failure.is_disconnect = True
+        failure.invalidate_pool_on_disconnect = False
+
+
+def _has_spoilt(connection: Connection, error: BaseException) -> bool:
+    """Whether the session is of no use after the error.
+
+    A session of Citus that refused to plan a statement may run all later functions of shards on the coordinator.
+    """
+    return isinstance(error, psycopg.Error) and error.sqlstate == REFUSED and has_citus(connection)
+
+
 @Once
 def engine() -> Engine:
     """The process's engine, created at first use so that each forked worker has its own. Connects on demand."""
@@ -87,6 +102,7 @@ def engine() -> Engine:
     CONNECTIONS_ALLOWED.set(size)
     event.listen(made, "before_cursor_execute", _before_statement, retval=True)
     event.listen(made, "handle_error", in_place_of)
+    event.listen(made, "handle_error", _end_after_refusal)
     traced.trace_statements(made)
     event.listen(made, "checkout", lambda *_: CONNECTIONS_IN_USE.inc())
     event.listen(made, "checkin", lambda *_: CONNECTIONS_IN_USE.dec())
@@ -207,7 +223,9 @@ def query_pipelined(connection: Connection, *queries: Query, sets_shards: bool =
             cursors = [driver.execute(for_driver(sql, dialect, is_citus), parameters) for sql, parameters in sent]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors[len(first) :]]
     except psycopg.Error as error:
-        raise of_sqlalchemy(translated(error), connection.dialect) from error
+        if _has_spoilt(connection, error):
+            connection.invalidate(error)
+        raise of_sqlalchemy(translated(error), dialect) from error
 
 
 def committed(

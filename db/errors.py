@@ -20,6 +20,9 @@ UNIQUE_VIOLATION: Final = "23505"
 
 INTERNAL_ERROR: Final = "XX000"
 
+REFUSED: Final = "0A000"
+"""The SQLSTATE with which Citus refuses to plan a statement."""
+
 NODE_AWAY: Final = "08006"
 """The SQLSTATE with which Citus reports that the server of a shard does not answer."""
 
