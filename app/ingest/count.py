@@ -13,14 +13,15 @@ from app.ingest.attempts import UNKNOWN_BRAND, Attempt, UncountedInput
 from app.ingest.batches import Batch, TotalsBatch, partition
 from app.ingest.enforce_crossed import count_and_enforce
 from db.failures import StaleRead
+from db.local_settings import has_citus
 from db.repository.enforcement.changes import DecidedChange
-from db.repository.ledger import ledger, new_events, rejected, sequences, spend, totals
+from db.repository.ledger import directory_checks, ledger, new_events, rejected, sequences, spend, totals
 from db.repository.ledger.accounts import clear_campaign_cache, find_campaigns, find_campaigns_cached
 from db.repository.ledger.new_events import ClassifiedEvents
 from db.repository.spread.shards import clear_shard_cache
 from domain.causes import Cause
 from domain.inputs.ages import AgeBounds
-from domain.inputs.campaign_names import CampaignKey, CampaignMatch
+from domain.inputs.campaign_names import CampaignKey, CampaignMatch, campaigns_of
 from domain.inputs.columns import EventColumns, judge_columns
 from domain.inputs.reasons import Reason, Rejection
 from domain.inputs.sequences import runs_of_numbers
@@ -153,7 +154,7 @@ def _judge_batches(
 ) -> tuple[Mapping[CampaignKey, CampaignMatch], list[Judged]]:
     """Validates each batch with cached campaigns, and again with stored ones if an event would be rejected.
 
-    Without `everywhere`, an event whose campaign is not found is left uncounted.
+    Without `everywhere`, an event that a server that is away may accept is left uncounted.
     """
     keys = set[CampaignKey]().union(*(batch.campaigns() for batch in batches))
     within = bounds(connection, settings().max_event_age, at)
@@ -164,20 +165,34 @@ def _judge_batches(
             return known, judged
     known = find_campaigns(connection, keys, only_brand_id, everywhere=everywhere)
     judged = [_judge(batch, known, at, within) for batch in batches]
-    return known, judged if everywhere else list(map(_without_unknown, judged))
+    if not everywhere:
+        return known, list(map(_without_unsure, judged))
+    check_currencies(connection, chain.from_iterable(one.rejections for one in judged), known)
+    return known, judged
 
 
-def _without_unknown(judged: Judged) -> Judged:
-    """The batch with events whose campaign is not found uncounted, in place of rejected."""
-    rejections, uncounted = _split_unknown(judged.rejections)
+def check_currencies(
+    connection: Connection, rejections: Iterable[Rejection], judged_by: Mapping[CampaignKey, CampaignMatch]
+) -> None:
+    """Raises StaleRead if an input is rejected for its currency and the directory of several servers is outdated.
+
+    The next try finds the directory corrected.
+    """
+    if has_citus(connection) and any(one.reason is Reason.WRONG_CURRENCY for one in rejections):
+        directory_checks.check_brands(connection, campaigns_of(judged_by.values()))
+
+
+def _without_unsure(judged: Judged) -> Judged:
+    """The batch with the events that a server that is away may accept uncounted, in place of rejected."""
+    rejections, uncounted = _split_unsure(judged.rejections)
     return judged._replace(rejections=rejections, uncounted=uncounted)
 
 
-def _split_unknown(rejections: Iterable[Rejection]) -> tuple[list[Rejection], tuple[UncountedInput, ...]]:
-    """Splits off the inputs whose campaign is not found."""
-    unknown = [one for one in rejections if one.reason is Reason.UNKNOWN_CAMPAIGN]
-    others = [one for one in rejections if one.reason is not Reason.UNKNOWN_CAMPAIGN]
-    return others, tuple(UncountedInput(UNKNOWN_BRAND, one.payload) for one in unknown)
+def _split_unsure(rejections: Iterable[Rejection]) -> tuple[list[Rejection], tuple[UncountedInput, ...]]:
+    """Splits off the inputs whose campaign is not found, or has another currency by the directory."""
+    unsure = {Reason.UNKNOWN_CAMPAIGN, Reason.WRONG_CURRENCY}
+    uncounted = tuple(UncountedInput(UNKNOWN_BRAND, one.payload) for one in rejections if one.reason in unsure)
+    return [one for one in rejections if one.reason not in unsure], uncounted
 
 
 def _judge(batch: Batch, known: Mapping[CampaignKey, CampaignMatch], at: datetime, within: AgeBounds) -> Judged:
@@ -242,9 +257,11 @@ def count_totals(
     keys = {draft.campaign for draft in batch.drafts}
     known = find_campaigns(connection, keys, only_brand_id, everywhere=attempt.finds_everywhere)
     judged, rejections = _judge_totals(connection, batch, known, at)
-    unknown: tuple[UncountedInput, ...] = ()
-    if not attempt.finds_everywhere:
-        rejections, unknown = _split_unknown(rejections)
+    unsure: tuple[UncountedInput, ...] = ()
+    if attempt.finds_everywhere:
+        check_currencies(connection, rejections, known)
+    else:
+        rejections, unsure = _split_unsure(rejections)
     attempt.choose_shard(connection, (total.brand_id for total in judged))
     reported, uncounted = _without_excluded_totals(judged, attempt)
     restated = totals.restate(connection, reported)
@@ -259,7 +276,7 @@ def count_totals(
     taken = len(reported) - restated.nothing_new - len(restated.conflicts)
     brand_of = classified.added.brand_of
     ids = frozenset(brand_of.values()), frozenset(brand_of)
-    return [Counted(taken, restated.nothing_new, bad, tuple(changes), *ids, (*unknown, *uncounted))]
+    return [Counted(taken, restated.nothing_new, bad, tuple(changes), *ids, (*unsure, *uncounted))]
 
 
 def _judge_totals(

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from app.ingest.count import bounds
+from app.ingest.count import bounds, check_currencies
 from db.engine import committed
 from db.repository.ledger import rejected, sequences
 from db.repository.ledger.accounts import find_campaigns
@@ -56,6 +56,7 @@ def _keep_invalid(
         known, within = find_campaigns(connection, keys, brand_id), bounds(connection, oldest, at)
         judged = [draft if isinstance(draft, Rejection) else judge(draft, known, at, within) for draft in read]
         rejections = _rejections_by_place(judged)
+        check_currencies(connection, rejections.values(), known)
         if kind == rejected.SPEND_EVENT:
             sequences.append(
                 connection, runs_in_inputs(rejection.payload for rejection in rejections.values()), at, brand_id

@@ -138,6 +138,20 @@ def test_event_of_an_unknown_campaign_waits_for_a_server_that_is_away(
     assert (counted.known, [one.reason for one in counted.rejections]) == (len(here), [Reason.UNKNOWN_CAMPAIGN])
 
 
+def test_event_in_another_currency_waits_for_a_server_that_is_away(
+    world: World, driver: Driver, campaigns: list[int]
+) -> None:
+    away, here = sorted(campaigns, key=lambda campaign: server_of(world.brand_of(campaign)))[:: BRANDS - 1]
+    unsure = world.event(away, 1, currency="EUR")
+    driver.stop(1)
+    messages = ingest.EVENTS.of_messages([[world.event(here, 1), unsure]])
+    (result,) = ingest.EVENTS.committer().commit(messages, frozenset())
+    assert (result.error, result.counted.taken, result.counted.rejections) == (None, 1, ())
+    assert result.counted.uncounted == (UncountedInput(UNKNOWN_BRAND, unsure),)
+    driver.away = set()
+    assert [one.reason for one in count_events([unsure]).rejections] == [Reason.WRONG_CURRENCY]
+
+
 def test_total_of_an_unknown_campaign_waits_for_a_server_that_is_away(
     world: World, driver: Driver, campaigns: list[int]
 ) -> None:

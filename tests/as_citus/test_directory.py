@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from app.edits import editing
 from app.enforcement import edited
-from app.ingest.ingest import count_events
+from app.ingest.ingest import count_events, count_totals
+from app.ingest.submissions import keep_invalid_events
 from app.proof import verification
 from db.engine import committed
 from db.repository.access.audit import Edit
@@ -94,6 +95,31 @@ def test_zone_that_sql_changed_is_read_again(world: World, brand: int, campaign:
     clear_campaign_cache()
     assert count_events([world.event(campaign, 1)]).taken == 1
     assert world.one("SELECT time_zone FROM directory_brands") == {"time_zone": "Asia/Tokyo"}
+
+
+@pytest.mark.parametrize("count", ["events", "totals", "sent over HTTP"])
+def test_no_input_is_rejected_for_a_currency_that_the_directory_alone_has(
+    world: World, noon: datetime, brand: int, campaign: int, count: str
+) -> None:
+    world.execute("UPDATE brands SET currency = 'EUR' WHERE id = %s", brand)
+    clear_campaign_cache()
+    event = world.event(campaign, 1, currency="EUR")
+    if count == "events":
+        assert count_events([event]).taken == 1
+    elif count == "totals":
+        total = {
+            **event,
+            "source": "test",
+            "day": noon.date().isoformat(),
+            "total_micros": 1,
+            "as_of": noon.isoformat(),
+        }
+        assert count_totals([total]).taken == 1
+    else:
+        assert keep_invalid_events([event], None) == {}
+    assert world.rejected() == []
+    assert world.one("SELECT currency FROM directory_brands") == {"currency": "EUR"}
+    assert count_events([world.event(campaign, 1, currency="USD")]).rejections[0].reason == "wrong_currency"
 
 
 @pytest.mark.parametrize(

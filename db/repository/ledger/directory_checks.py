@@ -16,6 +16,7 @@ from db.repository.shared.arrays import array_of
 from db.repository.shared.rows import plain
 from db.repository.spread import directory
 from db.repository.spread.shards import by_shard
+from domain.inputs.campaign_names import KnownCampaign
 
 log = structlog.get_logger()
 
@@ -81,6 +82,23 @@ def check_names(connection: Connection, named: Collection[Named]) -> None:
     stale = {(one.campaign_id, one.brand_id) for one in named if tuple(one) not in names}
     if stale:
         raise StaleRead("an external id belongs to another campaign now", first=[partial(refresh, campaigns=stale)])
+
+
+def check_brands(connection: Connection, campaigns: Iterable[KnownCampaign]) -> None:
+    """Raises StaleRead if the brand of one of the campaigns has another time zone or currency by now.
+
+    The next try finds the directory corrected. Waits for no lock: another program may hold that of a brand for long.
+    """
+    judged = {one.brand_id: (one.time_zone.key, one.currency) for one in campaigns}
+    rows = _stored(connection, BRANDS, dict.fromkeys(judged))
+    stale = [row.id for row in rows if judged[row.id] != (row.time_zone, row.currency)]
+    if stale:
+        raise StaleRead("a brand's time zone or currency has changed", first=[partial(_relist, brand_ids=stale)])
+
+
+def _relist(connection: Connection, brand_ids: Collection[int]) -> None:
+    """Writes the rows of these brands again, without their campaigns."""
+    _write(connection, _stored(connection, BRANDS, dict.fromkeys(brand_ids)), ())
 
 
 def refresh(connection: Connection, campaigns: Iterable[tuple[int, int]] = (), brand_ids: Iterable[int] = ()) -> None:
