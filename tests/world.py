@@ -1,5 +1,6 @@
 """The vocabulary of tests: brands, campaigns, limits, spend and a clock, through the product's own code."""
 
+import re
 import select
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,10 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from tests import citus
+
 UNIT = 1_000_000
+BY_HAND = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM) (brands|campaigns)\b")
 Connections = list[psycopg.Connection[dict[str, Any]]]
 
 
@@ -39,6 +43,7 @@ class World:
         self._idle: Connections = [] if idle is None else idle
         self._clock_is_stopped = False
         self._has_noon_brand = False
+        self._wrote_by_hand = False
 
     def set_clock(self, at: datetime | str) -> datetime:
         """Stops this process's clock at `at` and returns that instant.
@@ -114,10 +119,14 @@ class World:
 
     def set_status(self, campaign: int, status: str) -> None:
         """Sets the campaign's configured status: enabled, paused or archived."""
+        self.edit_campaign(campaign, configured_status=status)
+
+    def edit_campaign(self, campaign: int, **fields: object) -> None:
+        """Sets fields of the campaign."""
         from app.edits import editing  # noqa: PLC0415
 
-        change = {"configured_status": status}
-        self._edited(campaign, partial(editing.edit_campaign, campaign_id=campaign, changes=change, edit=self._edit()))
+        edit = self._edit()
+        self._edited(campaign, partial(editing.edit_campaign, campaign_id=campaign, changes=fields, edit=edit))
 
     def event(self, campaign: int, micros: int, at: datetime | str | None = None, **fields: Any) -> dict[str, Any]:
         """A spend event as upstream sends it, dated `at`, by default now."""
@@ -175,14 +184,19 @@ class World:
         return int(self.one("SELECT brand_id FROM campaigns WHERE id = %s", campaign)["brand_id"])
 
     def verify(self) -> None:
-        """Runs `spendgate verify` and fails, naming the rows, if it finds anything."""
-        from app.proof.verification import verify  # noqa: PLC0415
+        """Runs `spendgate verify` and fails, naming the rows, if it finds anything.
 
-        wrong = {check.name: check.wrong for check in verify() if check.wrong}
+        On a cluster the directory lacks what SQL by hand wrote, until it is counted.
+        """
+        from app.proof.verification import DIRECTORY, verify  # noqa: PLC0415
+
+        left_out = {DIRECTORY} if self._wrote_by_hand and citus.is_used() else set()
+        wrong = {check.name: check.wrong for check in verify() if check.wrong and check.name not in left_out}
         assert not wrong, wrong
 
     def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         """The rows of an SQL query, run in its own transaction."""
+        self._wrote_by_hand |= BY_HAND.search(query) is not None
         with self._connected() as connection:
             return connection.execute(query.encode(), parameters).fetchall()
 
@@ -193,6 +207,7 @@ class World:
 
     def execute(self, statement: str, *parameters: object) -> None:
         """Runs an SQL statement, bypassing the product's code."""
+        self._wrote_by_hand |= BY_HAND.search(statement) is not None
         with self._connected() as connection:
             connection.execute(statement.encode(), parameters)
 

@@ -18,6 +18,7 @@ from db.repository.access.audit import Edit
 from domain.causes import Cause
 from domain.periods import Period
 from runtime import clock
+from tests.citus import Limit
 from tests.kit import at_once, is_empty, lines, working
 from tests.world import World, eventually
 from workers.actors.enforcement import continue_enforcement, evaluate_budgets
@@ -66,7 +67,8 @@ def toggles_of(world: World, brand: int) -> list[int]:
     """The number of toggles of each campaign."""
     rows = world.rows(
         "SELECT count(status_changes.id) AS times FROM campaigns"
-        " LEFT JOIN status_changes ON campaign_id = campaigns.id WHERE campaigns.brand_id = %s GROUP BY campaigns.id",
+        " LEFT JOIN status_changes ON status_changes.brand_id = campaigns.brand_id AND campaign_id = campaigns.id"
+        " WHERE campaigns.brand_id = %s GROUP BY campaigns.id",
         brand,
     )
     return [row["times"] for row in rows]
@@ -167,6 +169,7 @@ def test_renamed_large_brand_is_not_enforced(world: World, large: Large) -> None
     assert not is_pending(world, brand)
 
 
+@pytest.mark.on_one_server(Limit.BY_SERVER)
 def test_brands_of_one_batch_share_the_transactions_bound_of_campaigns(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brands = [large_brand(world, campaigns) for campaigns in (1, 2, 3)]
@@ -344,6 +347,7 @@ def test_brand_paused_during_a_pass_has_both_holds_on_all_campaigns(world: World
     world.verify()
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_limit_edited_by_sql_during_a_pass_applies_from_the_next_part(world: World, large: Large) -> None:
     brand, campaigns = large
     world.spend(campaigns[0], 10)
@@ -463,6 +467,7 @@ def test_next_spend_pauses_a_campaign_inserted_by_sql_into_an_exhausted_brand(wo
     world.verify()
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_next_spend_applies_the_deletion_of_a_budget_by_sql(world: World, noon: datetime) -> None:
     world.set_clock(noon)
     brand = world.brand(daily=10)

@@ -35,7 +35,7 @@ def waiting() -> list[rejected.Waiting]:
 
 
 def named(world: World, campaign: int) -> None:
-    world.execute("UPDATE campaigns SET platform = 'meta_ads', external_id = '77' WHERE id = %s", campaign)
+    world.edit_campaign(campaign, platform="meta_ads", external_id="77")
 
 
 def test_replay_counts_an_event_once_its_campaign_is_known(world: World, campaign: int) -> None:
