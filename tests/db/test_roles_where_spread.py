@@ -4,7 +4,8 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, pool
 
-from db.repository.access.privileges import DatabaseRole
+from db.repository.access.privileges import FUNCTIONS, DatabaseRole
+from db.repository.access.roles import OUR_FUNCTIONS
 from db.repository.spread import citus
 from tests.roles import roles_of
 from tests.world import World
@@ -12,6 +13,11 @@ from tests.world import World
 SET_HOLDS = "UPDATE campaigns SET set_holds = %s"
 NOTE = "SELECT note_platform_hold(1, 1, true, '{{platform_paused}}', {}, '2020-01-01')"
 KEEP = "INSERT INTO directory_campaigns (id, brand_id) VALUES (9, 1)"
+
+
+def test_every_granted_function_is_one_that_is_granted_where_it_exists() -> None:
+    granted = {function.partition("(")[0] for functions in FUNCTIONS.values() for function in functions}
+    assert granted - OUR_FUNCTIONS == set()
 
 
 def test_workers_keep_the_directory_and_set_no_hold_but_the_platforms(world: World) -> None:

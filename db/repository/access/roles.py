@@ -36,6 +36,7 @@ OUR_FUNCTIONS: Final = frozenset(
         *("keep_brand_facts", "set_platform_hold", "forget_unkept_headroom"),
         *("forget_history", "history_retention_days"),
         *("note_platform_hold", "keep_set_holds", "forget_platform_status"),
+        *("lock_shard_of_brands", "prepare_once", "run_on_shard", "count_spend"),
     }
 )
 
