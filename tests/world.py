@@ -211,6 +211,11 @@ class World:
         with self._connected() as connection:
             connection.execute(statement.encode(), parameters)
 
+    def waits(self, sessions: int = 1) -> bool:
+        """Whether so many sessions or more wait for a lock, on any server."""
+        locks = "citus_locks" if citus.is_used() else "pg_locks"
+        return len(self.rows(f"SELECT FROM {locks} WHERE NOT granted")) >= sessions
+
     def disconnect(self) -> None:
         """Closes the idle connections of `rows` and `execute`; the next call opens a new one."""
         while self._idle:

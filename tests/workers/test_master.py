@@ -66,9 +66,9 @@ def test_master_restarts_a_dead_child_and_its_message_is_retried_at_once(
     ):
         eventually(lambda: ready(worker))
         (first,) = pids(worker)
-        foreign.execute("LOCK TABLE campaign_days IN EXCLUSIVE MODE")
+        foreign.execute("SELECT FROM campaign_days WHERE brand_id = %s FOR UPDATE", [world.brand_of(campaign)])
         ingest_spend.send(events=[world.event(campaign, UNIT)])
-        eventually(lambda: bool(world.rows("SELECT FROM pg_locks WHERE NOT granted")))
+        eventually(world.waits)
         os.kill(first, signal.SIGKILL)
         foreign.rollback()
         eventually(lambda: world.spent(campaign) == 2 * UNIT and is_empty())

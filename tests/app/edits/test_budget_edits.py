@@ -44,7 +44,7 @@ def run(world: World) -> Iterator[Run]:
 
 
 def wait_until_one_waits(world: World) -> None:
-    eventually(lambda: bool(world.rows("SELECT FROM pg_locks WHERE NOT granted")))
+    eventually(world.waits)
 
 
 def flags(world: World) -> dict[int, bool]:

@@ -163,7 +163,7 @@ def test_spend_that_an_older_version_commits_after_a_renewal_is_not_missed(world
             lock_brands(connection, [world.brand_of(campaign)])
             older.execute(COUNT_AS_OLD_VERSIONS[0])
             waiting = pool.submit(older.execute, COUNT_AS_OLD_VERSIONS[1])
-            eventually(lambda: bool(world.rows("SELECT FROM pg_locks WHERE NOT granted")))
+            eventually(world.waits)
             connection.execute(text("UPDATE brands SET headroom_micros = :micros"), {"micros": LIMIT - 2})
         waiting.result()
         older.commit()
