@@ -80,11 +80,12 @@ CLEAR = text("""
     WHERE brand_hours.brand_id = astray.brand_id AND brand_hours.day = astray.day
 """)
 
-# Counts the hours of the chosen days from the ledger.
+# Counts the hours of the chosen days from the ledger. Takes each day from `wall`: Citus fails to send the column of a
+# function to servers.
 RECOUNT = text(f"""
     WITH {QUARTERS}
     INSERT INTO brand_hours (brand_id, day, hour, spent_micros)
-    SELECT brand_id, day, extract(hour FROM wall), {SUM}
+    SELECT brand_id, wall::date, extract(hour FROM wall), {SUM}
     FROM local JOIN unnest(CAST(:brand_ids AS bigint[]), CAST(:days AS date[])) AS astray(brand_id, day)
         USING (brand_id)
     WHERE wall::date = day
