@@ -238,6 +238,7 @@ def test_public_cannot_connect_and_reader_sessions_have_limits(database: str) ->
                 assert reading.execute(f"SHOW {setting}".encode()).fetchone() != ("0",), setting
 
 
+@pytest.mark.on_one_server(Limit.DATABASES)
 def test_reader_reads_everything_except_secrets_and_writes_nothing(database: str) -> None:
     with roles_of(database) as made:
         reader = made[DatabaseRole.READER]

@@ -7,6 +7,7 @@ from sqlalchemy import create_engine, pool
 from db.repository.access.privileges import FUNCTIONS, DatabaseRole
 from db.repository.access.roles import OUR_FUNCTIONS
 from db.repository.spread import citus
+from tests.citus import Limit
 from tests.roles import roles_of
 from tests.world import World
 
@@ -20,6 +21,7 @@ def test_every_granted_function_is_one_that_is_granted_where_it_exists() -> None
     assert granted - OUR_FUNCTIONS == set()
 
 
+@pytest.mark.on_one_server(Limit.DATABASES)
 def test_workers_keep_the_directory_and_set_no_hold_but_the_platforms(world: World) -> None:
     world.campaign(world.brand())
     url = world.url.replace("postgresql://", "postgresql+psycopg://")

@@ -1,6 +1,7 @@
 """Processes with SPENDGATE_TRACING send the spans of requests, messages and SQL as one trace to a collector."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -85,6 +86,10 @@ def path_to(spans: list[Span], last: Span) -> list[str]:
     return names
 
 
+WRITES = re.compile(r"INSERT INTO spend_events|count_spend\(")
+"""The statement that writes spend events on one server, or on a cluster."""
+
+
 def test_one_trace_leads_from_the_callers_request_to_the_commit(
     world: World, processes: ExitStack, collector: Collector, tmp_path: Path
 ) -> None:
@@ -101,7 +106,7 @@ def test_one_trace_leads_from_the_callers_request_to_the_commit(
         (one, after)
         for one in spans
         for after in spans
-        if "INSERT INTO spend_events" in attributes(one).get("db.query.text", "")
+        if WRITES.search(attributes(one).get("db.query.text", ""))
         if (after.name, after.parent_span_id) == ("COMMIT", one.parent_span_id)
     )
     assert write.end_time_unix_nano <= commit.start_time_unix_nano
