@@ -7,6 +7,7 @@ A test with the marker `on_one_server(LIMIT)` is about something that a cluster 
 """
 
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from enum import StrEnum
@@ -98,6 +99,7 @@ class Limit(StrEnum):
     DATABASES = "A database is not copied or made by one statement"
     TRIGGERS = "Citus creates triggers on the parts of a spread table if `citus.enable_unsafe_triggers` is on"
     OWNERS = "Citus refuses rows of a server to a user if another user wrote there in the same transaction"
+    PREPARED = "A program cannot prepare a transaction that wrote spread tables"
     VALUES = "Citus finds the shard of a statement by its values"
     DOWN = "`spendgate migrate --down` cannot go below revision 0036"
 
@@ -179,6 +181,36 @@ def empty(url: str, before: Definitions) -> bool:
             if place is None:
                 connection.execute(RESTART)
     return True
+
+
+def part_of(url: str, table: str, brand_id: int) -> tuple[str, str]:
+    """The URL of the server that has the brand, and the name of the part of the spread table with its rows there."""
+    part = """
+        SELECT nodename, nodeport, shard_name(%s, shardid)
+        FROM get_shard_id_for_distribution_column(%s, %s) AS shardid
+        JOIN pg_dist_placement USING (shardid) JOIN pg_dist_node USING (groupid)
+    """
+    with psycopg.connect(url) as connection:
+        host, port, name = connection.execute(part.encode(), [table, table, brand_id]).fetchall()[0]
+    return database_url(url, urlsplit(url).path[1:], (host, port)), name
+
+
+def execute_on_parts(url: str, statement: str) -> None:
+    """Executes the statement on the parts of the spread tables that it names, without triggers and foreign keys."""
+    parts = """
+        SELECT nodename, nodeport, json_object_agg(logicalrelid, shard_name(logicalrelid, shardid))
+        FROM pg_dist_shard JOIN pg_dist_placement USING (shardid) JOIN pg_dist_node USING (groupid)
+        WHERE shardminvalue IS NOT NULL GROUP BY nodename, nodeport, shardminvalue
+    """
+    with psycopg.connect(url) as connection:
+        found = connection.execute(parts.encode()).fetchall()
+    for host, port, names in found:
+        of_part = statement
+        for table, name in names.items():
+            of_part = re.sub(rf"\b(INTO|FROM|UPDATE) {table}\b", rf"\1 {name}", of_part)
+        place = database_url(url, urlsplit(url).path[1:], (host, port))
+        with psycopg.connect(place, autocommit=True, options=AS_REPLICA) as connection:
+            connection.execute(of_part.encode())
 
 
 def servers(url: str) -> list[tuple[str, int]]:

@@ -14,9 +14,11 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from db.repository.spread import places
 from tests import citus
 
 UNIT = 1_000_000
+SPREAD = re.compile(rf"\b({'|'.join(places.SPREAD)})\b")
 BY_HAND = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM) (brands|campaigns)\b")
 Connections = list[psycopg.Connection[dict[str, Any]]]
 
@@ -210,6 +212,13 @@ class World:
         self._wrote_by_hand |= BY_HAND.search(statement) is not None
         with self._connected() as connection:
             connection.execute(statement.encode(), parameters)
+
+    def tamper(self, statement: str) -> None:
+        """Runs an SQL statement as an owner who has switched off all triggers."""
+        if citus.is_used() and SPREAD.search(statement):
+            citus.execute_on_parts(self.url, statement)
+        else:
+            self.execute("SET LOCAL session_replication_role = replica; " + statement)
 
     def waits(self, sessions: int = 1) -> bool:
         """Whether so many sessions or more wait for a lock, on any server."""

@@ -12,6 +12,7 @@ from db.failures import is_transient
 from runtime import clock
 from runtime.clock import ClockIsOff
 from runtime.settings import settings
+from tests import citus
 from tests.world import World
 
 T0 = datetime(2026, 6, 17, 12, tzinfo=UTC)
@@ -63,6 +64,7 @@ def test_process_with_a_wrong_clock_rejects_no_event_and_counts_none(world: Worl
     assert (world.rejected(), world.spent(campaign)) == ([], 1)
 
 
+@pytest.mark.skipif(citus.is_used(), reason="a driven clock works only with embedded servers")
 def test_driven_clock_is_right(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPENDGATE_CLOCK_SPEED", "2")
     settings.cache_clear()

@@ -1,6 +1,6 @@
 """The ledger partitioned by days: what an id names, a change of the setting, retention in days."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -12,7 +12,6 @@ from db.engine import committed
 from db.repository.ledger import ledger
 from domain.periods import ONE_DAY
 from runtime.settings import SettingsError, settings
-from tests import citus
 from tests.cli.shell import shell
 from tests.kit import at_once, lines
 from tests.world import World, moment
@@ -28,7 +27,7 @@ NAMES = """
 
 
 @pytest.fixture
-def partitioned(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Partitioned]:
+def partitioned(world: World, monkeypatch: pytest.MonkeyPatch) -> Partitioned:
     """Stores the kind of new partitions as `spendgate migrate` does; caches of this process stay as they are."""
 
     def store(kind: str) -> None:
@@ -36,10 +35,7 @@ def partitioned(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parti
         settings.cache_clear()
         roles.grant_again()
 
-    yield store
-    if citus.is_used():  # one database for all tests
-        citus.empty(world.url)
-        store("month")
+    return store
 
 
 @pytest.fixture

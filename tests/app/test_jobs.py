@@ -28,6 +28,7 @@ from workers.actors.schedule import (
     roll_up_hours,
 )
 
+ROW_OF_CAMPAIGN = "SELECT FROM campaigns WHERE brand_id = %s AND id = %s FOR UPDATE"
 PERIODS = (Period.DAILY, Period.MONTHLY)
 JOBS = (apply_dayparting, reset_daily_budgets, refresh_spend)
 
@@ -124,7 +125,10 @@ def test_tick_enforces_more_campaigns_than_one_page(world: World, noon: datetime
     world.set_clock(noon)
     for brand in (world.brand(), world.brand()):
         world.execute("INSERT INTO campaigns (brand_id, name) SELECT %s, 'c' FROM generate_series(1, 601)", brand)
-    world.execute("INSERT INTO dayparts SELECT id, 3, 0, 780 FROM campaigns")
+    world.execute(
+        "INSERT INTO dayparts (brand_id, campaign_id, weekday, starts_minute, ends_minute)"
+        " SELECT brand_id, id, 3, 0, 780 FROM campaigns"
+    )
     world.tick()
     tick_at(world, "2026-06-17T13:00:00Z")
     tally = world.one("SELECT count(*), min(next_change_at) AS next FROM campaigns WHERE effective_status = 'inactive'")
@@ -189,7 +193,7 @@ def test_locked_campaign_delays_no_other_brand(world: World, noon: datetime, mon
     locked, free = (world.campaign(world.brand(), schedule="daily 00:00-13:00") for _ in range(2))
     world.set_clock("2026-06-17T13:00:00Z")
     with psycopg.connect(world.url) as connection, structlog.testing.capture_logs() as logged:
-        connection.execute("SELECT FROM campaigns WHERE id = %s FOR UPDATE", [locked])
+        connection.execute(ROW_OF_CAMPAIGN, [world.brand_of(locked), locked])
         world.tick()
         with pytest.raises(OperationalError):
             enforce_due(clock.now())
@@ -205,7 +209,7 @@ def test_tick_of_a_locked_brand_is_not_retried(world: World) -> None:
     campaign = world.campaign(world.brand())
     world.execute("UPDATE campaigns SET next_change_at = now() - interval '1 minute'")
     with psycopg.connect(world.url) as connection, working(threads=2):
-        connection.execute("SELECT FROM campaigns WHERE id = %s FOR UPDATE", [campaign])
+        connection.execute(ROW_OF_CAMPAIGN, [world.brand_of(campaign), campaign])
         for _ in range(4):
             apply_dayparting.send()
         eventually(lambda: is_empty("schedule"), 20)
@@ -217,7 +221,8 @@ def test_brands_after_locked_ones_wait_for_a_short_timeout_only(world: World, no
     campaigns = [world.campaign(brand, schedule="daily 00:00-13:00") for brand in brands]
     world.set_clock("2026-06-17T13:00:00Z")
     with psycopg.connect(world.url) as connection, structlog.testing.capture_logs() as logged:
-        connection.execute("SELECT FROM brands WHERE id = ANY(%s) FOR UPDATE", [brands[:2]])
+        for brand in brands[:2]:
+            connection.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [brand])
         before = connection.execute("SELECT clock_timestamp()").fetchall()[0][0]
         world.tick()
         after = connection.execute("SELECT clock_timestamp()").fetchall()[0][0]
@@ -496,7 +501,13 @@ CHANGED = [
     ),
     ("UPDATE campaigns SET starts_on = '2026-06-18' WHERE {brand}", {"flight_not_started"}),
     ("UPDATE campaigns SET ends_on = '2026-06-16' WHERE {brand}", {"flight_ended"}),
-    ("INSERT INTO dayparts SELECT id, 3, 0, 720 FROM campaigns WHERE {brand}", {"outside_schedule"}),
+    (
+        (
+            "INSERT INTO dayparts (brand_id, campaign_id, weekday, starts_minute, ends_minute)"
+            " SELECT brand_id, id, 3, 0, 720 FROM campaigns WHERE {brand}"
+        ),
+        {"outside_schedule"},
+    ),
     ("UPDATE campaigns SET effective_status = 'inactive', holds = '{{brand_yearly_budget}}' WHERE {brand}", set()),
     ("UPDATE campaigns SET effective_status = 'inactive', holds = '{{brand_daily_budget}}' WHERE {brand}", set()),
     ("UPDATE campaigns SET effective_status = 'inactive', holds = '{{user_paused}}' WHERE {brand}", set()),

@@ -39,7 +39,7 @@ def test_no_headroom_is_stored_for_a_brand_with_a_limit_of_0(world: World, noon:
     assert world.one("SELECT headroom_micros FROM brands") == {"headroom_micros": None}
     with statements() as sent:
         world.spend(campaign, 1)
-    assert any("WITH judged" in statement for statement, _ in sent)
+    assert any("WITH judged" in f"{statement} {parameters}" for statement, parameters in sent)
 
 
 def test_verify_lists_headroom_beside_a_limit_of_0_and_refresh_clears_it(world: World, noon: datetime) -> None:

@@ -115,7 +115,7 @@ def test_refresh_continues_passes_and_compares_counters_although_a_brand_is_lock
     monkeypatch.setattr(recounts, "compare_due_brands", compare)
     world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active'")
     with psycopg.connect(world.url) as other:
-        other.execute("SELECT FROM brands FOR UPDATE")
+        other.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [world.brand_of(campaign)])
         refresh_spend()
     assert world.is_active(campaign)
     assert done == ["passes", "counters"]
@@ -124,7 +124,7 @@ def test_refresh_continues_passes_and_compares_counters_although_a_brand_is_lock
 def test_locked_brand_stays_closed_until_it_can_be_compared(world: World, campaign: int) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = 3; UPDATE brand_days SET spent_micros = 3")
     with psycopg.connect(world.url) as other:
-        other.execute("SELECT FROM campaign_days FOR UPDATE")
+        other.execute("SELECT FROM campaign_days WHERE brand_id = %s FOR UPDATE", [world.brand_of(campaign)])
         with capture_logs() as logs:
             refresh_spend()
         assert not world.is_active(campaign)

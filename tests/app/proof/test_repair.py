@@ -18,11 +18,6 @@ from workers.actors.ingest import ingest_reported_totals
 from workers.actors.schedule import refresh_spend
 
 
-def tamper(world: World, statement: str) -> None:
-    """Executes SQL as an owner who has switched off all triggers."""
-    world.execute("SET LOCAL session_replication_role = replica; " + statement)
-
-
 @pytest.fixture
 def campaign(world: World, noon: datetime) -> int:
     """A campaign with a daily limit of 10, paused by 12 spent; 5 reported for yesterday; its histories are sealed."""
@@ -67,7 +62,7 @@ TAMPERED = (
     "DELETE FROM hold_changes",
     "UPDATE status_changes SET holds_after = '{user_paused}'",
     "UPDATE status_changes SET details = '{}'",
-    "UPDATE status_changes SET changed_at = changed_at - interval '1 hour'",
+    "UPDATE status_changes SET changed_at = '2026-06-17T11:00:00Z'",
     "UPDATE hold_changes SET cause = 'edit'",
     "DELETE FROM audit_entries WHERE id = 1",
     "DELETE FROM history_seals WHERE id = 1",
@@ -77,7 +72,7 @@ TAMPERED = (
 
 @pytest.mark.parametrize("tampered", TAMPERED)
 def test_verify_passes_after_a_repair_and_later(world: World, campaign: int, tampered: str) -> None:
-    tamper(world, tampered)
+    world.tamper(tampered)
     assert wrong()
     repair_everything()
     assert wrong() == set()
@@ -93,7 +88,7 @@ def test_verify_passes_after_a_repair_and_later(world: World, campaign: int, tam
 def test_repair_sets_counters_and_totals_to_the_ledger_and_stores_each_correction(
     world: World, campaign: int, noon: datetime
 ) -> None:
-    tamper(world, "UPDATE campaign_days SET spent_micros = 3; UPDATE reported_totals SET total_micros = 9")
+    world.tamper("UPDATE campaign_days SET spent_micros = 3; UPDATE reported_totals SET total_micros = 9")
     repair_everything()
     assert (world.spent(campaign, "2026-06-17"), world.spent(campaign, "2026-06-16")) == (12, 5)
     report(campaign, 6, noon - timedelta(hours=1))
@@ -151,7 +146,7 @@ def test_repair_of_a_large_brand_tells_all_toggles_or_says_at_least(
     for _ in range(5):
         world.campaign(brand)
     world.tick()
-    tamper(world, "UPDATE campaigns SET holds = '{}', effective_status = 'active', next_change_at = NULL")
+    world.tamper("UPDATE campaigns SET holds = '{}', effective_status = 'active', next_change_at = NULL")
     planned = repair.repair_brand(brand, "test", dry_run=True)
     ((done,), _) = repair.repair_all("test", [])
     for repaired in (planned, done):
@@ -162,18 +157,18 @@ def test_repair_of_a_large_brand_tells_all_toggles_or_says_at_least(
 
 
 def test_acknowledged_row_is_a_notice_until_it_is_altered_again(world: World, campaign: int) -> None:
-    tamper(world, "UPDATE status_changes SET cause = 'edit'")
+    world.tamper("UPDATE status_changes SET cause = 'edit'")
     repair_everything()
     (known,) = [row for check in verify() for row in check.notices if row.get("history") == "status_changes"]
     assert known["acknowledged_by"] == "test"
-    tamper(world, "UPDATE status_changes SET cause = 'check'")
+    world.tamper("UPDATE status_changes SET cause = 'check'")
     assert "sealed histories are unaltered" in wrong()
 
 
 def test_repair_acknowledges_only_findings_that_were_shown(world: World, campaign: int) -> None:
-    tamper(world, "UPDATE status_changes SET cause = 'edit'")
+    world.tamper("UPDATE status_changes SET cause = 'edit'")
     shown = repair.to_acknowledge(verify())
-    tamper(world, "UPDATE hold_changes SET cause = 'edit'")
+    world.tamper("UPDATE hold_changes SET cause = 'edit'")
     _, findings = repair.repair_all("test", shown)
     assert {row["history"] for _, row in findings} == {"status_changes"}
     assert [row["history"] for _, row in repair.to_acknowledge(verify())] == ["hold_changes"]
@@ -193,7 +188,7 @@ def test_command_lists_every_finding_before_it_acknowledges_them(world: World, c
         world.spend(campaign, -12)
         world.spend(campaign, 12)
     seals.seal()
-    tamper(world, "UPDATE status_changes SET cause = 'edit'")
+    world.tamper("UPDATE status_changes SET cause = 'edit'")
     listed = shell("repair", "--dry-run").out
     assert listed.count("to be acknowledged") == len(repair.to_acknowledge(verify())) > 20
 
@@ -202,11 +197,11 @@ def test_acknowledged_findings_hide_no_later_one(world: World, campaign: int, mo
     for _ in range(4):
         world.campaign(world.brand_of(campaign))
     monkeypatch.setattr(verification, "NAMED_ROWS", 2)
-    tamper(world, "UPDATE status_changes SET cause = 'spend', details = '{}'")
+    world.tamper("UPDATE status_changes SET cause = 'spend', details = '{}'")
     rounds = list(takewhile(bool, (repair_everything() for _ in range(10))))
     assert len(rounds) > 1
     assert wrong() == set()
-    tamper(world, "UPDATE status_changes SET details = '{\"day\": 1}' WHERE id = (SELECT max(id) FROM status_changes)")
+    world.tamper("UPDATE status_changes SET details = '{\"day\": 1}' WHERE id = (SELECT max(id) FROM status_changes)")
     assert "status changes match the history of holds" in wrong()
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from app.proof import seals
 from app.proof.verification import verify
 from db.repository.proof import seals as repository
+from tests.citus import Limit
 from tests.world import World
 
 HOLDS = "INSERT INTO hold_changes (brand_id, campaign_id, changed_at, holds, cause) VALUES (%s, %s, now(), %s, 'edit')"
@@ -60,6 +61,7 @@ def test_row_with_a_smaller_id_that_is_committed_later_is_sealed_too(
     assert broken() == []
 
 
+@pytest.mark.on_one_server(Limit.PREPARED)
 def test_row_of_a_prepared_transaction_that_is_committed_later_is_sealed_too(
     world: World, campaign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

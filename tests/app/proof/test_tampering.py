@@ -14,7 +14,11 @@ from app.proof import seals
 from app.proof.verification import verify
 from db.models.base import Base
 from db.repository.proof.seals import HISTORIES
+from db.repository.spread.places import SPREAD
+from tests import citus
 from tests.world import World
+
+FIRST_BRAND = 1
 
 ALTERED = {
     "bigint": "COALESCE({}, 0) + 1",
@@ -101,13 +105,21 @@ def world_with_history(world: World, noon: datetime) -> World:
 class Tampering:
     """Alters or deletes rows with all triggers and constraints switched off, and restores them."""
 
-    def __init__(self, url: str) -> None:
-        self.driver = psycopg.connect(url, autocommit=True, row_factory=dict_row)
-        self.driver.execute("SET session_replication_role = replica")
+    def __init__(self, url: str, table: str) -> None:
+        """On a cluster, alters the part of the table that has the first brand, on its server."""
+        self.owner = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        self.part = table
+        if citus.is_used() and table in SPREAD:
+            url, self.part = citus.part_of(url, table, FIRST_BRAND)
+        self.driver = psycopg.connect(url, autocommit=True, row_factory=dict_row, options=citus.AS_REPLICA)
+
+    def close(self) -> None:
+        self.owner.close()
+        self.driver.close()
 
     def types(self, table: str) -> dict[str, str]:
         """The type of each column that is not generated."""
-        found = self.driver.execute(
+        found = self.owner.execute(
             "SELECT column_name, data_type FROM information_schema.columns "
             "WHERE table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position",
             [table],
@@ -116,21 +128,21 @@ class Tampering:
 
     def free(self, table: str) -> None:
         """Drops the constraints that would refuse altered values, so that only `verify` can find them."""
-        checks = self.driver.execute(
+        checks = self.owner.execute(
             "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype IN ('c', 'f')", [table]
         ).fetchall()
         for row in checks:
             drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}")
-            self.driver.execute(drop.format(sql.Identifier(table), sql.Identifier(row["conname"])))
+            self.owner.execute(drop.format(sql.Identifier(table), sql.Identifier(row["conname"])))
 
-    def alter(self, table: str, column: str, expression: str) -> dict[str, Any]:
+    def alter(self, column: str, expression: str) -> dict[str, Any]:
         """Alters a column of the newest row (by its place in the table); returns the row before the change."""
         (row,) = self.driver.execute(
             sql.SQL("SELECT tableoid::regclass::text AS part, * FROM {} ORDER BY ctid DESC LIMIT 1").format(
-                sql.Identifier(table)
+                sql.Identifier(self.part)
             )
         ).fetchall()
-        self._copy(table)
+        self._copy()
         self.driver.execute(
             sql.SQL("UPDATE {} SET {} = {} WHERE ctid = (SELECT max(ctid) FROM {})").format(
                 sql.Identifier(row["part"]),
@@ -141,29 +153,29 @@ class Tampering:
         )
         return row
 
-    def delete(self, table: str) -> None:
+    def delete(self) -> None:
         """Deletes all rows of the table."""
-        self._copy(table)
-        self.driver.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+        self._copy()
+        self.driver.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(self.part)))
 
-    def _copy(self, table: str) -> None:
+    def _copy(self) -> None:
         self.driver.execute("DROP TABLE IF EXISTS untouched")
-        self.driver.execute(sql.SQL("CREATE TEMP TABLE untouched AS TABLE {}").format(sql.Identifier(table)))
+        self.driver.execute(sql.SQL("CREATE TEMP TABLE untouched AS TABLE {}").format(sql.Identifier(self.part)))
 
     def put_back(self, table: str) -> None:
         """Undoes the last `alter` or `delete`."""
         columns = sql.SQL(", ").join(map(sql.Identifier, self.types(table)))
-        self.driver.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+        self.driver.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(self.part)))
         back = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM untouched")
-        self.driver.execute(back.format(sql.Identifier(table), columns, columns))
+        self.driver.execute(back.format(sql.Identifier(self.part), columns, columns))
 
 
 @pytest.fixture
-def tampering(world_with_history: World) -> Iterator[Tampering]:
-    """Alters rows as the database's owner."""
-    made = Tampering(world_with_history.url)
+def tampering(world_with_history: World, table: str) -> Iterator[Tampering]:
+    """Alters rows of the table as the database's owner."""
+    made = Tampering(world_with_history.url, table)
     yield made
-    made.driver.close()
+    made.close()
 
 
 def is_seen() -> bool:
@@ -177,13 +189,13 @@ def test_verify_finds_each_altered_column_and_deleted_rows(tampering: Tampering,
     for column, type_name in tampering.types(table).items():
         if (table, column) in NOT_PROVABLE:
             continue
-        tampering.alter(table, column, AS_TEXT.get((table, column), ALTERED[type_name]))
+        tampering.alter(column, AS_TEXT.get((table, column), ALTERED[type_name]))
         if not is_seen():
             missed.append(column)
         tampering.put_back(table)
     assert not is_seen(), "the row is restored"
     assert missed == []
-    tampering.delete(table)
+    tampering.delete()
     assert is_seen(), "all rows were deleted"
 
 

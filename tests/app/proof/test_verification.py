@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from app.proof.verification import Check, verify
+from app.proof.verification import DIRECTORY, Check, verify
 from db.engine import engine
 from db.repository.proof import totals_check
+from tests import citus
 from tests.world import World
 from workers.actors.ingest import ingest_reported_totals
 from workers.actors.schedule import maintain_ledger
@@ -64,7 +65,7 @@ def test_verify_passes_on_correct_data_and_counts_compared_rows(world: World, ca
         FACTS: 1,
         SEALS: 0,
         IDS: 3,
-    }
+    } | ({DIRECTORY: 1} if citus.is_used() else {})
     assert started == list(found)
     assert wrong() == {}
 
@@ -72,7 +73,10 @@ def test_verify_passes_on_correct_data_and_counts_compared_rows(world: World, ca
 def test_verify_finds_a_campaign_day_that_differs_from_the_ledger(world: World, campaign: int) -> None:
     world.execute("UPDATE campaign_days SET spent_micros = spent_micros + 1 WHERE day = '2026-06-17'")
     world.execute("UPDATE brand_days SET spent_micros = spent_micros + 1 WHERE day = '2026-06-17'")
-    assert wrong() == {
+    found = wrong()
+    if citus.is_used():
+        del found[HEADROOMS]  # nothing there clears the headroom after SQL by hand
+    assert found == {
         DAYS: [
             {
                 "brand_id": world.brand_of(campaign),
@@ -97,8 +101,7 @@ def test_verify_finds_a_campaign_day_that_differs_from_the_ledger(world: World, 
 def test_verify_finds_a_missing_day_and_a_missing_event(
     world: World, campaign: int, by_hand: str, figures: tuple[int, int]
 ) -> None:
-    world.execute("ALTER TABLE spend_events_2026_06 DISABLE TRIGGER append_only")
-    world.execute(by_hand)
+    world.tamper(by_hand)
     (row,) = wrong()[DAYS]
     assert (row["ledger_micros"], row["counter_micros"]) == figures
 
