@@ -188,7 +188,7 @@ def _without_unsure(judged: Judged) -> Judged:
     return judged._replace(rejections=rejections, uncounted=uncounted)
 
 
-def _split_unsure(rejections: Iterable[Rejection]) -> tuple[list[Rejection], tuple[UncountedInput, ...]]:
+def _split_unsure(rejections: Sequence[Rejection]) -> tuple[list[Rejection], tuple[UncountedInput, ...]]:
     """Splits off the inputs whose campaign is not found, or has another currency by the directory."""
     unsure = {Reason.UNKNOWN_CAMPAIGN, Reason.WRONG_CURRENCY}
     uncounted = tuple(UncountedInput(UNKNOWN_BRAND, one.payload) for one in rejections if one.reason in unsure)
