@@ -20,10 +20,15 @@ BEGINS_A_BLOCK = re.compile(r" ?(?:SELECT|WITH|INSERT|UPDATE|DELETE)\b")
 PARTS = re.compile(r"\b(?:UNION ALL|UNION|EXCEPT|(?=SELECT\b))")
 TABLES = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO|USING) (\w+)\b(?! ?<)(?: AS (\w+))?")
 WRITES = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)(?: AS (\w+))?")
+CHANGES = re.compile(r"^\s*(?:WITH\b.*> )?(?:UPDATE|DELETE FROM) (\w+)")
 COMMON_TABLES = re.compile(r"\b(\w+) AS (?:NOT )?(?:MATERIALIZED )?<(\d+)>")
 
 OF_ALL_BRANDS = {"spend_hours.FORGET.0", "hours.FORGET.0", "hours.START_ANEW.0", "connection_edits.FORGET_STATUSES.0"}
 """Statements that delete rows of all brands, on every server: jobs and edits that may fail while one is away."""
+
+
+FOR_ONE_SERVER = {"reads.HASTEN.0"}
+"""Statements in whose place the code sends others to several servers."""
 
 
 class Block(NamedTuple):
@@ -94,6 +99,19 @@ def test_each_written_row_has_its_brand_named() -> None:
         if table in SPREAD and not block.names_brand_of(table, alias or table)
     }
     assert unnamed == OF_ALL_BRANDS
+
+
+def test_no_change_of_a_coordinators_table_reads_spread_tables() -> None:
+    """Citus changes no row then, without an error, or fails."""
+    reading = {
+        name
+        for name, statement in statements(for_shards=True)
+        if any(block.tables for block in blocks(statement))
+        for block in blocks(statement)
+        for table in CHANGES.findall(block.text)
+        if table not in SPREAD
+    }
+    assert reading == FOR_ONE_SERVER
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ BY_SHARD = {
 
 ON_ONE_SERVER = {
     *("days.KEEP_CHANGED.0", "days.NOTE_UNDONE.0"),
+    "reads.HASTEN.0",
     *("counting.LESSEN_HEADROOM.0", "spend.LESSEN_HEADROOM.0"),
 }
 """Statements that the code sends to one server alone; several get others in their place."""

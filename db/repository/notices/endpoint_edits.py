@@ -18,14 +18,14 @@ CREATE = text("""
     RETURNING id
 """)
 
-# An endpoint that got no status changes before begins with the next one.
+NEWEST_CHANGE = text("SELECT COALESCE(max(id), 0) FROM status_changes")
+
 UPDATE = text("""
     UPDATE webhook_endpoints
     SET types = CAST(:types AS text[]), description = :description, enabled = :enabled,
         disabled_because = :disabled_because, wait_until = NULL, failures = 0, failing_since = NULL,
         after_notice_id = :after_notice_id,
-        after_change_id = CASE WHEN CAST(:skips_changes AS boolean)
-            THEN (SELECT COALESCE(max(id), 0) FROM status_changes) ELSE after_change_id END
+        after_change_id = COALESCE(CAST(:after_change_id AS bigint), after_change_id)
     WHERE id = :id
 """)
 
@@ -132,7 +132,9 @@ def update(connection: Connection, old: Endpoint, new: Mapping[str, Any], after_
     """
     values = {**new, "id": old.id, "after_notice_id": after_notice_id}
     values["disabled_because"] = None if new["enabled"] else DISABLED_BY_PERSON
-    values["skips_changes"] = not OF_CHANGES & set(old.types)
+    # An endpoint that got no status changes before begins with the next one.
+    skips_changes = not OF_CHANGES & set(old.types)
+    values["after_change_id"] = connection.scalar(NEWEST_CHANGE) if skips_changes else None
     connection.execute(UPDATE, values)
     connection.execute(DROP_UNWANTED, {"id": old.id, "types": new["types"], "at": edit.at})
     if new["enabled"] and not old.enabled:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.platforms import kept_credentials
 from db.repository.platforms.connections import NO_FAILURES, StoredConnection, connection_of, required_connection
+from db.repository.shared.arrays import array_of
 
 ACCOUNT_BY_NAME = text("SELECT id FROM platform_accounts WHERE platform = :platform AND account_id = :account_id")
 
@@ -26,11 +27,14 @@ CONNECT = text("""
 FORGET_FAILURES = text(f"UPDATE platform_connections SET {NO_FAILURES} WHERE platform_account_id = :id")  # noqa: S608
 
 # Locks the rows in the order of their accounts, so that two transactions cannot deadlock.
+ACCOUNTS = text("SELECT platform_account_id FROM platform_account_brands WHERE brand_id = :brand_id")
+
 READ_AGAIN = text("""
     UPDATE platform_connections SET next_read_at = NULL, history_read_at = NULL
     WHERE platform_account_id IN (
-        SELECT platform_account_id FROM platform_connections JOIN platform_account_brands USING (platform_account_id)
-        WHERE brand_id = :brand_id ORDER BY platform_account_id FOR NO KEY UPDATE OF platform_connections
+        SELECT platform_account_id FROM platform_connections
+        WHERE platform_account_id = ANY(CAST(:accounts AS bigint[]))
+        ORDER BY platform_account_id FOR NO KEY UPDATE
     )
 """)
 
@@ -90,7 +94,8 @@ def _set_by_people(stored: StoredConnection) -> dict[str, Any]:
 
 def read_again(connection: Connection, brand_id: int) -> None:
     """Makes the spend of the brand's connected accounts due now, with earlier days, after a correction of the brand."""
-    connection.execute(READ_AGAIN, {"brand_id": brand_id})
+    accounts = connection.scalars(ACCOUNTS, {"brand_id": brand_id}).all()
+    connection.execute(READ_AGAIN, {"accounts": array_of(accounts)})
 
 
 def disconnect(connection: Connection, account: int, edit: Edit) -> None:

@@ -1,8 +1,12 @@
 """When accounts' spend is read: results of reads, and reads made sooner by releases and edits of limits."""
 
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
+
+from db.local_settings import has_citus
+from db.repository.shared.arrays import array_of
 
 # The end of a claim is the account's next read: then it is due again if its worker died.
 CLAIM = text("""
@@ -36,33 +40,8 @@ NOTE_SPEND_READ = text("""
     WHERE platform_account_id = :id
 """)
 
-# Makes accounts due whose last read is older than a release of one of their campaigns, or than a change of one of their
-# limits. Failing accounts are only made due by :retry_at. A row that another transaction has locked waits a minute.
-HASTEN = text("""
-    /*citus WITH changed AS MATERIALIZED (
-        SELECT late.platform_account_id FROM platform_connections AS late
-        JOIN platform_account_brands AS bound ON bound.platform_account_id = late.platform_account_id
-        JOIN status_changes ON status_changes.brand_id = bound.brand_id
-        JOIN campaigns ON campaigns.brand_id = status_changes.brand_id AND campaigns.id = campaign_id
-        WHERE mode <> 'off' AND campaigns.platform_account_id = late.platform_account_id
-            AND to_status = 'active' AND changed_at > last_read_at AND changed_at <= :changed_before
-        UNION
-        SELECT late.platform_account_id FROM platform_connections AS late
-        JOIN platform_account_brands AS bound ON bound.platform_account_id = late.platform_account_id
-        JOIN budget_limits ON budget_limits.brand_id = bound.brand_id
-        WHERE mode <> 'off' AND changed_at > last_read_at AND changed_at <= :changed_before
-    ) */
-    UPDATE platform_connections
-    SET next_read_at = CASE WHEN failures = 0 THEN CAST(:at AS timestamptz) ELSE CAST(:retry_at AS timestamptz) END,
-        limit_at = least(limit_at, CAST(:limit_at AS timestamptz))
-    WHERE platform_account_id IN (
-        SELECT platform_account_id FROM platform_connections AS late
-        JOIN platform_accounts ON platform_accounts.id = platform_account_id
-        WHERE platform = :platform AND mode <> 'off' AND next_read_at > greatest(
-            CAST(:soon AS timestamptz), CASE WHEN failures > 0 THEN CAST(:retry_at AS timestamptz) END
-        ) AND
-        /*citus late.platform_account_id IN (SELECT platform_account_id FROM changed) */
-        /*plain*/ (EXISTS (
+# Whether one of the account's campaigns was released, or one of its limits changed, after its last read.
+CHANGED_SINCE: Final = """(EXISTS (
             SELECT FROM platform_account_brands AS bound JOIN status_changes USING (brand_id)
             JOIN campaigns ON campaigns.brand_id = status_changes.brand_id AND campaigns.id = campaign_id
             WHERE bound.platform_account_id = late.platform_account_id
@@ -72,10 +51,46 @@ HASTEN = text("""
             SELECT FROM platform_account_brands AS bound JOIN budget_limits USING (brand_id)
             WHERE bound.platform_account_id = late.platform_account_id
                 AND changed_at > last_read_at AND changed_at <= :changed_before
-        )) /*end*/
+        ))"""
+
+
+def _hasten(condition: str) -> TextClause:
+    """The statement that makes due the accounts that meet the condition.
+
+    Failing accounts are only made due by :retry_at. A row that another transaction has locked waits a minute.
+    """
+    return text(f"""
+    UPDATE platform_connections
+    SET next_read_at = CASE WHEN failures = 0 THEN CAST(:at AS timestamptz) ELSE CAST(:retry_at AS timestamptz) END,
+        limit_at = least(limit_at, CAST(:limit_at AS timestamptz))
+    WHERE platform_account_id IN (
+        SELECT platform_account_id FROM platform_connections AS late
+        JOIN platform_accounts ON platform_accounts.id = platform_account_id
+        WHERE platform = :platform AND mode <> 'off' AND next_read_at > greatest(
+            CAST(:soon AS timestamptz), CASE WHEN failures > 0 THEN CAST(:retry_at AS timestamptz) END
+        ) AND {condition}
         ORDER BY platform_account_id
         FOR NO KEY UPDATE OF late SKIP LOCKED
     )
+    """)  # noqa: S608 - of constants
+
+
+HASTEN = _hasten(CHANGED_SINCE)
+
+# On several servers an update of a table of the coordinator cannot read spread tables: a statement before it does.
+HASTEN_CHOSEN = _hasten("late.platform_account_id = ANY(CAST(:accounts AS bigint[]))")
+CHANGED = text("""
+    SELECT late.platform_account_id FROM platform_connections AS late
+    JOIN platform_account_brands AS bound ON bound.platform_account_id = late.platform_account_id
+    JOIN status_changes ON status_changes.brand_id = bound.brand_id
+    JOIN campaigns ON campaigns.brand_id = status_changes.brand_id AND campaigns.id = campaign_id
+    WHERE mode <> 'off' AND campaigns.platform_account_id = late.platform_account_id
+        AND to_status = 'active' AND changed_at > last_read_at AND changed_at <= :changed_before
+    UNION
+    SELECT late.platform_account_id FROM platform_connections AS late
+    JOIN platform_account_brands AS bound ON bound.platform_account_id = late.platform_account_id
+    JOIN budget_limits ON budget_limits.brand_id = bound.brand_id
+    WHERE mode <> 'off' AND changed_at > last_read_at AND changed_at <= :changed_before
 """)
 
 
@@ -144,5 +159,10 @@ def hasten(
     Failing accounts become due at `retry_at`. `limit_at`: stored as the time at which spend may reach a limit, because
     its rate is unknown.
     """
-    values = {"platform": platform, "at": at, "changed_before": changed_before, "soon": soon}
-    connection.execute(HASTEN, values | {"retry_at": retry_at, "limit_at": limit_at})
+    values = {"platform": platform, "at": at, "soon": soon, "retry_at": retry_at, "limit_at": limit_at}
+    if not has_citus(connection):
+        connection.execute(HASTEN, values | {"changed_before": changed_before})
+        return
+    changed = list(connection.scalars(CHANGED, {"changed_before": changed_before}))
+    if changed:
+        connection.execute(HASTEN_CHOSEN, values | {"accounts": array_of(changed)})
