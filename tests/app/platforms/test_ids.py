@@ -64,6 +64,7 @@ def test_campaign_whose_id_was_made_odd_stops_no_other(
     odd, other = connected.campaign("11"), connected.campaign("12")
     connected.reconcile()
     world.execute("UPDATE campaigns SET external_id = 'eleven' WHERE id = %s", odd)
+    world.execute("DELETE FROM platform_statuses WHERE brand_id = %s AND campaign_id = %s", connected.brand, odd)
     world.execute(
         "INSERT INTO platform_statuses (brand_id, campaign_id, platform_account_id, desired, confirmed)"
         " VALUES (%s, %s, %s, 'active', 'enabled')",
