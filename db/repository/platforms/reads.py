@@ -65,8 +65,7 @@ def _hasten(condition: str) -> TextClause:
         limit_at = least(limit_at, CAST(:limit_at AS timestamptz))
     WHERE platform_account_id IN (
         SELECT platform_account_id FROM platform_connections AS late
-        JOIN platform_accounts ON platform_accounts.id = platform_account_id
-        WHERE platform = :platform AND mode <> 'off' AND next_read_at > greatest(
+        WHERE mode <> 'off' AND next_read_at > greatest(
             CAST(:soon AS timestamptz), CASE WHEN failures > 0 THEN CAST(:retry_at AS timestamptz) END
         ) AND {condition}
         ORDER BY platform_account_id
@@ -75,12 +74,15 @@ def _hasten(condition: str) -> TextClause:
     """)  # noqa: S608 - of constants
 
 
-HASTEN = _hasten(CHANGED_SINCE)
+OF_PLATFORM: Final = "platform_account_id IN (SELECT id FROM platform_accounts WHERE platform = :platform)"
 
-# On several servers an update of a table of the coordinator cannot read spread tables: a statement before it does.
+HASTEN = _hasten(f"{OF_PLATFORM} AND {CHANGED_SINCE}")
+
+# On several servers an update of a table of the coordinator cannot read other servers: a statement before it does.
 HASTEN_CHOSEN = _hasten("late.platform_account_id = ANY(CAST(:accounts AS bigint[]))")
 CHANGED = text("""
     SELECT late.platform_account_id FROM platform_connections AS late
+    JOIN platform_accounts ON platform_accounts.id = late.platform_account_id AND platform = :platform
     JOIN platform_account_brands AS bound ON bound.platform_account_id = late.platform_account_id
     JOIN status_changes ON status_changes.brand_id = bound.brand_id
     JOIN campaigns ON campaigns.brand_id = status_changes.brand_id AND campaigns.id = campaign_id
@@ -88,6 +90,7 @@ CHANGED = text("""
         AND to_status = 'active' AND changed_at > last_read_at AND changed_at <= :changed_before
     UNION
     SELECT late.platform_account_id FROM platform_connections AS late
+    JOIN platform_accounts ON platform_accounts.id = late.platform_account_id AND platform = :platform
     JOIN platform_account_brands AS bound ON bound.platform_account_id = late.platform_account_id
     JOIN budget_limits ON budget_limits.brand_id = bound.brand_id
     WHERE mode <> 'off' AND changed_at > last_read_at AND changed_at <= :changed_before
@@ -159,10 +162,11 @@ def hasten(
     Failing accounts become due at `retry_at`. `limit_at`: stored as the time at which spend may reach a limit, because
     its rate is unknown.
     """
-    values = {"platform": platform, "at": at, "soon": soon, "retry_at": retry_at, "limit_at": limit_at}
+    values = {"at": at, "soon": soon, "retry_at": retry_at, "limit_at": limit_at}
+    of_platform = {"platform": platform, "changed_before": changed_before}
     if not has_citus(connection):
-        connection.execute(HASTEN, values | {"changed_before": changed_before})
+        connection.execute(HASTEN, values | of_platform)
         return
-    changed = list(connection.scalars(CHANGED, {"changed_before": changed_before}))
+    changed = list(connection.scalars(CHANGED, of_platform))
     if changed:
         connection.execute(HASTEN_CHOSEN, values | {"accounts": array_of(changed)})
