@@ -186,7 +186,7 @@ def test_verify_lists_campaigns_due_at_the_next_tick_as_notices(world: World, ca
     assert [row["campaign_id"] for row in checks()[HOLDS].notices] == [new]
     world.set_clock("2026-06-17T18:15:00Z")
     assert [row["campaign_id"] for row in checks()[HOLDS].notices] == [campaign]
-    assert wrong() == {}
+    assert wrong().keys() == ({DIRECTORY} if citus.is_used() else set())
     world.tick()
     assert checks()[HOLDS].notices == []
 
