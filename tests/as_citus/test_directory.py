@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from app.edits import editing
 from app.enforcement import edited
+from app.ingest.http_batches import keep_invalid_events
 from app.ingest.ingest import count_events, count_totals
-from app.ingest.submissions import keep_invalid_events
 from app.proof import verification
 from db.engine import committed
 from db.repository.access.audit import Edit
