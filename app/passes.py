@@ -8,7 +8,7 @@ work on one pass; they share its parts.
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from functools import partial
@@ -23,11 +23,12 @@ from sqlalchemy.exc import DBAPIError
 
 from app.decisions import announce, count_toggles, decide_changes
 from app.side_by_side import side_by_side
-from db.engine import after_commit, committed, transaction
+from db.engine import after_commit, committed, query_pipelined, transaction
 from db.failures import TRANSIENT_ERRORS, is_transient
 from db.repository.enforcement import passes as rows
+from db.repository.enforcement.brand_locks import locks_of
 from db.repository.enforcement.changes import DecidedChange, apply
-from db.repository.enforcement.facts import SmallBrands, load_facts, load_small_brands, lock_brands
+from db.repository.enforcement.facts import SmallBrands, brands_of, load_facts, load_small_brands
 from delivery.outgoing import send
 from domain.campaigns import Brand, EffectiveStatus
 from domain.passes import Pass, share_campaigns
@@ -52,9 +53,6 @@ LEAST_A_PART: Final = 100
 
 MOST_A_PART: Final = 500
 """Campaigns in a part of a continued pass, at most: other brands' status changes wait while a part writes its own."""
-
-THREADS_A_PASS: Final = 2
-"""Threads of one process that work on a pass: while one logs its changes, the other has the brand's lock."""
 
 LONGEST_SECONDS: Final = 50
 """Time that one message works on a pass; then it enqueues another message."""
@@ -169,9 +167,10 @@ def next_part(connection: Connection, brand_id: int, max_campaigns: int | None =
     after midnight, restarts the pass with this part. Returns an empty last part if the brand has no pass.
     """
     max_campaigns = CAMPAIGNS_A_PART if max_campaigns is None else max_campaigns
-    brands = lock_brands(connection, [brand_id])
+    *locked, passes_now = query_pipelined(connection, *locks_of(connection, [brand_id]), rows.passes_of([brand_id]))
     locked_at = time.monotonic()
-    pending = rows.pending(connection, [brand_id]).get(brand_id)
+    brands = brands_of(chain.from_iterable(locked))
+    pending = rows.pending_in(passes_now).get(brand_id)
     if pending is None:
         return PassPart([], "", is_last=True)
     if brand_id not in brands:
@@ -199,30 +198,34 @@ def continue_pass(brand_id: int) -> int:
     committed(partial(rows.count_campaigns, brand_id=brand_id))
     ends_at = time.monotonic() + LONGEST_SECONDS
     with frequent_switches():
-        toggles = sum(side_by_side(partial(_do_parts, ends_at=ends_at), [brand_id] * THREADS_A_PASS, THREADS_A_PASS))
+        toggles = sum(side_by_side(_announced, _parts(brand_id, ends_at), 1))
     if time.monotonic() > ends_at:
         _enqueue_passes([brand_id])
     return toggles
 
 
-def _do_parts(brand_id: int, ends_at: float) -> int:
-    """Does parts of the pass until it ends or `ends_at` (monotonic); returns how many campaigns they toggled.
+def _parts(brand_id: int, ends_at: float) -> Iterator[PassPart]:
+    """Commits parts of the pass until it ends or `ends_at` (monotonic), and yields each.
 
     Each part has as many campaigns as fit into PART_SECONDS at the speed of the last one, up to MOST_A_PART. Uses the
-    long lock timeout of connections, since the lock's holder is mostly the other thread or the brand's spend.
+    long lock timeout of connections, since the lock's holder is mostly the brand's spend.
     """
     most = min(MOST_A_PART, CAMPAIGNS_A_PART)
-    toggles, max_campaigns = 0, most
+    max_campaigns = most
     while time.monotonic() <= ends_at:
         part = committed(partial(next_part, brand_id=brand_id, max_campaigns=max_campaigns))
         seconds = time.monotonic() - part.locked_at
-        announce(part.changes, part.cause)
-        toggles += count_toggles(part.changes)
+        yield part
         if part.is_last:
             break
         wanted = int(max_campaigns * PART_SECONDS / max(seconds, PART_SECONDS / 2))
         max_campaigns = min(max(wanted, LEAST_A_PART), most)
-    return toggles
+
+
+def _announced(part: PassPart) -> int:
+    """Logs and passes on the toggles of a committed part while the next one is worked on; returns their number."""
+    announce(part.changes, part.cause)
+    return count_toggles(part.changes)
 
 
 def continue_passes(brand_ids: Sequence[int]) -> int:
