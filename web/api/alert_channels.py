@@ -4,7 +4,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
@@ -20,6 +20,7 @@ from domain.alerts.thresholds import DEFAULT_THRESHOLDS, MAX_PERCENT, MAX_THRESH
 from web import problems
 from web.api.request.fields import Body, Id, Line, PathId
 from web.api.request.keys import Manager, Reader, edit_by, needs_all_brands, visible_to
+from web.api.request.paging import Limit
 from web.api.request.reading import JsonRoute
 
 router = APIRouter(prefix="/api/alerts", tags=["alerts"], route_class=JsonRoute)
@@ -40,7 +41,6 @@ RouteKind = Annotated[AlertKind | None, Field(description="The only kind of aler
 RouteTiming = Annotated[
     Timing, Field(description="`default`: urgent kinds `now`, others in the `digest` at 09:00 of the brand's clock")
 ]
-AtMost = Annotated[int, Query(ge=1, le=1000, description="At most this many items")]
 
 
 class Channel(BaseModel):
@@ -198,7 +198,7 @@ def try_channel(_caller: ManagerOfAll, channel_id: PathId) -> dict[str, Any]:
 
 
 @router.get("/channels/{channel_id}/attempts/", response_model=ChannelAttempts, summary="List attempts", responses=GONE)
-def list_attempts(_caller: ReaderOfAll, channel_id: PathId, limit: AtMost = 100) -> dict[str, Any]:
+def list_attempts(_caller: ReaderOfAll, channel_id: PathId, limit: Limit = 100) -> dict[str, Any]:
     """Lists a channel's last attempts, newest first. Needs a key for all brands."""
     with snapshot() as connection:
         stored.required(connection, channel_id)

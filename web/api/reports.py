@@ -22,6 +22,7 @@ from runtime import clock
 from web import problems
 from web.api.request.fields import Body, Id, QueryId
 from web.api.request.keys import Manager, Reader, visible_to
+from web.api.request.paging import Limit
 
 router = APIRouter(prefix="/api/reports/monthly", tags=["reports"])
 
@@ -123,7 +124,7 @@ def read_report(
     month: Annotated[Month | None, Query(description="The month of the report; without it, a list of reports")] = None,
     version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Default: the latest version")] = None,
     format: Format = Format.JSON,  # noqa: A002 - the query's own word
-    limit: Annotated[int, Query(ge=1, le=500, description="For the list: at most this many items")] = 100,
+    limit: Limit = 100,
     after: Annotated[Cursor | None, Query(description="For the list: `next_after` of the previous page")] = None,
 ) -> Response:
     """With `month`: the report of `brand_id` as JSON or CSV; the running month so far is version 0 and not stored.

@@ -19,7 +19,7 @@ from domain.notices.message_types import MessageType
 from web import problems
 from web.api.request.fields import Body, Id, Line, PathId, QueryId
 from web.api.request.keys import Manager, Reader, brand_for, edit_by
-from web.api.request.paging import Listed, Pages
+from web.api.request.paging import Limit, Listed, Pages
 
 router = APIRouter(prefix="/api/webhooks", tags=["webhooks"])
 
@@ -29,7 +29,6 @@ EDITS = problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
 Types = Annotated[list[MessageType], Field(max_length=len(MessageType), examples=[["campaign.paused"]])]
 Url = Annotated[str, Field(min_length=1, max_length=MAX_URL, examples=["https://example.com/spendgate"])]
 Before = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only rows with a smaller id")]
-AtMost = Annotated[int, Query(ge=1, le=500, description="At most this many items")]
 
 
 class Webhook(BaseModel):
@@ -210,7 +209,7 @@ def resend_messages(caller: Manager, endpoint_id: PathId, chosen: Resend) -> dic
 
 @router.get("/{endpoint_id}/deliveries/", response_model=list[Delivery], summary="List deliveries", responses=GONE)
 def list_deliveries(
-    caller: Reader, endpoint_id: PathId, state: Line | None = None, before: Before = None, limit: AtMost = 100
+    caller: Reader, endpoint_id: PathId, state: Line | None = None, before: Before = None, limit: Limit = 100
 ) -> list[dict[str, Any]]:
     """Lists the deliveries to an endpoint, newest first, each with its last attempt."""
     with snapshot() as connection:
@@ -220,7 +219,7 @@ def list_deliveries(
 
 @router.get("/{endpoint_id}/attempts/", response_model=list[Attempt], summary="List attempts", responses=GONE)
 def list_attempts(
-    caller: Reader, endpoint_id: PathId, delivery_id: QueryId = None, before: Before = None, limit: AtMost = 100
+    caller: Reader, endpoint_id: PathId, delivery_id: QueryId = None, before: Before = None, limit: Limit = 100
 ) -> list[dict[str, Any]]:
     """Lists the requests to an endpoint, newest first, with status, duration and the beginning of the answer."""
     with snapshot() as connection:
