@@ -125,7 +125,7 @@ def day_holds_by_hand(campaign: Campaign, day: date) -> frozenset[Hold]:
         Hold.BRAND_PAUSED: campaign.brand.configured_status != "enabled",
         Hold.FLIGHT_NOT_STARTED: campaign.starts_on is not None and day < campaign.starts_on,
         Hold.FLIGHT_ENDED: campaign.ends_on is not None and campaign.ends_on < day,
-        Hold.PLATFORM_PAUSED: "platform_paused" in campaign.set_holds,
+        **{Hold(hold): hold in campaign.set_holds for hold in SET_HOLDS},
     }
     for spend in campaign.budgets:
         name = f"{spend.budget.scope}_{spend.budget.period}_budget"
