@@ -29,7 +29,7 @@ from web.admin.views import View, may_manage_access, write
 
 MAX_DAYS: Final = 3_650
 ROLES: Final = [
-    (Role.VIEWER.value, "viewer: reads everything but users and API keys"),
+    (Role.VIEWER.value, "viewer: reads everything but users, API keys and webhooks"),
     (Role.OPERATOR.value, "operator: edits brands, campaigns, budgets, schedules"),
     (Role.OWNER.value, "owner: also manages users, API keys and logins of ad platforms"),
 ]
