@@ -146,7 +146,7 @@ def _resend(sent: Sent, _edit: Edit) -> str:
     since, delivery = sent.get("since_change", ""), as_id(sent.get("delivery"))
     since_change = 0 if since == "0" else as_id(since)
     if since and since_change is None:
-        raise InvalidValue("since_change", "is not the id of a status change")
+        raise InvalidValue("id of the status change", "must be a number, such as 1234; 0 for all")
     chosen = Range(since_change=since_change) if since else Range(first=delivery)
     count = webhooks.resend(_id(sent), chosen)
     return f"Sends {counted(count, 'message')} again."
