@@ -229,7 +229,10 @@ def _announced(part: PassPart) -> int:
 
 
 def continue_passes(brand_ids: Sequence[int]) -> int:
-    """Continues the passes of those brands that have one; returns how many campaigns they toggled."""
+    """Works through the passes of those brands that have one, each for LONGEST_SECONDS at most, and counts toggles.
+
+    Raises DBAPIError if locking a brand times out.
+    """
     with transaction() as connection:
         pending = rows.pending(connection, brand_ids)
     return sum(map(continue_pass, sorted(pending)))

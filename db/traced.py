@@ -31,7 +31,10 @@ def _in_one_line(statement: str) -> str:
 
 
 def trace_statements(engine: Engine) -> None:
-    """Makes a span for each statement that SQLAlchemy sends over the engine, if traces are on."""
+    """Makes a span for each statement that SQLAlchemy sends over the engine while a recorded span is current.
+
+    Does nothing if traces are off.
+    """
     if not tracing.is_on():
         return
     event.listen(engine, "before_cursor_execute", _begin)

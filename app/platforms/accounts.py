@@ -81,7 +81,7 @@ def encrypted(secrets: Mapping[str, str]) -> str:
     if len(content) > MAX_BYTES:
         raise InvalidValue("secrets", f"are larger than {MAX_BYTES} bytes")
     if not secrets or not all(name and value for name, value in secrets.items()):
-        raise InvalidValue("secrets", "has no secret, or one without a name or a value")
+        raise InvalidValue("secrets", "have no secret, or one without a name or a value")
     try:
         return encryption.encrypted(content)
     except SettingsError as error:

@@ -65,7 +65,7 @@ def import_file(
     the file is refused.
     """
     if create_campaigns and brand is None:
-        raise InvalidValue("--brand", "give the brand in which --create-campaigns creates campaigns")
+        raise InvalidValue("--brand", "give the name of the brand in which --create-campaigns creates campaigns")
     columns: dict[Meaning, str | None] = {
         "campaign": campaign_column, "name": name_column, "day": day_column, "spend": spend_column,
         "currency": currency_column, "account": account_column,

@@ -106,7 +106,10 @@ class MovedCampaign(BaseModel):
 
 
 def _body(connection: Connection, account_id: int, caller: Caller) -> dict[str, Any]:
-    """The account as JSON. Raises InvalidValue if it does not exist or is bound to no brand that the caller sees."""
+    """The account as JSON.
+
+    Raises InvalidValue if it does not exist, or if the caller's key is of a brand to which the account is not bound.
+    """
     after = account_id - 1
     listed = platform_accounts.accounts(connection, after=after, limit=1, only_brand_id=caller.brand_id)
     if not listed or listed[0]["id"] != account_id:

@@ -58,7 +58,7 @@ class MissingPrivilege(NamedTuple):
 
 
 def facts(connection: Connection) -> ServerFacts:
-    """The server's settings and the login, as the columns of FACTS."""
+    """The server's settings and state (connections, size, whether it is a replica) and the login: columns of FACTS."""
     return dict(connection.execute(FACTS).mappings().one())
 
 
