@@ -50,7 +50,7 @@ def set_limit(
 
 def empty_database(world: World) -> None:
     """Truncates the test's database, including ids and watermarks; faster than a new database."""
-    tables = "brands, spend_events, rejected_events, watermarks, budget_limits, audit_entries"
+    tables = "brands, spend_events, status_changes, rejected_events, watermarks, budget_limits, audit_entries"
     world.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
 
 
@@ -75,8 +75,10 @@ def without_logs() -> Iterator[None]:
     """Suppresses log lines during the block, of which there would be one for each of many thousand steps."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    yield
-    structlog.configure(**before)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def add_figures(fault: str, times: int, figures: Counter[str]) -> None:
