@@ -96,7 +96,7 @@ def test_web_role_may_run_every_statement_except_deletions_of_history_and_new_ep
     assert refused_statements(urls[DatabaseRole.WEB]) == {
         "ledger.DROP_PARTITIONS.0",
         "retention.FORGET.0",
-        "feed.NEW_EPOCH.0",
+        "status_feed.NEW_EPOCH.0",
     }
 
 
@@ -104,7 +104,15 @@ def test_web_role_may_run_every_statement_except_deletions_of_history_and_new_ep
 def test_worker_role_may_run_all_statements_except_edits_and_access(urls: Urls) -> None:
     denied = refused_statements(urls[DatabaseRole.WORKER])
     for_people = (
-        *("access.", "audit.INSERT", "catalog.", "feed.NEW_EPOCH.", "idempotency.", "overview.READY.", "repair."),
+        *(
+            "access.",
+            "audit.INSERT",
+            "catalog.",
+            "status_feed.NEW_EPOCH.",
+            "idempotency.",
+            "overview.READY.",
+            "repair.",
+        ),
         *("platform_accounts.", "brand_corrections.", "set_holds.", "mappings.KEEP", "uploads.", "days.NOTE_UNDONE"),
         *("written_by_edits.", "connection_edits.", "kept_credentials.", "kept_secrets.", "endpoint_edits."),
         *("channel_edits.", "mute_edits.", "budget_locks."),
