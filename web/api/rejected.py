@@ -72,5 +72,5 @@ def replay_rejected_event(caller: Manager, rejected_id: PathId) -> dict[str, Any
     with snapshot() as connection:
         waiting = rejected.waiting(connection, ids=[rejected_id])
     if not waiting:
-        raise InvalidValue("rejected event", f"no rejected event {rejected_id} waits for a replay")
+        raise InvalidValue("rejected event", f"there is no rejected event {rejected_id} that waits for a replay")
     return {"id": rejected_id, "taken": replay(waiting[0])}

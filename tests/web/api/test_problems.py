@@ -180,7 +180,13 @@ def test_every_invalid_field_is_named(client: TestClient) -> None:
         ("PATCH", "/api/campaigns/7/", '{"name": "a"}', "campaign_id", "there is no campaign 7"),
         ("GET", "/api/spend/?campaign_id=7", None, "campaign_id", "there is no campaign 7"),
         ("GET", "/api/budgets/7/", None, "budget_id", "there is no budget 7"),
-        ("POST", "/api/rejected-events/7/replay/", None, "rejected_id", "no rejected event 7 waits for a replay"),
+        (
+            "POST",
+            "/api/rejected-events/7/replay/",
+            None,
+            "rejected_id",
+            "there is no rejected event 7 that waits for a replay",
+        ),
         (
             "PUT",
             "/api/campaigns/1/schedule/",
