@@ -11,7 +11,7 @@ from db.repository.enforcement import passes
 from db.repository.enforcement.facts import load
 from db.repository.ledger.accounts import find_campaigns
 from domain.enforcement import Explanation, HoldExplanation, explain
-from domain.errors import InvalidValue
+from domain.errors import NotFound
 from domain.holds import hold_in_words
 from domain.inputs.campaign_names import CampaignKey, KnownCampaign, owner_on
 from domain.inputs.reasons import InvalidInput, Reason
@@ -59,7 +59,7 @@ def explained(connection: Connection, key: CampaignKey, at: datetime, *, shows_a
     except InvalidInput as refused:
         named = key if isinstance(key, int) else ":".join(key)
         is_unknown = refused.reason is Reason.UNKNOWN_CAMPAIGN
-        raise InvalidValue("campaign", f"there is no campaign {named}" if is_unknown else refused.detail) from None
+        raise NotFound("campaign", f"there is no campaign {named}" if is_unknown else refused.detail) from None
     state = load(connection, [account.brand_id], at, [account.campaign_id])[0]
     progress = passes.progress(connection, [account.brand_id]).get(account.brand_id)
     name = str(catalog.campaign(connection, account.campaign_id)["name"])

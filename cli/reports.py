@@ -27,7 +27,7 @@ from cli.output import console, list_rows, money, print_rows, progress
 from db.engine import snapshot
 from db.repository.catalog import catalog
 from db.repository.reports import reports
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 from domain.holds import hold_in_words
 from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
 from domain.reporting.monthly import month_named
@@ -114,7 +114,7 @@ def _brand_id(brand: str) -> int:
     with snapshot() as connection:
         brand_id = catalog.brand_named(connection, brand)
     if brand_id is None:
-        raise InvalidValue("brand", f"there is no brand {brand!r}")
+        raise NotFound("brand", f"there is no brand {brand!r}")
     return brand_id
 
 
@@ -128,7 +128,7 @@ def _report(brand_id: int, month: str | None, version: int | None) -> dict[str, 
     with snapshot() as connection:
         month_report = reports.stored(connection, brand_id, first_day, clock.now(), version)
     if month_report is None:
-        raise InvalidValue("version", f"there is no version {version} of {first_day:%Y-%m} for brand {brand_id}")
+        raise NotFound("version", f"there is no version {version} of {first_day:%Y-%m} for brand {brand_id}")
     return month_report
 
 

@@ -1,4 +1,4 @@
-"""The exception that domain rules raise for an invalid value. Expected outcomes are return values instead."""
+"""The exceptions that rules and use cases raise for values of a person. Expected outcomes are return values instead."""
 
 
 class InvalidValue(ValueError):
@@ -8,3 +8,7 @@ class InvalidValue(ValueError):
         super().__init__(f"{field}: {message}")
         self.field = field
         self.message = message
+
+
+class NotFound(InvalidValue):
+    """A person named something that does not exist, or that they may not see. The API answers 404."""

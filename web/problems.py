@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from db.failures import TRANSIENT_ERRORS
 from db.repository.ledger.rejected import printable
 from delivery.messages import NotEnqueued
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 
 log = structlog.get_logger()
 
@@ -120,9 +120,9 @@ def _problem(_request: Request, error: Exception) -> Response:
 
 
 def _invalid_value(_request: Request, error: Exception) -> Response:
-    """Answers 404 if the error says that there is no such thing, else 422; names the field as the request does."""
+    """Answers 404 for NotFound, else 422; names the field as the request does."""
     assert isinstance(error, InvalidValue)  # noqa: S101 - the handler's own exception
-    status = HTTPStatus.NOT_FOUND if error.message.startswith("there is no ") else HTTPStatus.UNPROCESSABLE_ENTITY
+    status = HTTPStatus.NOT_FOUND if isinstance(error, NotFound) else HTTPStatus.UNPROCESSABLE_ENTITY
     field = SENT_AS.get(error.field, error.field)
     return answer(status, f"{field}: {error.message}", [FieldProblem(field=field, message=error.message)])
 

@@ -23,7 +23,7 @@ from domain.edits.fields import (
     checked_platform,
     merged,
 )
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 from domain.periods import Period, time_zone
 from domain.schedules import Schedule
 
@@ -166,7 +166,7 @@ def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None
     key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
     old = catalog.limit_of(connection, key)
     if old is None:
-        raise InvalidValue("period", f"there is no {period} budget")
+        raise NotFound("period", f"there is no {period} budget")
     catalog.delete_budget(connection, key, old, edit.at)
     note(
         connection, edit, "remove", Subject("budget", old.id, brand_id), key | {"limit_micros": old.limit_micros}, None

@@ -18,7 +18,7 @@ from db.repository.catalog.idempotency import Answer
 from db.repository.platforms import seen
 from db.repository.platforms.bounds import bounds_of_accounts
 from db.repository.reading import listing
-from domain.errors import InvalidValue
+from domain.errors import NotFound
 from runtime import clock
 from web import problems
 from web.api.brands import EDITS, GONE, UNCHANGED
@@ -113,7 +113,7 @@ def _body(connection: Connection, account_id: int, caller: Caller) -> dict[str, 
     after = account_id - 1
     listed = platform_accounts.accounts(connection, after=after, limit=1, only_brand_id=caller.brand_id)
     if not listed or listed[0]["id"] != account_id:
-        raise InvalidValue("platform account", f"there is no platform account {account_id}")
+        raise NotFound("platform account", f"there is no platform account {account_id}")
     return PlatformAccount(**_with_connections(connection, listed, caller)[0]).model_dump(mode="json")
 
 

@@ -15,7 +15,7 @@ from db.repository.alerts import mutes as stored_mutes
 from db.repository.alerts import reading
 from db.repository.alerts.mute_edits import Muted
 from domain.alerts.kinds import AlertKind, Ending
-from domain.errors import InvalidValue
+from domain.errors import NotFound
 from runtime import clock
 from web import problems
 from web.api.request.fields import Body, Id, Moment, PathId, QueryId
@@ -153,7 +153,7 @@ def unmute(caller: Manager, mute_id: PathId) -> None:
     with snapshot() as connection:
         known = {row["id"]: row["brand_id"] for row in stored_mutes.mutes(connection, clock.now())}
     if caller.brand_id is not None and known.get(mute_id) != caller.brand_id:
-        raise InvalidValue("mute", f"there is no mute {mute_id}")
+        raise NotFound("mute", f"there is no mute {mute_id}")
     work.unmute(mute_id, edit_by(caller))
 
 
@@ -186,5 +186,5 @@ def _visible(caller: Caller, alert_id: int) -> dict[str, Any]:
     with snapshot() as connection:
         rows = reading.page(connection, clock.now(), only_brand_id=caller.brand_id, ids=[alert_id])
     if not rows:
-        raise InvalidValue("alert", f"there is no alert {alert_id}")
+        raise NotFound("alert", f"there is no alert {alert_id}")
     return shown(rows[0]).fields()

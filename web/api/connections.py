@@ -24,7 +24,7 @@ from db.repository.platforms.bounds import bounds_of_accounts
 from db.repository.platforms.connections import StoredConnection
 from delivery.outgoing import send
 from domain.access import KeyScope
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 from domain.reconcile import Action, Mode
 from runtime import clock
 from web import problems
@@ -123,7 +123,7 @@ def _body(connection: Connection, account_id: int) -> dict[str, Any]:
     """The connection as JSON. Raises InvalidValue if the account has none."""
     found = seen.accounts_by_id(connection, [account_id], clock.now())
     if account_id not in found:
-        raise InvalidValue("account", f"there is no connection of platform account {account_id}")
+        raise NotFound("account", f"there is no connection of platform account {account_id}")
     bound = bounds_of_accounts(connection, [account_id]).get(account_id)
     return connection_body(found[account_id], bound, sees_all=True)
 

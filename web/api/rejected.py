@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from app.ingest.replay_rejected import replay
 from db.engine import snapshot
 from db.repository.ledger import rejected
-from domain.errors import InvalidValue
+from domain.errors import NotFound
 from web import problems
 from web.api.request.fields import Line, PathId
 from web.api.request.keys import Manager, Reader, needs_all_brands
@@ -72,5 +72,5 @@ def replay_rejected_event(caller: Manager, rejected_id: PathId) -> dict[str, Any
     with snapshot() as connection:
         waiting = rejected.waiting(connection, ids=[rejected_id])
     if not waiting:
-        raise InvalidValue("rejected event", f"there is no rejected event {rejected_id} that waits for a replay")
+        raise NotFound("rejected event", f"there is no rejected event {rejected_id} that waits for a replay")
     return {"id": rejected_id, "taken": replay(waiting[0])}

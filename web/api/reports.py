@@ -16,7 +16,7 @@ from app.reports.generate import on_demand, so_far
 from db.engine import snapshot
 from db.repository.reading import listing
 from db.repository.reports import reports
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 from domain.periods import FIRST_DAY, LAST_DAY
 from runtime import clock
 from web import problems
@@ -142,7 +142,7 @@ def read_report(
         report = so_far(brand_id, _first_day(month))
     if report is None:
         field, wanted = ("month", "report") if version is None else ("version", f"version {version}")
-        raise InvalidValue(field, f"there is no {wanted} of {month} for brand {brand_id}")
+        raise NotFound(field, f"there is no {wanted} of {month} for brand {brand_id}")
     report = _shown_to(caller, report)
     if format is Format.CSV:
         headers = {"Content-Disposition": f'attachment; filename="{file_name(report, "csv")}"'}
@@ -152,7 +152,7 @@ def read_report(
 
 def _listed(caller: Caller, brand_id: int | None, after: str | None, limit: int) -> Response:
     if caller.brand_id is not None and brand_id not in {None, caller.brand_id}:
-        raise InvalidValue("brand_id", f"there is no brand {brand_id}")
+        raise NotFound("brand_id", f"there is no brand {brand_id}")
     chosen = caller.brand_id if brand_id is None else brand_id
     month, _, last_brand = (after or "").partition(".")
     cursor = (_first_day(month), int(last_brand)) if after else None

@@ -26,7 +26,7 @@ from db.engine import snapshot
 from db.replica import view
 from db.repository.catalog import catalog
 from db.repository.reports import reports
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 from domain.holds import hold_in_words
 from domain.money import MICROS_PER_UNIT
 from domain.periods import Period, local_day, time_zone
@@ -150,7 +150,7 @@ def _report(brand_id: int, month: str, version: int | None) -> tuple[dict[str, A
         latest = reports.stored(connection, brand_id, first_day, at)
         stored = latest if version is None else reports.stored(connection, brand_id, first_day, at, version)
     if version is not None and stored is None:
-        raise InvalidValue("version", f"there is no version {version} of {month}")
+        raise NotFound("version", f"there is no version {version} of {month}")
     stored = stored or on_demand(brand_id, first_day)
     return stored, (latest or stored)["version"]
 

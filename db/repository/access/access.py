@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, text
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.shared.rows import plain
 from domain.access import KeyScope, Role
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 
 INSERT_USER = text("""
     INSERT INTO users (email, password_hash, role, created_at) VALUES (:email, :password_hash, :role, :at)
@@ -161,7 +161,7 @@ def set_password(connection: Connection, user_id: int, password_hash: str, edit:
 def _user(connection: Connection, user_id: int) -> dict[str, Any]:
     row = connection.execute(USER, {"id": user_id}).first()
     if row is None:
-        raise InvalidValue("user", f"there is no user {user_id}")
+        raise NotFound("user", f"there is no user {user_id}")
     return dict(row._mapping)
 
 
@@ -255,7 +255,7 @@ def revoke_key(connection: Connection, key_id: int, edit: Edit) -> None:
     """Revokes the API key. Raises InvalidValue if there is no such key, or it is revoked already."""
     row = connection.execute(REVOKE_KEY, {"id": key_id, "at": edit.at}).first()
     if row is None:
-        raise InvalidValue("api_key", f"there is no key {key_id} that could be revoked")
+        raise NotFound("api_key", f"there is no key {key_id} that could be revoked")
     note(connection, edit, "revoke", Subject("api_key", key_id, row.brand_id), dict(row._mapping), None)
 
 

@@ -14,7 +14,7 @@ from db.repository.shared.locks import Lock
 from db.repository.shared.rows import plain
 from domain.alerts.kinds import AlertKind, Ending
 from domain.alerts.states import Condition, KnownAlert
-from domain.errors import InvalidValue
+from domain.errors import NotFound
 
 # The open alerts of a kind, and all alerts of that kind with one of these subjects.
 KNOWN = text("""
@@ -130,7 +130,7 @@ def required(connection: Connection, alert_id: int) -> dict[str, Any]:
     """The alert, with the names of its brand and campaign. Raises InvalidValue if there is no such alert."""
     found = of_ids(connection, [alert_id])
     if not found:
-        raise InvalidValue("alert", f"there is no alert {alert_id}")
+        raise NotFound("alert", f"there is no alert {alert_id}")
     return found[0]
 
 

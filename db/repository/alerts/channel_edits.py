@@ -4,7 +4,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.alerts.channels import unknown
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 
 ADD = text("""
     INSERT INTO alert_channels (name, scheme, encrypted_url, created_at, created_by)
@@ -56,5 +56,5 @@ def remove_route(connection: Connection, route_id: int, edit: Edit) -> None:
     """Removes a route. Raises InvalidValue if there is none."""
     row = connection.execute(REMOVE_ROUTE, {"id": route_id}).mappings().first()
     if row is None:
-        raise InvalidValue("route", f"there is no route {route_id}")
+        raise NotFound("route", f"there is no route {route_id}")
     note(connection, edit, "remove", Subject("alert_route", route_id, row["brand_id"]), dict(row), None)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.shared.batches import ROWS_A_BATCH
 from db.repository.shared.rows import plain
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 
 CHANNELS = text("""
     SELECT alert_channels.id, name, scheme, created_at, created_by, failing_since, last.attempted_at AS last_sent_at,
@@ -156,4 +156,4 @@ def routes(connection: Connection) -> Sequence[dict[str, Any]]:
 
 def unknown(channel_id: int) -> InvalidValue:
     """The error for a channel that does not exist."""
-    return InvalidValue("channel", f"there is no channel {channel_id}")
+    return NotFound("channel", f"there is no channel {channel_id}")

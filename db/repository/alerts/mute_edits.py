@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.alerts.mutes import thresholds
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 
 MUTE = text("""
     INSERT INTO alert_mutes (brand_id, kind, alert_id, channel_id, until, muted_at, muted_by)
@@ -48,7 +48,7 @@ def unmute(connection: Connection, mute_id: int, edit: Edit) -> None:
     """Ends a mute. Raises InvalidValue if there is none."""
     row = connection.execute(UNMUTE, {"id": mute_id}).mappings().first()
     if row is None:
-        raise InvalidValue("mute", f"there is no mute {mute_id}")
+        raise NotFound("mute", f"there is no mute {mute_id}")
     note(connection, edit, "remove", Subject("alert_mute", mute_id, row["brand_id"]), dict(row), None)
 
 

@@ -14,7 +14,7 @@ from db.repository.catalog import budget_locks
 from db.repository.shared import locks
 from db.repository.shared.locks import Lock
 from db.repository.spread import written_by_edits
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 from domain.inputs.values import MAX_ID
 from domain.periods import Period
 from domain.schedules import Daypart, Schedule
@@ -224,7 +224,7 @@ def replace_dayparts(connection: Connection, brand_id: int, campaign_id: int, sc
 def _found(connection: Connection, statement: TextClause, subject: str, subject_id: int) -> dict[str, Any]:
     row = connection.execute(statement, {"id": subject_id}).first() if 0 < subject_id <= MAX_ID else None
     if row is None:
-        raise InvalidValue(subject, f"there is no {subject} {subject_id}")
+        raise NotFound(subject, f"there is no {subject} {subject_id}")
     return dict(row._mapping)
 
 

@@ -12,7 +12,7 @@ from db.local_settings import local_setting
 from db.repository.access.audit import Edit, Subject, note
 from db.repository.shared.rows import plain
 from db.repository.spread import written_by_edits
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 
 ADD_ACCOUNT = text("""
     INSERT INTO platform_accounts (platform, account_id, name, created_at)
@@ -138,7 +138,7 @@ def account(connection: Connection, platform_account_id: int) -> dict[str, Any]:
     """The platform account's fields. Raises InvalidValue if there is no such account."""
     row = connection.execute(ACCOUNT, {"id": platform_account_id}).first()
     if row is None:
-        raise InvalidValue("platform account", f"there is no platform account {platform_account_id}")
+        raise NotFound("platform account", f"there is no platform account {platform_account_id}")
     return dict(row._mapping)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from db.repository.access.audit import Edit, Subject, note
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, NotFound
 from domain.holds import Hold, in_order, settable
 from domain.reconcile import ACTING
 
@@ -50,7 +50,7 @@ def lift_hold(connection: Connection, campaign_id: int, hold: str, edit: Edit) -
 def _change(connection: Connection, campaign_id: int, edit: Edit, *, added: set[str], removed: set[str]) -> None:
     brand_id = connection.scalar(BRAND_OF, {"id": campaign_id})
     if brand_id is None:
-        raise InvalidValue("campaign", f"there is no campaign {campaign_id}")
+        raise NotFound("campaign", f"there is no campaign {campaign_id}")
     key = {"brand_id": brand_id, "id": campaign_id}
     row = connection.execute(SET_HOLDS_OF, key).one()
     old = list(row.set_holds)

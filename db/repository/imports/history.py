@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from db.repository.shared.rows import plain
-from domain.errors import InvalidValue
+from domain.errors import NotFound
 from domain.inputs.values import MAX_ID
 from domain.text import storable
 
@@ -161,7 +161,7 @@ def one(connection: Connection, import_id: int) -> dict[str, Any]:
     """The import with this id. Raises InvalidValue if there is none."""
     rows = plain(connection.execute(ONE, {"id": import_id})) if 0 < import_id <= MAX_ID else []
     if not rows:
-        raise InvalidValue("import", f"there is no import {import_id}")
+        raise NotFound("import", f"there is no import {import_id}")
     return rows[0]
 
 

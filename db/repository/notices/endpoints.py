@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from domain.errors import InvalidValue
+from domain.errors import NotFound
 from domain.notices.retries import OPEN_AFTER
 
 FIELDS: Final = """
@@ -227,7 +227,7 @@ def required_endpoint(
     """
     found = (locked if locks else endpoint_of)(connection, endpoint_id)
     if found is None or only_brand_id not in {None, found.brand_id}:
-        raise InvalidValue("webhook", f"there is no webhook endpoint {endpoint_id}")
+        raise NotFound("webhook", f"there is no webhook endpoint {endpoint_id}")
     return found
 
 

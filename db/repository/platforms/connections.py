@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.repository.platforms.wanted import FORMER_OWNER, WANTED
-from domain.errors import InvalidValue
+from domain.errors import NotFound
 from domain.reconcile import LONGEST_WAIT, REPAUSE_WINDOW, REPAUSES_AN_HOUR, TRIES
 
 USAGE_WINDOW: Final = timedelta(hours=1)
@@ -191,7 +191,7 @@ def required_connection(connection: Connection, account: int) -> StoredConnectio
     """The connection of the platform account with this id. Raises InvalidValue if it has none."""
     stored = connection_of(connection, account)
     if stored is None:
-        raise InvalidValue("account", f"there is no connection of platform account {account}")
+        raise NotFound("account", f"there is no connection of platform account {account}")
     return stored
 
 

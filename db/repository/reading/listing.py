@@ -9,7 +9,7 @@ from sqlalchemy import Connection, TextClause, text
 from db.repository.shared.rows import containing, plain
 from db.repository.shared.watermarks import JOBS
 from db.repository.shared.windows import ENDLESS, SPEND_OF_BUDGETS, SPENT_MICROS, current_windows
-from domain.errors import InvalidValue
+from domain.errors import NotFound
 
 BRAND_COLUMNS = "id, name, time_zone, currency, configured_status, created_at"
 
@@ -123,7 +123,7 @@ def budget(connection: Connection, budget_id: int, at: datetime) -> dict[str, An
 def _found(connection: Connection, statement: TextClause, subject: str, subject_id: int) -> dict[str, Any]:
     row = connection.execute(statement, {"id": subject_id}).first()
     if row is None:
-        raise InvalidValue(subject, f"there is no {subject} {subject_id}")
+        raise NotFound(subject, f"there is no {subject} {subject_id}")
     return dict(row._mapping)
 
 

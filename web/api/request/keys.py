@@ -12,7 +12,7 @@ from app import access
 from app.access import Caller
 from db.repository.access.audit import Edit
 from domain.access import KeyScope
-from domain.errors import InvalidValue
+from domain.errors import NotFound
 from runtime import clock
 from runtime.settings import settings
 from web import problems, rates
@@ -126,7 +126,7 @@ def visible_to(caller: Caller, subject: str, row: dict[str, Any]) -> dict[str, A
     `subject`: the kind of row in words, `brand` for a brand itself; other rows need `brand_id`.
     """
     if caller.brand_id not in {None, row["id"] if subject == "brand" else row["brand_id"]}:
-        raise InvalidValue(subject, f"there is no {subject} {row['id']}")
+        raise NotFound(subject, f"there is no {subject} {row['id']}")
     return row
 
 
