@@ -24,6 +24,7 @@ import psycopg
 import pytest
 import redis
 from argon2 import PasswordHasher
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from db.repository.access.privileges import DatabaseRole
@@ -49,6 +50,10 @@ THROW_AWAY = {
     "scram_iterations": "1",  # with the default of 4,096, each connection costs the client 6 ms of processor time
 }
 _servers = ExitStack()
+
+# A busy machine draws examples slowly and takes long for one: neither fails a test.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
