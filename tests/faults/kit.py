@@ -37,6 +37,10 @@ POLL_SECONDS: Final = 0.01
 ROUNDS_A_FAULT: Final = 5
 """Tries for each hit that a test needs: a fault misses if all messages are done before it occurs."""
 
+LARGEST_ROUND: Final = 16
+"""Messages of a round, in multiples of the first one's, at most. A miss doubles them: on a busy machine the workers are
+done before this process has seen that they began."""
+
 UNMEASURED: Final = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 """Switches coverage off: a killed process writes no coverage data, and tracing would slow it down."""
 
@@ -222,6 +226,7 @@ class FaultStage:
                 progress(f"seed {self.seed}: {hits} of {times}, {load.events:,} events, {self.recoveries[-1]:.1f} s")
             else:
                 until(self.is_done, "everything is counted")
+                a_round = min(2 * a_round, LARGEST_ROUND * several_bundles(load))
 
     def close_connections(self) -> None:
         """Closes this process's own connections to the database."""
