@@ -14,11 +14,16 @@ Result = TypeVar("Result")
 def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> Iterator[Result]:
     """Yields `work(item)` for each item, in order, computed by `at_once` threads; a single item uses this thread.
 
-    Items are drawn from the iterable as threads become free. An exception from `work` is raised after the calls that
-    have started are done.
+    Items are drawn from the iterable as threads become free. An exception from `work` or from the iterable is raised
+    after the work on all items drawn before is done.
     """
     remaining = iter(items)
-    first = list(islice(remaining, 2))
+    first = list(islice(remaining, 1))
+    try:
+        first.extend(islice(remaining, 1))
+    except Exception:
+        yield from map(work, first)
+        raise
     if len(first) < 2:
         yield from map(work, first)
         return

@@ -27,6 +27,19 @@ def test_single_item_runs_in_the_calling_thread() -> None:
     assert list(side_by_side(lambda _: 1, [], 3)) == []
 
 
+@pytest.mark.parametrize("items", [1, 2, 3])
+def test_items_drawn_before_an_error_of_the_iterable_are_worked_on(items: int) -> None:
+    done: list[int] = []
+
+    def drawn() -> Iterator[int]:
+        yield from range(items)
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        list(side_by_side(done.append, drawn(), 1))
+    assert done == list(range(items))
+
+
 def test_items_are_drawn_only_as_threads_become_free() -> None:
     drawn: list[int] = []
     may_end = threading.Event()
