@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
+from more_itertools import chunked
 from rich.markup import escape
 
 from cli.output import FOUND_EXIT, AsJson, console, errors, print_json, progress
@@ -40,7 +41,7 @@ def send(
     submission = waiting.new_submission() if wait else None
     bad: dict[int, str] = {}
     with _lines(file) as lines:
-        sent, messages = _send_all(_batches(_parsed(lines, bad), batch), enqueue, submission)
+        sent, messages = _send_all(chunked(_parsed(lines, bad), batch), enqueue, submission)
     outcome = None if submission is None else waiting.wait(submission, sent, timeout)
     for line, reason in islice(bad.items(), SHOWN_BAD_ROWS):
         errors.print(f"[red]line {line}[/red] {escape(reason)}")
@@ -100,14 +101,3 @@ def _parsed(lines: BinaryIO, bad: dict[int, str]) -> Iterator[Any]:
             bad[number] = f"cannot be stored: {'; '.join(flaws)}"
         else:
             yield event
-
-
-def _batches(events: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    some: list[Any] = []
-    for event in events:
-        some.append(event)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some

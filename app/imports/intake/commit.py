@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+from more_itertools import chunked
 from sqlalchemy import Connection
 
 from app.imports.answers import ReadOptions
@@ -70,7 +71,7 @@ def commit(
     if plan.is_kept:
         begin = partial(_begin, plan=plan, outcome=outcome, edit=edit, folder_options=folder_options)
         outcome.import_id = committed(begin)
-    for some in _batches(_payloads(plan)):
+    for some in chunked(_payloads(plan), TOTALS_A_TRANSACTION):
         _count(some, plan, outcome)
         progress(len(some))
     if outcome.import_id is not None:
@@ -193,17 +194,6 @@ def _moment(as_of: datetime, known: day_rows.KnownDay) -> datetime:
     if is_undone and is_newer and known.as_of is not None and known.as_of >= as_of:
         return known.as_of + JUST_AFTER
     return as_of
-
-
-def _batches(payloads: Iterator[Payload]) -> Iterator[list[Payload]]:
-    some: list[Payload] = []
-    for payload in payloads:
-        some.append(payload)
-        if len(some) == TOTALS_A_TRANSACTION:
-            yield some
-            some = []
-    if some:
-        yield some
 
 
 def _count(some: Sequence[Payload], plan: Plan, outcome: Outcome) -> None:
