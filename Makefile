@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(BIN)/python .ci/install.py
 
 RABBITMQ_TESTS := $(addprefix tests/,$(addprefix delivery/,test_broker.py rabbitmq/test_broker.py rabbitmq/test_delays.py rabbitmq/test_liveness.py test_producer.py test_suspects.py test_ticks.py) \
-	$(addprefix app/ingest/test_replay.py::test_,kept_message_is_sent_again_without_its_failure_options \
+	$(addprefix app/ingest/test_replay_rejected.py::test_,kept_message_is_sent_again_without_its_failure_options \
 	message_of_an_unknown_actor_or_shape_stays_kept message_too_large_to_be_sent_stays_kept) \
 	app/ingest/test_locked_brands.py $(addprefix workers/test_,processes.py master.py) cli/service/test_waiting.py \
 	workers/test_state_metrics.py)
