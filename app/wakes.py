@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -19,6 +20,33 @@ log = structlog.get_logger()
 
 KNOWN_SECONDS: Final = 2.0
 """A process reads again after this time which brands have platforms or webhooks, so toggles cost no query each."""
+
+
+@dataclass
+class _OfProcess:
+    """The moments (monotonic) until which this process knows its brands to wake, and needs no other wake.
+
+    Two threads that change it at once agree, or cost one query or message more.
+    """
+
+    platforms_known_until: float = -math.inf
+    brands_on_platforms: frozenset[int] = frozenset()
+    webhooks_known_until: float = -math.inf
+    brands_of_webhooks: frozenset[int | None] = frozenset()
+    """The brands of enabled endpoints; None: an endpoint gets the changes of all brands."""
+    webhooks_waked_for: float = -math.inf
+    """The moment at which the last wake of webhooks is due; it covers the toggles before."""
+    alerts_waked_until: float = -math.inf
+    """Until when the evaluation of alerts was waked, or no channel sends them."""
+
+
+_of_process = _OfProcess()
+
+
+def clear_wakes() -> None:
+    """Forgets which brands are on platforms or have webhooks, and which wakes were sent; for tests."""
+    global _of_process  # noqa: PLW0603 - one for the process
+    _of_process = _OfProcess()
 
 
 def after_toggles(changes: Iterable[DecidedChange]) -> None:
@@ -43,51 +71,38 @@ def _wake_platforms(toggled: set[int]) -> None:
         send("wake_platforms", brand_ids)
 
 
-_known: tuple[float, frozenset[int]] = (0.0, frozenset())
-"""The brands on connected platforms, and until when (monotonic) this process takes them for known."""
-
-
 def _brands_on_platforms() -> frozenset[int]:
-    global _known  # noqa: PLW0603 - a cache of the process; two threads that both renew it agree
-    known_until, brand_ids = _known
-    if time.monotonic() >= known_until:
+    state = _of_process
+    if time.monotonic() >= state.platforms_known_until:
         with transaction() as connection:
-            brand_ids = connections.brands_visited(connection)
-        _known = time.monotonic() + KNOWN_SECONDS, brand_ids
-    return brand_ids
+            state.brands_on_platforms = connections.brands_visited(connection)
+        state.platforms_known_until = time.monotonic() + KNOWN_SECONDS
+    return state.brands_on_platforms
 
 
 WAKE_SECONDS: Final = 0.25
 """A process wakes webhooks at most once in this time: each wake enqueues every endpoint with something to send."""
 
-_webhooks_waked_for: float = -math.inf
-"""The moment (monotonic) at which this process's last wake of webhooks is due; it covers the toggles before."""
-
 
 def _deliver_webhooks(toggled: set[int]) -> None:
     """Wakes the delivery of webhooks if an endpoint gets status changes of one of the brands, or of all."""
-    global _webhooks_waked_for  # noqa: PLW0603 - of the process; two threads that both wake cost one message more
+    state = _of_process
     wanted = _brands_of_webhooks()
     now = time.monotonic()
-    if _webhooks_waked_for > now or not (None in wanted or toggled & wanted):
+    if state.webhooks_waked_for > now or not (None in wanted or toggled & wanted):
         return
-    delay_seconds = max(0.0, _webhooks_waked_for + WAKE_SECONDS - now)
-    _webhooks_waked_for = now + delay_seconds
+    delay_seconds = max(0.0, state.webhooks_waked_for + WAKE_SECONDS - now)
+    state.webhooks_waked_for = now + delay_seconds
     send("deliver_webhooks", delay_ms=round(delay_seconds * 1000) or None)
 
 
-_known_webhooks: tuple[float, frozenset[int | None]] = (0.0, frozenset())
-"""The brands of enabled endpoints (None: of all brands), and until when (monotonic) they are taken for known."""
-
-
 def _brands_of_webhooks() -> frozenset[int | None]:
-    global _known_webhooks  # noqa: PLW0603 - a cache of the process; two threads that both renew it agree
-    known_until, brand_ids = _known_webhooks
-    if time.monotonic() >= known_until:
+    state = _of_process
+    if time.monotonic() >= state.webhooks_known_until:
         with transaction() as connection:
-            brand_ids = endpoints.brands_told(connection, sorted(OF_CHANGES))
-        _known_webhooks = time.monotonic() + KNOWN_SECONDS, brand_ids
-    return brand_ids
+            state.brands_of_webhooks = endpoints.brands_told(connection, sorted(OF_CHANGES))
+        state.webhooks_known_until = time.monotonic() + KNOWN_SECONDS
+    return state.brands_of_webhooks
 
 
 ALERT_DELAY_SECONDS: Final = 2.0
@@ -96,16 +111,13 @@ ALERT_PAUSE_SECONDS: Final = 20.0
 the budgets of all brands with new spend, which must not compete with counting. Toggles meanwhile wait for the next
 evaluation, at the minute at the latest."""
 
-_alerts_waked_until: float = -math.inf
-"""Until when (monotonic) this process has waked the evaluation of alerts, or found that no channel sends them."""
-
 
 def _wake_alerts(_toggled: set[int]) -> None:
     """Wakes the evaluation of alerts in ALERT_DELAY_SECONDS if some alerts go to a channel."""
-    global _alerts_waked_until  # noqa: PLW0603 - a cache of the process; two threads that both renew it agree
-    if time.monotonic() < _alerts_waked_until:
+    state = _of_process
+    if time.monotonic() < state.alerts_waked_until:
         return
-    _alerts_waked_until = time.monotonic() + ALERT_PAUSE_SECONDS
+    state.alerts_waked_until = time.monotonic() + ALERT_PAUSE_SECONDS
     with transaction() as connection:
         has_routes = messages.has_routes(connection)
     if has_routes:

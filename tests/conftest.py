@@ -201,7 +201,8 @@ def login() -> DatabaseRole | None:
 @pytest.fixture
 def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A migrated, empty database for the test; yields its owner's URL. Empties the queues too."""
-    from db.repository.ledger.accounts import clear_campaign_cache  # noqa: PLC0415 - after the environment is set
+    from app.wakes import clear_wakes  # noqa: PLC0415 - after the environment is set
+    from db.repository.ledger.accounts import clear_campaign_cache  # noqa: PLC0415
     from db.repository.ledger.ledger import clear_ledger_cache  # noqa: PLC0415
     from db.repository.spread.shards import clear_shard_cache  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
@@ -216,6 +217,7 @@ def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Ite
     _engines[0].begin_test()
     clear_ledger_cache()
     clear_campaign_cache()
+    clear_wakes()
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
         client.flushdb()
     for server in rabbitmq.servers:

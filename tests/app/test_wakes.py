@@ -1,7 +1,6 @@
 """Messages that wake the actors which carry committed toggles out."""
 
 import json
-import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -12,18 +11,6 @@ from app import wakes
 from db.repository.enforcement.changes import DecidedChange
 from tests.queues import queues
 from tests.world import World
-
-Known = tuple[float, frozenset[int]]
-NOTHING_KNOWN: Known = (0.0, frozenset())
-
-
-@pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes this process forget which brands are on platforms and have webhooks."""
-    monkeypatch.setattr(wakes, "_known", NOTHING_KNOWN)
-    monkeypatch.setattr(wakes, "_alerts_waked_until", 0.0)
-    monkeypatch.setattr(wakes, "_known_webhooks", NOTHING_KNOWN)
-    monkeypatch.setattr(wakes, "_webhooks_waked_for", -math.inf)
 
 
 def waiting(queue_name: str = "platforms") -> list[tuple[str, list[object]]]:
@@ -83,7 +70,7 @@ def test_without_a_connected_account_toggles_cost_no_query_while_that_is_known(
         for _ in range(10):
             wakes.after_toggles([toggle(brand)])
     assert (lines, waiting()) == ([], [])
-    monkeypatch.setattr(wakes, "_known", NOTHING_KNOWN)
+    wakes.clear_wakes()
     with capture_logs() as lines:
         wakes.after_toggles([toggle(brand)])
     assert [line["event"] for line in lines] == ["wake.failed"]
@@ -143,7 +130,18 @@ def test_toggle_evaluates_alerts_once_a_moment_if_a_channel_tells_them(world: Wo
         "INSERT INTO alert_channels (name, scheme, encrypted_url, created_at, created_by)"
         " VALUES ('ops', 'mailto', '', now(), ''); INSERT INTO alert_routes (channel_id) VALUES (1)"
     )
-    wakes._alerts_waked_until = 0.0
+    wakes.clear_wakes()
     for _ in range(3):
         wakes.after_toggles([toggle(brand)])
     assert [json.loads(data)["actor_name"] for data in queues().waiting("notices.DQ")] == ["send_alerts"]
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_second_test_in_a_process_finds_nothing_known_from_the_first(world: World, turn: int) -> None:
+    brand = world.brand()
+    add_endpoint(world, "campaign.paused", brand)
+    wakes.after_toggles([toggle(brand)])
+    assert waiting("notices") == [("deliver_webhooks", [])], turn
+    world.execute("UPDATE webhook_endpoints SET types = '{report.ready}'")
+    wakes.clear_wakes()
+    wakes.after_toggles([toggle(brand)])  # learns that no endpoint gets changes, as other tests do at their end

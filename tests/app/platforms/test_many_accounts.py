@@ -5,7 +5,6 @@
 
 import pytest
 
-from app import wakes
 from app.platforms import registry
 from benchmarks.platform_day import LIMIT, MINUTE, PlatformDay, SimulatedPlatform, most_in_a_day
 from domain.periods import ONE_DAY
@@ -27,7 +26,6 @@ def day(world: World, monkeypatch: pytest.MonkeyPatch) -> PlatformDay:
     platform = SimulatedPlatform(ACCOUNTS, campaigns=2, operations_a_day=OPERATIONS, seed=1)
     monkeypatch.setenv("SIMULATED_LOGIN", "{}")
     monkeypatch.setitem(registry.ADAPTERS, "google_ads", platform)
-    monkeypatch.setattr(wakes, "_known", (0.0, frozenset()))
     world.set_clock(STARTS_AT)
     made = PlatformDay(platform, world.url, world.set_clock)
     made.fill()
