@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 
 from app.wakes import after_toggles
-from db.repository.enforcement.changes import DecidedChange
-from db.repository.enforcement.facts import StoredCampaign
+from db.repository.enforcement.changes import DecidedChange, SharedChange
+from db.repository.enforcement.facts import SharedRow, StoredRow
 from domain.budgets import Scope
 from domain.campaigns import EffectiveStatus
 from domain.enforcement import Decision, decide
@@ -20,50 +20,48 @@ from runtime.metrics import TOGGLES
 log = structlog.get_logger()
 
 
-def decide_changes(stored: Iterable[StoredCampaign], at: datetime) -> list[DecidedChange]:
-    """Decides the campaigns at `at` and returns the changes to write; campaigns without a change are left out.
-
-    Decides once for all campaigns with equal facts and equal rows.
-    """
-    by_facts: dict[tuple[object, ...], DecidedChange | None] = {}
+def decide_shared(stored: Iterable[SharedRow], at: datetime) -> list[SharedChange]:
+    """Decides the campaigns at `at`, once for each row; returns the changes to write, none for rows that are right."""
     changes = []
-    for one in stored:
-        campaign_id, _, campaign, *row = one
-        facts = (id(campaign), *row)
-        if facts not in by_facts:
-            by_facts[facts] = change_of_row(one, decide(campaign, at), at)
-        change = by_facts[facts]
+    for row, campaign_ids in stored:
+        change = _change(row, campaign_ids[0], decide(row.campaign, at), at)
         if change is not None:
-            changes.append(DecidedChange(change.brand_id, campaign_id, *change[2:]))
+            changes.append(SharedChange(change, campaign_ids))
     return changes
 
 
-def change_of_row(stored: StoredCampaign, decision: Decision, at: datetime) -> DecidedChange | None:
+def each_change(changes: Iterable[SharedChange]) -> list[DecidedChange]:
+    """The change of each campaign, sorted by campaign id."""
+    by_id = (one for change in changes for one in change.each())
+    return sorted(by_id, key=lambda one: one.campaign_id)
+
+
+def _change(row: StoredRow, campaign_id: int, decision: Decision, at: datetime) -> DecidedChange | None:
     """The change that the decision requires of the campaign's row; None if the row is right already."""
-    before = (stored.effective_status, stored.holds, stored.next_change_at)
+    before = (row.effective_status, row.holds, row.next_change_at)
     after = (decision.effective_status, decision.holds, decision.next_change_at)
-    if before == after and not stored.is_new:
+    if before == after and not row.is_new:
         return None
     return DecidedChange(
-        brand_id=stored.brand_id,
-        campaign_id=stored.campaign_id,
-        from_status=stored.effective_status,
+        brand_id=row.brand_id,
+        campaign_id=campaign_id,
+        from_status=row.effective_status,
         to_status=decision.effective_status.value,
-        holds_before=stored.holds,
+        holds_before=row.holds,
         holds_after=decision.holds,
         next_change_at=decision.next_change_at,
-        details=_figures(stored, decision, at) if before[1] != after[1] else {},
-        is_first=stored.is_new,
+        details=_figures(row, decision, at) if before[1] != after[1] else {},
+        is_first=row.is_new,
     )
 
 
-def _figures(stored: StoredCampaign, decision: Decision, at: datetime) -> dict[str, Any]:
+def _figures(row: StoredRow, decision: Decision, at: datetime) -> dict[str, Any]:
     """The local day, and spend and limit of every budget whose hold the campaign had before or has after."""
-    today = local_day(at, stored.campaign.brand.time_zone)
-    holds = {*stored.holds, *decision.holds}
+    today = local_day(at, row.campaign.brand.time_zone)
+    holds = {*row.holds, *decision.holds}
     budgets = {
         budget_hold(spend): {"spent_micros": spend.spent_on(today), "limit_micros": spend.budget.limit_micros}
-        for spend in stored.campaign.budgets
+        for spend in row.campaign.budgets
         if budget_hold(spend) in holds
     }
     return {"day": today.isoformat(), "budgets": budgets}
@@ -71,27 +69,47 @@ def _figures(stored: StoredCampaign, decision: Decision, at: datetime) -> dict[s
 
 def announce(changes: Sequence[DecidedChange], cause: str) -> None:
     """Logs committed toggles, logs each exhausted budget once, and wakes the actors that carry toggles out."""
-    _log_changes(changes, cause)
-    after_toggles(changes)
+    announce_shared(_shared(changes), cause)
 
 
-def _log_changes(changes: Iterable[DecidedChange], cause: str) -> None:
-    toggles: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-    exhausted: dict[tuple[int, int | None, str], dict[str, int]] = {}
+def _shared(changes: Sequence[DecidedChange]) -> list[SharedChange]:
+    """Groups changes that share every object but the campaign's id, as those decided together do."""
+    by_objects: dict[tuple[int, ...], SharedChange] = {}
     for change in changes:
-        paused = change.to_status == EffectiveStatus.INACTIVE
+        key = (change.brand_id, *map(id, change[2:]))
+        by_objects.setdefault(key, SharedChange(change, [])).campaign_ids.append(change.campaign_id)
+    return list(by_objects.values())
+
+
+def announce_shared(changes: Sequence[SharedChange], cause: str) -> None:
+    """Does what `announce` does for each campaign of these changes."""
+    _log_toggles(changes, cause)
+    _log_exhausted(changes)
+    after_toggles(change.of_first for change in changes)
+
+
+def _log_toggles(changes: Iterable[SharedChange], cause: str) -> None:
+    toggles: dict[str, list[tuple[dict[str, Any], list[int]]]] = {status: [] for status in EffectiveStatus}
+    for change, campaign_ids in changes:
         if change.is_toggle:
+            paused = change.to_status == EffectiveStatus.INACTIVE
             holds = list(change.holds_after if paused else change.holds_before)
-            fields = {"brand_id": change.brand_id, "campaign_id": change.campaign_id, "holds": holds}
-            toggles[paused].append({"cause": str(cause), **fields})
+            fields = {"cause": str(cause), "brand_id": change.brand_id, "campaign_id": change.campaign_id}
+            toggles[change.to_status].append(({**fields, "holds": holds}, campaign_ids))
+    for status, several in toggles.items():
+        TOGGLES.labels(status).inc(sum(len(campaign_ids) for _, campaign_ids in several))
+    logs.info_each("campaign.paused", "campaign_id", toggles[EffectiveStatus.INACTIVE])
+    logs.info_each("campaign.activated", "campaign_id", toggles[EffectiveStatus.ACTIVE])
+
+
+def _log_exhausted(changes: Iterable[SharedChange]) -> None:
+    """Logs the brands' budgets once each, and those of campaigns: a campaign with a budget shares its row with none."""
+    exhausted: dict[tuple[int, int | None, str], dict[str, int]] = {}
+    for change, _ in changes:
         for hold, figures in change.details.get("budgets", {}).items():
             if hold in change.holds_after and hold not in change.holds_before:
                 campaign_id = change.campaign_id if hold.startswith(Scope.CAMPAIGN) else None
                 exhausted[change.brand_id, campaign_id, str(hold)] = figures
-    TOGGLES.labels(EffectiveStatus.INACTIVE).inc(len(toggles[True]))
-    TOGGLES.labels(EffectiveStatus.ACTIVE).inc(len(toggles[False]))
-    logs.info_each("campaign.paused", toggles[True])
-    logs.info_each("campaign.activated", toggles[False])
     for (brand_id, campaign_id, hold), figures in exhausted.items():
         log.info("budget.exhausted", brand_id=brand_id, campaign_id=campaign_id, hold=hold, **figures)
 

@@ -19,7 +19,8 @@ from app.decisions import (
     announce,
     changes_of_holds,
     count_toggles,
-    decide_changes,
+    decide_shared,
+    each_change,
 )
 from app.side_by_side import side_by_side
 from db.engine import committed, transaction
@@ -28,7 +29,7 @@ from db.local_settings import has_citus
 from db.repository.access import audit
 from db.repository.enforcement import passes as pass_rows
 from db.repository.enforcement.changes import DecidedChange
-from db.repository.enforcement.facts import first_campaigns, load, lock_brands
+from db.repository.enforcement.facts import first_campaigns, load_shared, lock_brands
 from db.repository.spread.shards import by_shard
 from domain.campaigns import Brand
 from domain.causes import PERIODIC, Cause
@@ -144,10 +145,11 @@ def outlook(connection: Connection, brand_id: int, at: datetime) -> tuple[list[D
     """
     chosen: Sequence[int] = first_campaigns(connection, brand_id, LOOKED_AT + 1)
     if len(chosen) <= LOOKED_AT:
-        return decide_changes(load(connection, [brand_id], at, None), at), False
+        return each_change(decide_shared(load_shared(connection, [brand_id], at, None), at)), False
     edited_ids = audit.edited_campaigns(connection)
     chosen = chosen if edited_ids is None else edited_ids
-    return decide_changes(load(connection, [brand_id], at, chosen[:LOOKED_AT]), at), len(chosen) > LOOKED_AT
+    changes = decide_shared(load_shared(connection, [brand_id], at, chosen[:LOOKED_AT]), at)
+    return each_change(changes), len(chosen) > LOOKED_AT
 
 
 @dataclass

@@ -67,8 +67,8 @@ def explained(connection: Connection, key: CampaignKey, at: datetime, *, shows_a
     return Explained(
         name,
         account,
-        explain(state.campaign, at),
-        state.effective_status,
+        explain(state.row.campaign, at),
+        state.row.effective_status,
         progress,
         on_platform.get(account.campaign_id),
     )

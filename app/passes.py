@@ -8,7 +8,7 @@ work on one pass; they share its parts.
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from functools import partial
@@ -21,14 +21,21 @@ from dramatiq.errors import DramatiqError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from app.decisions import announce, count_toggles, decide_changes
+from app.decisions import announce_shared, decide_shared, each_change
 from app.side_by_side import side_by_side
-from db.engine import after_commit, committed, query_pipelined, transaction
+from db.engine import Query, after_commit, committed, query_pipelined, transaction
 from db.failures import TRANSIENT_ERRORS, is_transient
 from db.repository.enforcement import passes as rows
 from db.repository.enforcement.brand_locks import locks_of
-from db.repository.enforcement.changes import DecidedChange, apply
-from db.repository.enforcement.facts import SmallBrands, brands_of, load_facts, load_small_brands
+from db.repository.enforcement.changes import DecidedChange, SharedChange, apply
+from db.repository.enforcement.facts import (
+    SmallBrands,
+    brands_of,
+    facts_in,
+    load_facts,
+    load_small_brands,
+    queries_of_part,
+)
 from delivery.outgoing import send
 from domain.campaigns import Brand, EffectiveStatus
 from domain.passes import Pass, share_campaigns
@@ -51,22 +58,30 @@ PART_SECONDS: Final = 0.15
 LEAST_A_PART: Final = 100
 """Campaigns in a part, at least, however slow parts are."""
 
-MOST_A_PART: Final = 500
+MOST_A_PART: Final = 300
 """Campaigns in a part of a continued pass, at most: other brands' status changes wait while a part writes its own."""
 
 LONGEST_SECONDS: Final = 50
 """Time that one message works on a pass; then it enqueues another message."""
 
 
+class PassState(NamedTuple):
+    """The position of a pass and its brand, as the last part left them: the next part asks for its campaigns by it."""
+
+    current: Pass
+    brand: Brand
+
+
 class PassPart(NamedTuple):
     """The result of one part of a pass.
 
-    `cause`: of the pass. `is_last`: no part is left. `locked_at`: monotonic seconds at which it had locked the brand.
+    `cause`: of the pass. `left`: the pass after this part, None if no part is left. `locked_at`: monotonic seconds at
+    which it had locked the brand.
     """
 
-    changes: list[DecidedChange]
+    changes: list[SharedChange]
     cause: str
-    is_last: bool
+    left: PassState | None
     locked_at: float = 0.0
 
 
@@ -100,12 +115,12 @@ def enforce_all(
     else:
         new_passes = {brand_id: one.current.restarted() for brand_id, one in small.pending.items()}
         facts = small.facts
-    changes = decide_changes(facts.campaigns, at)
+    changes = decide_shared(facts.campaigns, at)
     before = [rows.keep_holds_query(facts.budget_holds, of_all=True)]
     if new_passes:
         before.append(rows.keep_query(_with_toggles(new_passes, changes), cause, at, is_new=True))
     apply(connection, changes, at, cause, before)
-    return changes
+    return each_change(changes)
 
 
 def _first_parts(
@@ -128,8 +143,11 @@ def _first_parts(
     return pairs, new_passes | {one: Pass(after_id=last_ids.get(one, 0), done=done[one]) for one in cut}
 
 
-def _with_toggles(current: Mapping[int, Pass], changes: Sequence[DecidedChange]) -> dict[int, Pass]:
-    toggles = Counter((change.brand_id, change.to_status) for change in changes if change.is_toggle)
+def _with_toggles(current: Mapping[int, Pass], changes: Iterable[SharedChange]) -> dict[int, Pass]:
+    toggles = Counter[tuple[int, str]]()
+    for change in changes:
+        if change.of_first.is_toggle:
+            toggles[change.of_first.brand_id, change.of_first.to_status] += len(change.campaign_ids)
     return {
         brand_id: one.with_toggles(
             toggles[brand_id, EffectiveStatus.INACTIVE], toggles[brand_id, EffectiveStatus.ACTIVE]
@@ -143,9 +161,9 @@ def enforce_chosen(
 ) -> list[DecidedChange]:
     """Enforces the chosen campaigns of the locked brands and returns the changes; the caller bounds their number."""
     facts = load_facts(connection, brands, at, campaign_ids)
-    changes = decide_changes(facts.campaigns, at)
+    changes = decide_shared(facts.campaigns, at)
     apply(connection, changes, at, cause, [rows.keep_holds_query(facts.budget_holds, of_all=False)])
-    return changes
+    return each_change(changes)
 
 
 def chosen_of_large(connection: Connection, brand_id: int, campaign_ids: Collection[int]) -> list[int] | None:
@@ -160,34 +178,51 @@ def chosen_of_large(connection: Connection, brand_id: int, campaign_ids: Collect
     return sorted(chosen) if len(chosen) <= CAMPAIGNS_A_PART else None
 
 
-def next_part(connection: Connection, brand_id: int, max_campaigns: int | None = None) -> PassPart:
+def next_part(
+    connection: Connection, brand_id: int, max_campaigns: int | None = None, expected: PassState | None = None
+) -> PassPart:
     """Does the next part of the brand's pass, with at most `max_campaigns` campaigns (None: CAMPAIGNS_A_PART).
 
-    Loads the facts after it has locked the brand. If the brand's exhausted budgets differ from the stored ones, as
-    after midnight, restarts the pass with this part. Returns an empty last part if the brand has no pass.
+    Loads the facts after it has locked the brand; in the same round trip if the pass is as `expected`. If the brand's
+    exhausted budgets differ from the stored ones, as after midnight, restarts the pass with this part. Returns an empty
+    last part if the brand has no pass.
     """
     max_campaigns = CAMPAIGNS_A_PART if max_campaigns is None else max_campaigns
-    *locked, passes_now = query_pipelined(connection, *locks_of(connection, [brand_id]), rows.passes_of([brand_id]))
+    asked = _queries(brand_id, expected, clock.now(), max_campaigns)
+    locks = locks_of(connection, [brand_id])
+    of_pass = (rows.passes_of([brand_id]), rows.kept_holds_of(brand_id))
+    found = query_pipelined(connection, *locks, *of_pass, *asked)
     locked_at = time.monotonic()
+    *locked, passes_now, kept = found[: len(locks) + len(of_pass)]
     brands = brands_of(chain.from_iterable(locked))
     pending = rows.pending_in(passes_now).get(brand_id)
     if pending is None:
-        return PassPart([], "", is_last=True)
+        return PassPart([], "", left=None)
     if brand_id not in brands:
         rows.end(connection, brand_id)
-        return PassPart([], pending.cause, is_last=True)
+        return PassPart([], pending.cause, left=None)
     at = clock.now()
-    ids = rows.next_ids(connection, brand_id, pending.current, max_campaigns)
-    facts = load_facts(connection, brands, at, ids)
-    is_restarted = rows.remember(connection, facts.budget_holds)
-    changes = decide_changes(facts.campaigns, at)
+    wanted = _queries(brand_id, PassState(pending.current, brands[brand_id]), at, max_campaigns)
+    answers = found[-len(asked) :] if wanted == asked else query_pipelined(connection, *wanted)
+    facts = facts_in(brands, at, *answers)
+    changes = decide_shared(facts.campaigns, at)
+    is_restarted = not rows.has_kept(kept, facts.budget_holds[brand_id])
+    ids = sorted(chain.from_iterable(shared.campaign_ids for shared in facts.campaigns))
     current = pending.current.after_part(ids, max_campaigns, begins_again=is_restarted)
+    written = [rows.keep_holds_query(facts.budget_holds, of_all=True)] if is_restarted else []
     if current is None:
-        written = rows.end_query(brand_id)
+        written.append(rows.end_query(brand_id))
     else:
-        written = rows.keep_query(_with_toggles({brand_id: current}, changes), pending.cause, at, is_new=False)
-    apply(connection, changes, at, pending.cause, [written])
-    return PassPart(changes, pending.cause, is_last=current is None, locked_at=locked_at)
+        current = _with_toggles({brand_id: current}, changes)[brand_id]
+        written.append(rows.keep_query({brand_id: current}, pending.cause, at, is_new=False))
+    apply(connection, changes, at, pending.cause, written)
+    left = None if current is None else PassState(current, brands[brand_id])
+    return PassPart(changes, pending.cause, left, locked_at)
+
+
+def _queries(brand_id: int, state: PassState | None, at: datetime, most: int) -> tuple[Query, ...]:
+    """The queries for the facts of the next part; none if the state of the pass is unknown."""
+    return () if state is None else queries_of_part(brand_id, state.brand, state.current, at, most)
 
 
 def continue_pass(brand_id: int) -> int:
@@ -211,12 +246,13 @@ def _parts(brand_id: int, ends_at: float) -> Iterator[PassPart]:
     long lock timeout of connections, since the lock's holder is mostly the brand's spend.
     """
     most = min(MOST_A_PART, CAMPAIGNS_A_PART)
-    max_campaigns = most
+    max_campaigns, left = most, None
     while time.monotonic() <= ends_at:
-        part = committed(partial(next_part, brand_id=brand_id, max_campaigns=max_campaigns))
+        part = committed(partial(next_part, brand_id=brand_id, max_campaigns=max_campaigns, expected=left))
         seconds = time.monotonic() - part.locked_at
         yield part
-        if part.is_last:
+        left = part.left
+        if left is None:
             break
         wanted = int(max_campaigns * PART_SECONDS / max(seconds, PART_SECONDS / 2))
         max_campaigns = min(max(wanted, LEAST_A_PART), most)
@@ -224,8 +260,8 @@ def _parts(brand_id: int, ends_at: float) -> Iterator[PassPart]:
 
 def _announced(part: PassPart) -> int:
     """Logs and passes on the toggles of a committed part while the next one is worked on; returns their number."""
-    announce(part.changes, part.cause)
-    return count_toggles(part.changes)
+    announce_shared(part.changes, part.cause)
+    return sum(len(change.campaign_ids) for change in part.changes if change.of_first.is_toggle)
 
 
 def continue_passes(brand_ids: Sequence[int]) -> int:

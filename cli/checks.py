@@ -107,7 +107,7 @@ def _differences() -> _Differences:
     with snapshot() as connection:
         for difference in verification.differences(connection, clock.now()):
             campaigns += 1
-            brand_ids.add(difference.standing.brand_id)
+            brand_ids.add(difference.standing.row.brand_id)
             if len(rows) < verification.NAMED_ROWS:
                 rows.append(difference.row() | {"due_at_next_tick": difference.is_due})
     return _Differences(campaigns, rows, brand_ids)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Final
 
-SHORT_SECONDS: Final = 0.001
+SHORT_SECONDS: Final = 0.0002
 """The thread switch interval during long work, so that a waiting thread runs almost at once."""
 
 _lock = Lock()

@@ -71,7 +71,7 @@ def without_openings(brand_ids: Iterable[int], at: datetime) -> list[tuple[int, 
             (brand_id, one.standing.campaign_id)
             for brand_id in sorted(brand_ids)
             for one in differences(connection, at, brand_id)
-            if of_budgets(one.standing.holds) <= of_budgets(one.decision.holds)
+            if of_budgets(one.standing.row.holds) <= of_budgets(one.decision.holds)
         ]
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from db.engine import snapshot
 from db.local_settings import has_citus
 from db.repository.enforcement import headroom, passes, targets
-from db.repository.enforcement.facts import StoredCampaign, load
+from db.repository.enforcement.facts import StoredCampaign, StoredRow, load
 from db.repository.ledger import directory_checks, ledger
 from db.repository.proof import (
     corrections,
@@ -66,11 +66,11 @@ class Difference:
     def row(self) -> dict[str, Any]:
         """The campaign's stored and expected holds and next change, as `verify` lists them."""
         return {
-            "brand_id": self.standing.brand_id,
+            "brand_id": self.standing.row.brand_id,
             "campaign_id": self.standing.campaign_id,
-            "holds": list(self.standing.holds),
+            "holds": list(self.standing.row.holds),
             "should_be": list(self.decision.holds),
-            "next_change_at": self.standing.next_change_at,
+            "next_change_at": self.standing.row.next_change_at,
             "next_change_should_be": self.decision.next_change_at,
         }
 
@@ -145,20 +145,21 @@ def differences(connection: Connection, at: datetime, only_brand_id: int | None 
         brand_ids = sorted({brand_id for brand_id, _ in page})
         pending = passes.pending(connection, brand_ids)
         for standing in load(connection, brand_ids, at, [campaign_id for _, campaign_id in page]):
-            decision = decide(standing.campaign, at)
-            if _differs(standing, decision):
-                is_overdue = standing.next_change_at is not None and standing.next_change_at <= at
-                is_due = standing.is_new or is_overdue or standing.brand_id in pending
+            row = standing.row
+            decision = decide(row.campaign, at)
+            if _differs(row, decision):
+                is_overdue = row.next_change_at is not None and row.next_change_at <= at
+                is_due = row.is_new or is_overdue or row.brand_id in pending
                 yield Difference(standing, decision, is_due=is_due)
         after = page[-1]
 
 
-def _differs(standing: StoredCampaign, decision: Decision) -> bool:
+def _differs(row: StoredRow, decision: Decision) -> bool:
     """Whether the stored holds are wrong, or the stored `next_change_at` is missing or too late for the minute tick."""
-    if standing.holds != decision.holds:
+    if row.holds != decision.holds:
         return True
     due = decision.next_change_at
-    return due is not None and (standing.next_change_at is None or standing.next_change_at > due)
+    return due is not None and (row.next_change_at is None or row.next_change_at > due)
 
 
 def _campaign_days(connection: Connection, check: Check, _at: datetime) -> None:

@@ -73,7 +73,7 @@ def test_holds_and_searches_agree_with_decide_after_random_spend_refunds_and_lim
             assert headroom.overstated(connection, ["UTC"], at) == []
     world.execute("UPDATE campaigns SET holds = '{}', effective_status = 'active', enforced_at = now()")
     with transaction() as connection:
-        held = {one.standing.brand_id for one in differences(connection, at)}
+        held = {one.standing.row.brand_id for one in differences(connection, at)}
         assert set(search.crossed(connection, ["UTC"], at)) == held
 
 

@@ -40,7 +40,7 @@ def test_hook_gets_lines_of_this_program_and_of_libraries_with_their_errors(tmp_
 log.warning('one.failed', brand_id=7)
 try: 1 / 0
 except ZeroDivisionError: logging.getLogger('library').exception('failed')
-logs.info_each('campaign.paused', [{'campaign_id': n} for n in range(30)])
+logs.info_each('campaign.paused', 'campaign_id', [({}, range(30))])
 import json, reports
 print(json.dumps(reports.calls))
 """

@@ -47,16 +47,20 @@ def test_line_has_event_level_time_and_fields() -> None:
 
 
 def test_info_each_writes_the_same_lines_as_info() -> None:
-    fields = "[{'campaign_id': n, 'holds': [name]} for n, name in enumerate(['x' * 3000, 'x\\ny', *['z'] * 60])]"
-    bound = f"structlog.contextvars.bind_contextvars(message_id='m'); several = {fields}\n"
-    together = written(bound + "logs.info_each('campaign.paused', several)")
-    each = written(bound + "for one in several: log.info('campaign.paused', **one)")
-    assert len(together) == 62
+    texts = ["x" * 3000, "x\ny", '"campaign_id": 1,', {"campaign_id": 1}, "z"]
+    fields = f"[({{'campaign_id': 0, 'holds': [text], 'text': text}}, [n, n + 1, 7]) for n, text in enumerate({texts})]"
+    bound = f"structlog.contextvars.bind_contextvars(message_id='m'); several = {fields} * 5\n"
+    together = written(bound + "logs.info_each('campaign.paused', 'campaign_id', several)")
+    each = written(
+        f"{bound}for fields, values in several:\n    for value in values:\n"
+        "        log.info('campaign.paused', **{**fields, 'campaign_id': value})"
+    )
+    assert len(together) == 75
     assert [line | {"at": ""} for line in together] == [line | {"at": ""} for line in each]
 
 
 def test_info_each_follows_log_level_and_log_format() -> None:
-    script = "logs.info_each('campaign.paused', [{'campaign_id': n} for n in range(30)])"
+    script = "logs.info_each('campaign.paused', 'campaign_id', [({}, range(30))])"
     assert written(script, {"LOG_LEVEL": "WARNING"}) == []
     result = run("-c", CONFIGURED + script, env={"LOG_FORMAT": "console"})
     assert len(result.out.splitlines()) == 30
@@ -64,7 +68,7 @@ def test_info_each_follows_log_level_and_log_format() -> None:
 
 
 def test_info_each_ignores_a_closed_output() -> None:
-    script = "import os; os.close(1); logs.info_each('campaign.paused', [{'campaign_id': n} for n in range(30)])"
+    script = "import os; os.close(1); logs.info_each('campaign.paused', 'campaign_id', [({}, range(30))])"
     assert run("-c", CONFIGURED + script + "; os._exit(7)").code == 7
 
 

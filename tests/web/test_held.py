@@ -66,8 +66,8 @@ def test_group_return_time_equals_the_rules_for_each_of_its_campaigns(world: Wor
         computed, stored = brand_statuses(connection, brands, at, groups=99), load(connection, brands, at)
     truth: defaultdict[tuple[int, str], list[datetime | None]] = defaultdict(list)
     for standing in stored:
-        explanation = explain(standing.campaign, at)
-        truth[standing.brand_id, in_words(hold.hold for hold in explanation.holds)].append(explanation.serves_at)
+        explanation = explain(standing.row.campaign, at)
+        truth[standing.row.brand_id, in_words(hold.hold for hold in explanation.holds)].append(explanation.serves_at)
     assert sum(brand.active for brand in computed.values()) == sum(len(truth[brand, ""]) for brand in brands)
     groups = {(brand, held.reasons): held for brand in brands for held in computed[brand].held}
     assert groups.keys() == {group for group in truth if group[1]}

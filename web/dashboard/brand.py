@@ -157,7 +157,7 @@ def _budgets_of_campaign(
     if not rows:
         return []
     (stored,) = load(connection, [brand.id], at, [campaign["id"]])
-    return list(budget_paces(rows, brand.zone, at, stored.campaign.budgets, serves=not campaign["holds"]))
+    return list(budget_paces(rows, brand.zone, at, stored.row.campaign.budgets, serves=not campaign["holds"]))
 
 
 def _charts(connection: Connection, brand: BrandFigures, at: datetime) -> list[dict[str, Any]]:
@@ -197,4 +197,4 @@ def _campaigns(
 
 def _explained(connection: Connection, brand_id: int, ids: list[int], at: datetime) -> dict[int, Explanation]:
     loaded = load(connection, [brand_id], at, ids) if ids else []
-    return {stored.campaign_id: explain(stored.campaign, at) for stored in loaded}
+    return {stored.campaign_id: explain(stored.row.campaign, at) for stored in loaded}

@@ -67,7 +67,7 @@ def brand_statuses(
         rows[row["brand_id"]].setdefault(tuple(row["holds"]), []).append(row)
     chosen = [campaign_id for by_holds in rows.values() for campaign_id in _samples(by_holds, groups)]
     loaded = load(connection, list(rows), at, chosen) if chosen else []
-    campaigns_by_id = {one.campaign_id: one.campaign for one in loaded}
+    campaigns_by_id = {one.campaign_id: one.row.campaign for one in loaded}
     return {brand_id: _brand_status(by_holds, campaigns_by_id, at) for brand_id, by_holds in rows.items()}
 
 

@@ -1,8 +1,9 @@
 """Writes the decided changes of campaigns: their holds, the history of holds, and a status change for each toggle."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain, count, repeat
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -12,7 +13,7 @@ from db.local_settings import has_citus
 from db.repository.shared.arrays import array_of, text_array_of
 from db.repository.spread.written_by_edits import ORDER_STATUS_CHANGES
 
-# The decided changes, a row for each campaign. Campaigns with equal changes refer to one change by its number.
+# The decided changes, a row for each campaign. Campaigns that share a change refer to it by its number.
 DECIDED = """
     SELECT brand_id, campaign_id, from_status, to_status, string_to_array(before, ',') AS holds_before,
         string_to_array(after, ',') AS holds_after, next_change_at, details, changes_holds
@@ -68,19 +69,6 @@ class DecidedChange(NamedTuple):
     is_first: bool = False
 
     @property
-    def kind(self) -> tuple[object, ...]:
-        """A key that is equal for equal changes of different campaigns; their `details` must be one object."""
-        return (
-            self.from_status,
-            self.to_status,
-            self.holds_before,
-            self.holds_after,
-            self.next_change_at,
-            id(self.details),
-            self.is_first,
-        )
-
-    @property
     def is_toggle(self) -> bool:
         return self.from_status != self.to_status
 
@@ -90,8 +78,20 @@ class DecidedChange(NamedTuple):
         return self.is_first or self.holds_before != self.holds_after
 
 
+class SharedChange(NamedTuple):
+    """One decision for several campaigns of a brand: the change of the first, and the ids of all, in order."""
+
+    of_first: DecidedChange
+    campaign_ids: list[int]
+
+    def each(self) -> Iterator[DecidedChange]:
+        """Yields the change of each campaign."""
+        brand_id, rest = self.of_first.brand_id, self.of_first[2:]
+        return (DecidedChange(brand_id, campaign_id, *rest) for campaign_id in self.campaign_ids)
+
+
 def apply(
-    connection: Connection, changes: Sequence[DecidedChange], at: datetime, cause: str, before: Sequence[Query] = ()
+    connection: Connection, changes: Sequence[SharedChange], at: datetime, cause: str, before: Sequence[Query] = ()
 ) -> None:
     """Writes decided holds to the campaigns and their history, and a status change for each toggle.
 
@@ -103,17 +103,18 @@ def apply(
         deferred(connection, *queries)
 
 
-def _queries(changes: Sequence[DecidedChange], at: datetime, cause: str, is_spread: bool) -> list[Query]:
+def _queries(changes: Sequence[SharedChange], at: datetime, cause: str, is_spread: bool) -> list[Query]:
     if not changes:
         return []
-    distinct, numbers = _numbered(changes)
+    distinct = [change.of_first for change in changes]
+    sizes = [len(change.campaign_ids) for change in changes]
     parameters = {
         "at": at,
         "cause": cause,
-        "brand_ids": array_of(sorted({change.brand_id for change in changes})),
-        "of_brands": array_of(change.brand_id for change in changes),
-        "campaign_ids": array_of(change.campaign_id for change in changes),
-        "numbers": array_of(numbers),
+        "brand_ids": array_of(sorted({change.brand_id for change in distinct})),
+        "of_brands": array_of(_repeated((change.brand_id for change in distinct), sizes)),
+        "campaign_ids": array_of(chain.from_iterable(change.campaign_ids for change in changes)),
+        "numbers": array_of(_repeated(count(1), sizes)),
         "from_statuses": array_of(change.from_status for change in distinct),
         "to_statuses": array_of(change.to_status for change in distinct),
         "holds_before": text_array_of(",".join(change.holds_before) for change in distinct),
@@ -132,16 +133,9 @@ def _queries(changes: Sequence[DecidedChange], at: datetime, cause: str, is_spre
     return queries
 
 
-def _numbered(changes: Iterable[DecidedChange]) -> tuple[list[DecidedChange], list[int]]:
-    """The distinct changes, and for each of `changes` the position among them of the equal one, counted from 1."""
-    kinds: dict[tuple[object, ...], int] = {}
-    distinct, numbers = list[DecidedChange](), list[int]()
-    for change in changes:
-        number = kinds.setdefault(change.kind, len(kinds) + 1)
-        if number > len(distinct):
-            distinct.append(change)
-        numbers.append(number)
-    return distinct, numbers
+def _repeated(values: Iterable[int], sizes: Sequence[int]) -> Iterator[int]:
+    """Yields each value as often as its size says."""
+    return chain.from_iterable(map(repeat, values, sizes))
 
 
 def _moment(at: datetime | None) -> str | None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from db.engine import Query, query_pipelined
 from db.repository.enforcement.brand_locks import locks_of
-from db.repository.enforcement.passes import FIRST_IDS, Pending, parts, passes_of, pending_in
+from db.repository.enforcement.passes import FIRST_IDS, IDS, Pending, part_of, parts, passes_of, pending_in
 from db.repository.shared.arrays import array_of
 from db.repository.shared.windows import (
     AHEAD_MICROS,
@@ -25,6 +25,7 @@ from db.repository.spread.on_shard import COLUMNS
 from domain.budgets import Budget, BudgetSpend, Scope
 from domain.campaigns import Brand, Campaign, ConfiguredStatus
 from domain.holds import budget_hold
+from domain.passes import Pass
 from domain.periods import Period, Window, local_day
 from domain.schedules import Daypart, Schedule, normalised
 
@@ -32,13 +33,14 @@ BRANDS = text("""
     SELECT id, time_zone, configured_status FROM brands WHERE id = ANY(CAST(:brand_ids AS bigint[])) ORDER BY id
 """)
 
-# A schedule is read as text, such as `1-540-1050 2-540-1050` (weekday, start, end), so that equal ones are parsed once.
+# Lists are read as text, such as `1-540-1050 2-540-1050` for a schedule (weekday, start, end), so that equal rows are
+# recognised and parsed once.
 CAMPAIGNS = """
-    SELECT id, brand_id, configured_status, starts_on, ends_on, set_holds,
+    SELECT id, brand_id, configured_status, starts_on, ends_on, array_to_string(set_holds, ','),
         (SELECT string_agg(concat_ws('-', weekday, starts_minute, ends_minute), ' ')
             FROM dayparts WHERE dayparts.brand_id = campaigns.brand_id AND campaign_id = campaigns.id
                 /*citus AND dayparts.brand_id = ANY(CAST(:brand_ids AS bigint[])) */) AS schedule,
-        effective_status, next_change_at, enforced_at IS NULL, holds
+        effective_status, next_change_at, enforced_at IS NULL, array_to_string(holds, ',')
     FROM campaigns
     WHERE brand_id = ANY(CAST(:brand_ids AS bigint[]))
 """
@@ -67,8 +69,8 @@ FEW = f"WITH few AS MATERIALIZED ({FIRST_IDS})"
 IS_OF_FEW = "= ANY(ARRAY(SELECT id FROM few))"
 FEW_CAMPAIGNS = text(f"{FEW} {CAMPAIGNS} AND id {IS_OF_FEW} ORDER BY id").execution_options(
     **{
-        COLUMNS: "id bigint, brand_id bigint, configured_status text, starts_on date, ends_on date, set_holds text[],"
-        " schedule text, effective_status text, next_change_at timestamptz, is_new boolean, holds text[]"
+        COLUMNS: "id bigint, brand_id bigint, configured_status text, starts_on date, ends_on date, set_holds text,"
+        " schedule text, effective_status text, next_change_at timestamptz, is_new boolean, holds text"
     }
 )
 BUDGETS_OF_FEW = text(f"{FEW} {BUDGETS} AND (campaign_id IS NULL OR campaign_id {IS_OF_FEW})").execution_options(
@@ -78,14 +80,15 @@ BUDGETS_OF_FEW = text(f"{FEW} {BUDGETS} AND (campaign_id IS NULL OR campaign_id 
     }
 )
 
+# The campaigns of the next part of a pass, and the budgets of its brand and these campaigns.
+PART = f"WITH few AS MATERIALIZED ({IDS})"
+CAMPAIGNS_OF_PART = text(f"{PART} {CAMPAIGNS} AND id {IS_OF_FEW} ORDER BY id")
+BUDGETS_OF_PART = text(f"{PART} {BUDGETS} AND (campaign_id IS NULL OR campaign_id {IS_OF_FEW})")
 
-class StoredCampaign(NamedTuple):
-    """A campaign's facts, and its stored status, holds and `next_change_at`.
 
-    Campaigns with equal facts share one `campaign` object. `is_new`: it was never enforced.
-    """
+class StoredRow(NamedTuple):
+    """The facts of a campaign, and its stored status, holds and `next_change_at`. `is_new`: it was never enforced."""
 
-    campaign_id: int
     brand_id: int
     campaign: Campaign
     effective_status: str
@@ -94,10 +97,24 @@ class StoredCampaign(NamedTuple):
     holds: tuple[str, ...]
 
 
-class EnforcementFacts(NamedTuple):
-    """The loaded campaigns, and by brand id the sorted holds of the brand's own exhausted budgets."""
+class StoredCampaign(NamedTuple):
+    """A campaign's id and row. Campaigns with equal rows share one `row` object."""
 
-    campaigns: list[StoredCampaign]
+    campaign_id: int
+    row: StoredRow
+
+
+class SharedRow(NamedTuple):
+    """A row, and the ids of the campaigns whose rows equal it, in order."""
+
+    row: StoredRow
+    campaign_ids: list[int]
+
+
+class EnforcementFacts(NamedTuple):
+    """The loaded campaigns, by equal rows, and by brand id the sorted holds of the brand's own exhausted budgets."""
+
+    campaigns: list[SharedRow]
     budget_holds: dict[int, tuple[str, ...]]
 
 
@@ -122,8 +139,17 @@ def load(
 ) -> list[StoredCampaign]:
     """The campaigns of the brands, or only `campaign_ids`, with everything needed to decide their holds at `at`.
 
-    Leaves out brands with an unknown time zone. `campaign_ids` None: all campaigns.
+    Leaves out brands with an unknown time zone. `campaign_ids` None: all campaigns. Sorted by id.
     """
+    shared = load_shared(connection, brand_ids, at, campaign_ids)
+    stored = [StoredCampaign(campaign_id, row) for row, of_row in shared for campaign_id in of_row]
+    return sorted(stored, key=lambda one: one.campaign_id)
+
+
+def load_shared(
+    connection: Connection, brand_ids: Iterable[int], at: datetime, campaign_ids: Sequence[int] | None = None
+) -> list[SharedRow]:
+    """The campaigns of `load`, by equal rows."""
     (rows,) = query_pipelined(connection, (BRANDS, {"brand_ids": array_of(brand_ids)}))
     return load_facts(connection, brands_of(rows), at, campaign_ids).campaigns
 
@@ -147,7 +173,7 @@ def load_facts(
         queries = (CHOSEN_BUDGETS, CHOSEN_CAMPAIGNS)
     windows = current_windows({brand.time_zone.key for brand in brands.values()}, at)
     limits, campaigns = query_pipelined(connection, (queries[0], ids | windows), (queries[1], ids))
-    return _facts(brands, at, limits, campaigns)
+    return facts_in(brands, at, limits, campaigns)
 
 
 def load_small_brands(connection: Connection, brands: Mapping[int, Brand], at: datetime, most: int) -> SmallBrands:
@@ -171,44 +197,67 @@ def small_brands_in(
 ) -> SmallBrands:
     """The result of `load_small_brands`, from the rows of `queries_of_small_brands` for the same arguments."""
     limits, campaigns, passes = rows
-    return SmallBrands(_facts(brands, at, limits, campaigns) if len(campaigns) <= most else None, pending_in(passes))
+    return SmallBrands(facts_in(brands, at, limits, campaigns) if len(campaigns) <= most else None, pending_in(passes))
 
 
-def _facts(
+def queries_of_part(brand_id: int, brand: Brand, current: Pass, at: datetime, most: int) -> tuple[Query, Query]:
+    """The queries for the facts at `at` of the pass's next part, `most` campaigns; pass their rows to `facts_in`."""
+    part = part_of(brand_id, current, most)
+    return (BUDGETS_OF_PART, part | current_windows({brand.time_zone.key}, at)), (CAMPAIGNS_OF_PART, part)
+
+
+def facts_in(
     brands: Mapping[int, Brand], at: datetime, limits: Iterable[Any], campaigns: Iterable[tuple[Any, ...]]
 ) -> EnforcementFacts:
+    """The facts at `at` in the rows of the budgets and campaigns of these brands."""
     budgets = _budgets(limits)
-    stored = _stored_campaigns(brands, budgets, campaigns)
+    shared = _shared_rows(brands, budgets, campaigns)
     return EnforcementFacts(
-        stored, {brand_id: _holds(budgets, brand_id, brand, at) for brand_id, brand in brands.items()}
+        shared, {brand_id: _holds(budgets, brand_id, brand, at) for brand_id, brand in brands.items()}
     )
 
 
-def _stored_campaigns(
+def _shared_rows(
     brands: Mapping[int, Brand],
     budgets: Mapping[tuple[int, int | None], list[BudgetSpend]],
     campaigns: Iterable[tuple[Any, ...]],
-) -> list[StoredCampaign]:
-    shared: dict[tuple[object, ...], Campaign] = {}
-    loaded = []
-    for campaign_id, brand_id, status, starts_on, ends_on, set_holds, schedule, *decided in campaigns:
-        effective_status, next_change_at, is_new, holds = decided
-        own = budgets.get((brand_id, campaign_id), ())
-        facts = (brand_id, status, starts_on, ends_on, tuple(set_holds), schedule, campaign_id if own else None)
-        if facts not in shared:
-            both = (*budgets.get((brand_id, None), ()), *own)
-            shared[facts] = Campaign(
-                brands[brand_id],
-                ConfiguredStatus(status),
-                starts_on,
-                ends_on,
-                schedule=_schedule(schedule),
-                budgets=both,
-                set_holds=tuple(set_holds),
-            )
-        stored = (effective_status, next_change_at, is_new, tuple(holds))
-        loaded.append(StoredCampaign(campaign_id, brand_id, shared[facts], *stored))
-    return loaded
+) -> list[SharedRow]:
+    """Groups campaigns whose columns are equal but for the id. One with budgets of its own has a row for itself."""
+    with_budgets = {campaign_id for _, campaign_id in budgets}
+    ids_by_columns = defaultdict[tuple[Any, ...], list[int]](list)
+    shared = []
+    for columns in campaigns:
+        if columns[0] in with_budgets:
+            shared.append(SharedRow(_stored_row(brands, budgets, *columns), [columns[0]]))
+        else:
+            ids_by_columns[columns[1:]].append(columns[0])
+    for columns, ids in ids_by_columns.items():
+        shared.append(SharedRow(_stored_row(brands, budgets, ids[0], *columns), ids))
+    return shared
+
+
+def _stored_row(
+    brands: Mapping[int, Brand],
+    budgets: Mapping[tuple[int, int | None], list[BudgetSpend]],
+    campaign_id: int,
+    *columns: Any,
+) -> StoredRow:
+    brand_id, configured_status, starts_on, ends_on, set_holds, schedule, *decided = columns
+    effective_status, next_change_at, is_new, holds = decided
+    campaign = Campaign(
+        brands[brand_id],
+        ConfiguredStatus(configured_status),
+        starts_on,
+        ends_on,
+        schedule=_schedule(schedule),
+        budgets=(*budgets.get((brand_id, None), ()), *budgets.get((brand_id, campaign_id), ())),
+        set_holds=_names(set_holds),
+    )
+    return StoredRow(brand_id, campaign, effective_status, next_change_at, is_new, _names(holds))
+
+
+def _names(stored: str) -> tuple[str, ...]:
+    return tuple(stored.split(",")) if stored else ()
 
 
 def _holds(

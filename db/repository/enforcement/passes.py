@@ -5,7 +5,7 @@ pass is complete. While these match the budgets that are exhausted now, no campa
 Both are written under the brand's lock.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -107,6 +107,8 @@ REMEMBER = text("""
     RETURNING brands.id
 """)
 
+KEPT_HOLDS = text("SELECT array_to_string(enforced_budget_holds, ',') FROM brands WHERE id = :brand_id")
+
 # The brands are locked before, in order.
 FORGET = text("UPDATE brands SET enforced_budget_holds = NULL WHERE id = ANY(CAST(:brand_ids AS bigint[]))")
 
@@ -137,10 +139,9 @@ def ids_of(connection: Connection, sizes: Mapping[int, int]) -> list[tuple[int, 
     return [(brand_id, campaign_id) for brand_id, campaign_id in rows]
 
 
-def next_ids(connection: Connection, brand_id: int, current: Pass, most: int) -> list[int]:
-    """The campaign ids of the pass's next part, `most` at most, in order."""
-    (rows,) = query_pipelined(connection, (IDS_OF_PARTS, parts({brand_id: most}, current.after_id, current.last_id)))
-    return [campaign_id for _, campaign_id in rows]
+def part_of(brand_id: int, current: Pass, most: int) -> dict[str, Any]:
+    """The parameters of `IDS` for the pass's next part, `most` campaigns at most."""
+    return parts({brand_id: most}, current.after_id, current.last_id)
 
 
 def parts(sizes: Mapping[int, int], after_id: int = 0, last_id: int | None = None) -> dict[str, Any]:
@@ -235,6 +236,16 @@ def keep_holds_query(holds: Mapping[int, Holds], *, of_all: bool) -> Query:
     """
     lists = text_array_of(",".join(names) for names in holds.values())
     return REMEMBER, {"brand_ids": array_of(holds), "holds": lists, "of_all": of_all}
+
+
+def kept_holds_of(brand_id: int) -> Query:
+    """The query for the stored holds of the brand's own budgets; `has_kept` reads its rows."""
+    return KEPT_HOLDS, {"brand_id": brand_id}
+
+
+def has_kept(rows: Sequence[tuple[Any, ...]], holds: Holds) -> bool:
+    """Whether these rows of `KEPT_HOLDS` say that all campaigns have, or will have after the pass, these holds."""
+    return bool(rows) and rows[0][0] == ",".join(holds)
 
 
 def remember(connection: Connection, holds: Mapping[int, Holds]) -> bool:

@@ -121,8 +121,8 @@ class CampaignView(View):
             loaded = load(connection, sorted({row.brand_id for row in rows}), at, [row.id for row in rows])
         serves_again = {}
         for stored in loaded:
-            explained = explain(stored.campaign, at)
-            zone = stored.campaign.brand.time_zone
+            explained = explain(stored.row.campaign, at)
+            zone = stored.row.campaign.brand.time_zone
             again = NOT_BY_CLOCK if explained.serves_at is None else wall_clock(explained.serves_at, zone)
             serves_again[stored.campaign_id] = again if explained.holds else "serves now"
         request.state.serves_again = serves_again
