@@ -9,7 +9,7 @@ from app.platforms import seen
 from db.repository.catalog import catalog
 from db.repository.enforcement import passes
 from db.repository.enforcement.facts import load
-from db.repository.ledger.accounts import find_campaigns
+from db.repository.ledger.named_campaigns import find_campaigns
 from domain.enforcement import Explanation, HoldExplanation, explain
 from domain.errors import NotFound
 from domain.holds import hold_in_words

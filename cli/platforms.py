@@ -9,8 +9,8 @@ from rich.markup import escape
 
 from app.edits.preview import agree_to_all
 from app.platforms import connecting, modes, statuses
-from app.platforms.accounts import KEPT, MAX_BYTES, secrets_in
 from app.platforms.connecting import NewConnection
+from app.platforms.credentials import KEPT, MAX_BYTES, secrets_in
 from app.platforms.protocol import PlatformError
 from app.platforms.seen import Summary, age, states_in_words, summarized
 from cli.catalog import consent

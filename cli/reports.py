@@ -29,9 +29,10 @@ from db.repository.catalog import catalog
 from db.repository.reports import reports
 from domain.errors import InvalidValue, NotFound
 from domain.holds import hold_in_words
-from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
+from domain.periods import ONE_DAY, Period, local_day, window_of
 from domain.reporting.monthly import month_named
 from domain.reporting.overspend import CAUSE_WORDS
+from domain.zones import time_zone
 from runtime import clock
 from runtime.formats import wall_clock
 

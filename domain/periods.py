@@ -11,8 +11,6 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from domain.errors import InvalidValue
-
 FIRST_DAY: Final = date(1990, 1, 1)
 LAST_DAY: Final = date(2199, 12, 31)
 """The last day that spend, flights and windows may use; FIRST_DAY is the first."""
@@ -48,20 +46,6 @@ class Window:
 
 
 LIFETIME: Final = Window(date.min, None)
-
-
-@lru_cache(maxsize=1024)
-def time_zone(name: str) -> ZoneInfo:
-    """The IANA time zone called `name`.
-
-    Raises InvalidValue for an unknown name, and for one such as `localtime` that means another zone on each machine.
-    """
-    if name.lower() in {"localtime", "posixrules"} or name.lower().startswith(("posix/", "right/")):
-        raise InvalidValue("time_zone", f"{name!r} means something else on each machine; name an IANA time zone")
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise InvalidValue("time_zone", f"{name!r} is not an IANA time zone such as America/New_York") from None
 
 
 def local_day(at: datetime, zone: ZoneInfo) -> date:

@@ -72,7 +72,7 @@ class Action(StrEnum):
     ALERT = "alert"
 
 
-class Hand(StrEnum):
+class HoldChange(StrEnum):
     """The change of the hold `platform_paused` that a person's change on the platform requires."""
 
     NONE = "none"
@@ -143,17 +143,17 @@ def would_do(facts: StatusFacts) -> Action:
     return reconcile(replace(facts, mode=Mode.FULL))
 
 
-def hand(facts: StatusFacts) -> Hand:
+def platform_hold_change(facts: StatusFacts) -> HoldChange:
     """Whether the hold `platform_paused` must be set or lifted because of the platform's status.
 
     A pause that Spendgate did not send is a person's; a campaign that is enabled there must not have the hold. `none`
     in modes `off` and `shadow`, and while the outcome of the last change is unknown.
     """
     if facts.mode not in ACTING or facts.may_be_applied:
-        return Hand.NONE
+        return HoldChange.NONE
     if facts.confirmed is Confirmed.PAUSED and not facts.paused_by_us:
-        return Hand.SET_HOLD
-    return Hand.LIFT_HOLD if facts.confirmed is Confirmed.ENABLED else Hand.NONE
+        return HoldChange.SET_HOLD
+    return HoldChange.LIFT_HOLD if facts.confirmed is Confirmed.ENABLED else HoldChange.NONE
 
 
 def paused_by_us_after(read: Confirmed, *, paused_by_us: bool) -> bool:

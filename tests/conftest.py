@@ -202,8 +202,8 @@ def login() -> DatabaseRole | None:
 def database(login: DatabaseRole | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A migrated, empty database for the test; yields its owner's URL. Empties the queues too."""
     from app.wakes import clear_wakes  # noqa: PLC0415 - after the environment is set
-    from db.repository.ledger.accounts import clear_campaign_cache  # noqa: PLC0415
     from db.repository.ledger.ledger import clear_ledger_cache  # noqa: PLC0415
+    from db.repository.ledger.named_campaigns import clear_campaign_cache  # noqa: PLC0415
     from db.repository.spread.shards import clear_shard_cache  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 

@@ -45,7 +45,7 @@ def _faults() -> dict[str, str]:
     faults = {"clock": "off"} if clock.guard.is_off else {}
     try:
         with snapshot() as connection:
-            overview.is_ready(connection)
+            overview.check_tables(connection)
     except DBAPIError as error:
         faults["postgres"] = type(error.orig).__name__
     except PoolTimeout:

@@ -29,7 +29,8 @@ from domain.edits.fields import checked_currency
 from domain.edits.words import toggle_lines
 from domain.errors import InvalidValue
 from domain.inputs.totals import clamped_to_day
-from domain.periods import Period, local_day, time_zone, window_of
+from domain.periods import Period, local_day, window_of
+from domain.zones import time_zone
 from runtime import clock
 
 

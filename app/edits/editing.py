@@ -24,8 +24,9 @@ from domain.edits.fields import (
     merged,
 )
 from domain.errors import InvalidValue, NotFound
-from domain.periods import Period, time_zone
+from domain.periods import Period
 from domain.schedules import Schedule
+from domain.zones import time_zone
 
 log = structlog.get_logger()
 

@@ -24,7 +24,8 @@ from domain.causes import Cause
 from domain.edits.fields import checked_external_name, checked_name, checked_platform
 from domain.edits.words import toggle_lines
 from domain.errors import InvalidValue
-from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, local_day, time_zone
+from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, local_day
+from domain.zones import time_zone
 
 
 class Move(NamedTuple):

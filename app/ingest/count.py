@@ -16,7 +16,7 @@ from db.failures import StaleRead
 from db.local_settings import has_citus
 from db.repository.enforcement.changes import DecidedChange
 from db.repository.ledger import directory_checks, ledger, new_events, rejected, sequences, spend, totals
-from db.repository.ledger.accounts import clear_campaign_cache, find_campaigns, find_campaigns_cached
+from db.repository.ledger.named_campaigns import clear_campaign_cache, find_campaigns, find_campaigns_cached
 from db.repository.ledger.new_events import ClassifiedEvents
 from db.repository.spread.shards import clear_shard_cache
 from domain.causes import Cause

@@ -18,8 +18,8 @@ from db.repository.enforcement.facts import SmallBrands, brands_of, queries_of_s
 from db.repository.enforcement.headroom import Headroom
 from db.repository.enforcement.search import BrandBudgetState
 from db.repository.ledger import directory_checks, spend
-from db.repository.ledger.accounts import clear_campaign_cache, names_have_changed
 from db.repository.ledger.counting import LockTimeouts
+from db.repository.ledger.named_campaigns import clear_campaign_cache, names_have_changed
 from db.repository.ledger.new_events import ClassifiedEvents
 from db.repository.ledger.sums import SpendSums
 from db.repository.shared.zones import local_days

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from app.ingest.count import bounds, check_currencies
 from db.engine import committed
 from db.repository.ledger import rejected, sequences
-from db.repository.ledger.accounts import find_campaigns
+from db.repository.ledger.named_campaigns import find_campaigns
 from domain.inputs.ages import AgeBounds
 from domain.inputs.campaign_names import CampaignKey, CampaignMatch
 from domain.inputs.reasons import Rejection

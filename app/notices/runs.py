@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy import Connection
 
-from app.notices import outcomes, requests, sources
+from app.notices import feeds, outcomes, requests
 from app.notices.address_lookups import LOOKUP_SECONDS
 from app.notices.requests import DEADLINE_SECONDS, Outcome, Target
 from app.notices.slots import failing_slots, healthy_slots
@@ -82,7 +82,7 @@ def _read_for_waiting(connection: Connection, endpoint_id: int, at: datetime) ->
 def _read_pages(connection: Connection, endpoint: Endpoint, at: datetime) -> Endpoint:
     """Makes deliveries of new status changes and notices, PAGES_A_READ pages at most; returns the moved endpoint."""
     for _ in range(PAGES_A_READ):
-        endpoint, has_more = sources.read_page(connection, endpoint, at)
+        endpoint, has_more = feeds.read_page(connection, endpoint, at)
         if not has_more:
             break
     return endpoint

@@ -9,7 +9,7 @@ import structlog
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy import Connection
 
-from app.notices import requests, sources
+from app.notices import feeds, requests
 from db.engine import committed, transaction
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
@@ -86,7 +86,7 @@ def change(
             "description": old.description if description is None else _text(description),
             "enabled": old.enabled if enabled is None else enabled,
         }
-        last_notice = sources.read_notices(connection, old, edit.at)
+        last_notice = feeds.read_notices(connection, old, edit.at)
         endpoint_edits.update(connection, old, new, last_notice, edit)
 
     committed(work)

@@ -7,8 +7,9 @@ from typing import Final
 from db.engine import committed, snapshot
 from db.repository.platforms import bounds as rows
 from db.repository.platforms.connections import StoredConnection
-from domain.periods import local_day, time_zone
+from domain.periods import local_day
 from domain.reporting.bounds import Bound, measured
+from domain.zones import time_zone
 
 MEASURED: Final = timedelta(days=90)
 """How far back pauses and days are measured."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from app.edits import moves
 from app.platforms import quota
-from app.platforms.accounts import KEPT, encrypted, parts_of
+from app.platforms.credentials import KEPT, encrypted, parts_of
 from app.platforms.modes import Check, no_check
 from app.platforms.protocol import AccountFacts, PlatformError
 from app.platforms.readings import problems_of

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from app.edits.effects import token_of
 from app.edits.preview import Agree, agree_to_all, agreed
-from app.platforms.accounts import encrypted, parts_of
+from app.platforms.credentials import encrypted, parts_of
 from db.dry_runs import run_dry
 from db.engine import committed
 from db.repository.access.audit import Edit

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final, NamedTuple, Protocol
 
-from app.platforms.accounts import Credentials
+from app.platforms.credentials import Credentials
 from domain.reconcile import Confirmed
 
 LONGEST_WAIT_SECONDS: Final = 10_000_000.0

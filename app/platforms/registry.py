@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from app.platforms.accounts import credentials_at
 from app.platforms.adapters.google_ads import GoogleAds
 from app.platforms.adapters.meta import Meta
+from app.platforms.credentials import credentials_at
 from app.platforms.protocol import Account, Platform
 from db.repository.platforms.connections import StoredConnection
 from domain.errors import InvalidValue

@@ -25,7 +25,7 @@ from db.repository.platforms.connections import StoredConnection
 from db.repository.platforms.statuses import StoredStatus
 from domain.causes import Cause
 from domain.errors import InvalidValue
-from domain.reconcile import OVERRIDDEN, Action, Confirmed, Hand, hand, reconcile, would_do
+from domain.reconcile import OVERRIDDEN, Action, Confirmed, HoldChange, platform_hold_change, reconcile, would_do
 from runtime import clock
 
 log = structlog.get_logger()
@@ -206,9 +206,9 @@ def _respect_people(visit: Visit, page: Sequence[StoredStatus], at: datetime) ->
 def _holds_to_change(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Iterator[tuple[StoredStatus, bool]]:
     """The campaigns whose hold must change, each with whether it must be set."""
     for row in page:
-        wanted = hand(steps.facts_of(row, visit.stored.mode, at))
-        if wanted is not Hand.NONE and (wanted is Hand.SET_HOLD) != row.is_held_there:
-            yield row, wanted is Hand.SET_HOLD
+        wanted = platform_hold_change(steps.facts_of(row, visit.stored.mode, at))
+        if wanted is not HoldChange.NONE and (wanted is HoldChange.SET_HOLD) != row.is_held_there:
+            yield row, wanted is HoldChange.SET_HOLD
 
 
 def _change_holds(

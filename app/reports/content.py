@@ -11,7 +11,7 @@ from db.repository.reports import overspends, report_facts
 from domain.budgets import Scope
 from domain.campaigns import EffectiveStatus
 from domain.holds import Hold
-from domain.periods import Period, Window, day_starts_at, time_zone
+from domain.periods import Period, Window, day_starts_at
 from domain.reporting.history import stretches
 from domain.reporting.monthly import (
     INSTANT,
@@ -24,6 +24,7 @@ from domain.reporting.monthly import (
     times_of,
 )
 from domain.reporting.overspend import Overspend, explain_overspend, held_at
+from domain.zones import time_zone
 
 NOT_OVERSPENT = Overspend(None, None, None, None, None)
 

@@ -29,9 +29,10 @@ from typing import Any, Final
 from app.bound_words import words_of
 from domain.budgets import Scope, is_exhausted
 from domain.money import format_units
-from domain.periods import ONE_DAY, Period, time_zone
+from domain.periods import ONE_DAY, Period
 from domain.platforms import label
 from domain.reporting.bounds import Bound
+from domain.zones import time_zone
 from runtime.spreadsheets import text_cell
 
 AMOUNTS: Final = ("spent", "limit", "overspend", "restated", "confirmation_delay", "bound")

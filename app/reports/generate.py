@@ -21,7 +21,8 @@ from db.repository.reports import reports
 from db.repository.shared import watermarks
 from db.repository.shared.zones import readable_zones
 from domain.errors import InvalidValue
-from domain.periods import FIRST_DAY, ONE_DAY, Period, Window, day_starts_at, local_day, time_zone, window_of
+from domain.periods import FIRST_DAY, ONE_DAY, Period, Window, day_starts_at, local_day, window_of
+from domain.zones import time_zone
 from runtime import clock
 
 log = structlog.get_logger()

@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta
 from threading import Event, Lock
 from typing import Any, Final, NamedTuple
 
-from domain.periods import ONE_DAY, day_starts_at, local_day, time_zone
+from domain.periods import ONE_DAY, day_starts_at, local_day
+from domain.zones import time_zone
 from runtime import clock
 
 ENABLED, PAUSED, REMOVED = "enabled", "paused", "removed"

@@ -25,9 +25,9 @@ from db.repository.reading import overview
 from delivery.outgoing import send, send_events
 from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
 from domain.money import MICROS_PER_UNIT
-from domain.periods import time_zone
 from domain.reconcile import Mode
 from domain.schedules import Daypart, Schedule, normalised, parse_schedule
+from domain.zones import time_zone
 from runtime import clock, logs
 from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
 from runtime.signals import Stop

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from domain.periods import ONE_DAY, Period, day_starts_at, local_day, time_zone
+from domain.periods import ONE_DAY, Period, day_starts_at, local_day
 from domain.schedules import is_open, parse_schedule
+from domain.zones import time_zone
 
 PAST_DAYS: Final = 33
 PAST_HOURS: Final = range(5, 24)

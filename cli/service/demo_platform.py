@@ -14,7 +14,8 @@ from cli.fake_platforms.state import PAUSED, FakeCampaign, FakePlatform
 from cli.fake_platforms.store import load, save
 from cli.service.demo_brands import BRANDS, DemoBrand, past_spend
 from domain.money import MICROS_PER_UNIT
-from domain.periods import Period, local_day, time_zone
+from domain.periods import Period, local_day
+from domain.zones import time_zone
 from runtime import clock
 from runtime.embedded.home import write_private
 from runtime.settings import DEMO_FILE, settings

@@ -14,7 +14,8 @@ from db.repository.catalog import catalog
 from db.repository.platforms.confirmations import ConfirmedPauses, confirmed_pauses
 from db.repository.reading import overview
 from domain.holds import in_words
-from domain.periods import ONE_DAY, Period, local_day, time_zone, window_of
+from domain.periods import ONE_DAY, Period, local_day, window_of
+from domain.zones import time_zone
 from runtime import clock
 from runtime.formats import duration
 

@@ -11,7 +11,7 @@ from app.ingest import ingest
 from app.ingest.attempts import UNKNOWN_BRAND, UncountedInput
 from app.ingest.ingest import count_events, count_totals
 from app.ingest.locked_brands import locked_brands
-from db.repository.ledger.accounts import clear_campaign_cache
+from db.repository.ledger.named_campaigns import clear_campaign_cache
 from domain.inputs.reasons import Reason
 from tests.as_citus.driver import Driver, server_of, shard_of
 from tests.kit import statements

@@ -16,7 +16,7 @@ from db.engine import committed
 from db.repository.access.audit import Edit
 from db.repository.enforcement.facts import lock_brands
 from db.repository.ledger import directory_checks
-from db.repository.ledger.accounts import clear_campaign_cache
+from db.repository.ledger.named_campaigns import clear_campaign_cache
 from domain.errors import InvalidValue
 from tests.as_citus.driver import tables_in
 from tests.kit import statements

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidValue
-from domain.periods import Period, Window, day_starts_at, local_day, next_transition, time_zone, window_of
+from domain.periods import Period, Window, day_starts_at, local_day, next_transition, window_of
+from domain.zones import time_zone
 from tests.domain.facts import (
     ALL_ZONES,
     APIA_SKIPS_A_DAY,

@@ -13,11 +13,11 @@ from domain.reconcile import (
     Action,
     Confirmed,
     Desired,
-    Hand,
+    HoldChange,
     Mode,
     StatusFacts,
-    hand,
     paused_by_us_after,
+    platform_hold_change,
     recent_repauses,
     reconcile,
     would_do,
@@ -99,12 +99,12 @@ def test_repauses_older_than_an_hour_do_not_count() -> None:
 
 @pytest.mark.parametrize("mode", [Mode.PAUSE_ONLY, Mode.FULL])
 def test_a_pause_by_a_person_sets_the_hold_and_an_enabled_campaign_has_none(mode: Mode) -> None:
-    assert hand(StatusFacts(ACTIVE, PAUSED, THEIRS, mode)) is Hand.SET_HOLD
-    assert hand(StatusFacts(INACTIVE, PAUSED, THEIRS, mode)) is Hand.SET_HOLD
-    assert hand(StatusFacts(INACTIVE, PAUSED, OURS, mode)) is Hand.NONE
-    assert hand(StatusFacts(INACTIVE, ENABLED, OURS, mode)) is Hand.LIFT_HOLD
-    assert hand(StatusFacts(INACTIVE, REMOVED, THEIRS, mode)) is Hand.NONE
-    assert hand(StatusFacts(INACTIVE, UNKNOWN, THEIRS, mode)) is Hand.NONE
+    assert platform_hold_change(StatusFacts(ACTIVE, PAUSED, THEIRS, mode)) is HoldChange.SET_HOLD
+    assert platform_hold_change(StatusFacts(INACTIVE, PAUSED, THEIRS, mode)) is HoldChange.SET_HOLD
+    assert platform_hold_change(StatusFacts(INACTIVE, PAUSED, OURS, mode)) is HoldChange.NONE
+    assert platform_hold_change(StatusFacts(INACTIVE, ENABLED, OURS, mode)) is HoldChange.LIFT_HOLD
+    assert platform_hold_change(StatusFacts(INACTIVE, REMOVED, THEIRS, mode)) is HoldChange.NONE
+    assert platform_hold_change(StatusFacts(INACTIVE, UNKNOWN, THEIRS, mode)) is HoldChange.NONE
 
 
 @given(FACTS)
@@ -119,7 +119,7 @@ def test_nothing_is_enabled_that_a_person_paused_or_that_is_not_desired_active(f
 def test_off_and_shadow_change_nothing(facts: StatusFacts) -> None:
     if facts.mode in {Mode.OFF, Mode.SHADOW}:
         assert reconcile(facts) is Action.NONE
-        assert hand(facts) is Hand.NONE
+        assert platform_hold_change(facts) is HoldChange.NONE
 
 
 @given(FACTS)
@@ -148,7 +148,9 @@ class Platform:
         facts = StatusFacts(
             INACTIVE, self.status, self.paused_by_us, mode, is_repause=self.has_paused, repauses=len(recent)
         )
-        self.is_held_there = {Hand.SET_HOLD: True, Hand.LIFT_HOLD: False}.get(hand(facts), self.is_held_there)
+        self.is_held_there = {HoldChange.SET_HOLD: True, HoldChange.LIFT_HOLD: False}.get(
+            platform_hold_change(facts), self.is_held_there
+        )
         wanted = INACTIVE if self.is_held_there else self.desired
         facts = replace(facts, desired=wanted)
         action = reconcile(facts)

@@ -76,8 +76,8 @@ def at_database(patch: pytest.MonkeyPatch, url: str) -> None:
 def forget_database() -> None:
     """Closes the database connections and clears caches; the next use reads the settings again."""
     from db.engine import engine  # noqa: PLC0415 - after the environment is set
-    from db.repository.ledger.accounts import clear_campaign_cache  # noqa: PLC0415
     from db.repository.ledger.ledger import clear_ledger_cache  # noqa: PLC0415
+    from db.repository.ledger.named_campaigns import clear_campaign_cache  # noqa: PLC0415
     from runtime import clock  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415
 

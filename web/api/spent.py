@@ -14,7 +14,8 @@ from app.access import Caller
 from db.engine import snapshot
 from db.repository.reading import listing
 from domain.errors import InvalidValue
-from domain.periods import Period, local_day, time_zone, window_of
+from domain.periods import Period, local_day, window_of
+from domain.zones import time_zone
 from runtime import clock
 from web import problems
 from web.api.campaigns import visible_campaign

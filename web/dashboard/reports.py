@@ -29,9 +29,10 @@ from db.repository.reports import reports
 from domain.errors import InvalidValue, NotFound
 from domain.holds import hold_in_words
 from domain.money import MICROS_PER_UNIT
-from domain.periods import Period, local_day, time_zone
+from domain.periods import Period, local_day
 from domain.reporting.monthly import month_named
 from domain.reporting.overspend import CAUSE_WORDS
+from domain.zones import time_zone
 from runtime import clock
 from runtime.formats import LOCALE, duration
 from web.dashboard import plots

@@ -12,7 +12,7 @@ from app.imports.answers import Reading
 from app.imports.intake.comparison import Named
 from db.repository.imports import days as day_rows
 from db.repository.imports.days import KnownDay
-from db.repository.ledger.accounts import find_campaigns
+from db.repository.ledger.named_campaigns import find_campaigns
 from domain.inputs.campaign_names import CampaignKey, CampaignMatch, KnownCampaign, owner_on
 from domain.inputs.reasons import InvalidInput as NotFound
 

@@ -26,7 +26,7 @@ from domain import platforms
 from domain.edits.fields import checked_currency, checked_name
 from domain.errors import InvalidValue
 from domain.inputs.campaign_names import is_owned_now
-from domain.periods import time_zone
+from domain.zones import time_zone
 from runtime import clock
 
 MAX_PLATFORM: Final = 150

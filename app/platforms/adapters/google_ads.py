@@ -27,8 +27,9 @@ from app.platforms.protocol import (
 )
 from domain.errors import InvalidValue
 from domain.hours import HOURS_A_DAY
-from domain.periods import ONE_DAY, local_day, time_zone
+from domain.periods import ONE_DAY, local_day
 from domain.reconcile import Confirmed
+from domain.zones import time_zone
 from runtime import clock
 from runtime.settings import settings
 

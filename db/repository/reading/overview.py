@@ -151,6 +151,6 @@ def tally(connection: Connection) -> dict[str, int]:
     return {"active": counted.active, "inactive": counted.campaigns - counted.active}
 
 
-def is_ready(connection: Connection) -> None:
+def check_tables(connection: Connection) -> None:
     """Raises a DBAPIError if a table that this version needs is missing."""
     connection.execute(READY)

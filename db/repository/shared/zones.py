@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from domain.errors import InvalidValue
-from domain.periods import local_day, time_zone
+from domain.periods import local_day
+from domain.zones import time_zone
 
 log = structlog.get_logger()
 

@@ -22,7 +22,8 @@ from db.repository.ledger.ledger import FLOOR
 from db.repository.reading import hours
 from db.repository.shared import watermarks
 from domain.errors import InvalidValue
-from domain.periods import local_day, time_zone
+from domain.periods import local_day
+from domain.zones import time_zone
 from runtime import clock
 from tests.kit import at_each_statement, at_once, wait_for_locks
 from tests.world import UNIT, World

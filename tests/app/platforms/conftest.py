@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.platforms.accounts import credentials_at
+from app.platforms.credentials import credentials_at
 from app.platforms.protocol import Account
 from app.platforms.registry import ADAPTERS
 from cli.fake_platforms.state import FakePlatform

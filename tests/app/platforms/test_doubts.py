@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.platforms import steps
 from cli.fake_platforms.state import API
 from db.repository.platforms.statuses import StoredStatus
-from domain.reconcile import Action, Confirmed, Hand, hand, reconcile
+from domain.reconcile import Action, Confirmed, HoldChange, platform_hold_change, reconcile
 from runtime import clock
 from tests.app.platforms.kit import Connected
 from tests.world import World, moment
@@ -203,9 +203,9 @@ class Story:
             if steps.is_to_be_cleared_up(self.row):
                 pauses = [at for at, _, status in self.history if status is Confirmed.PAUSED]
                 self.row = steps.cleared_up(self.row, pauses[-1] if pauses else None, SECOND)
-            wanted = hand(steps.facts_of(self.row, "full", self.at))
-            if wanted is not Hand.NONE:
-                self.row = self.row._replace(is_held_there=wanted is Hand.SET_HOLD)
+            wanted = platform_hold_change(steps.facts_of(self.row, "full", self.at))
+            if wanted is not HoldChange.NONE:
+                self.row = self.row._replace(is_held_there=wanted is HoldChange.SET_HOLD)
         desired = "inactive" if self.row.is_held_there else self.row.desired
         facts = steps.facts_of(self.row._replace(desired=desired), "full", self.at, is_unread=not is_read)
         action = reconcile(facts)

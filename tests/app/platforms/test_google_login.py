@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from app.platforms.accounts import credentials_at
 from app.platforms.adapters import google_login
 from app.platforms.adapters.google_ads import GoogleAds
+from app.platforms.credentials import credentials_at
 from app.platforms.protocol import Account, LoginFailed, PlatformError
 from cli.fake_platforms.state import FakePlatform
 from domain.errors import InvalidValue
@@ -91,7 +91,7 @@ def test_key_that_cannot_be_used_is_named_without_its_content(fake: FakePlatform
 WITHOUT_EXTRA = """
 import sys
 sys.modules["google.auth"] = None
-from app.platforms.accounts import credentials_at
+from app.platforms.credentials import credentials_at
 from app.platforms.adapters.google_ads import GoogleAds
 from app.platforms.protocol import Account
 from domain.errors import InvalidValue

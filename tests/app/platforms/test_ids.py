@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.platforms.accounts import credentials_at
+from app.platforms.credentials import credentials_at
 from app.platforms.protocol import Account, Change, Refused
 from app.platforms.registry import ADAPTERS
 from cli.fake_platforms.state import FakePlatform

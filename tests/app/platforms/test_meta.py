@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.platforms.accounts import credentials_at
 from app.platforms.adapters import graph
 from app.platforms.adapters.meta import Meta
+from app.platforms.credentials import credentials_at
 from app.platforms.protocol import (
     Account,
     AccountFacts,

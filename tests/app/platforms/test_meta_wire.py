@@ -16,8 +16,8 @@ from facebook_business.api import FacebookAdsApi
 from facebook_business.exceptions import FacebookRequestError
 from facebook_business.session import FacebookSession
 
-from app.platforms.accounts import credentials_at
 from app.platforms.adapters.meta import Meta
+from app.platforms.credentials import credentials_at
 from app.platforms.protocol import Account, Change, DaySpend
 from cli.fake_platforms.state import FakePlatform
 from domain.reconcile import Confirmed

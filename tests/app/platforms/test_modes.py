@@ -9,14 +9,14 @@ import pytest
 
 from app.edits.preview import Unconfirmed, agree_to_all, agreed_to
 from app.platforms import connecting, modes, statuses
-from app.platforms.accounts import credentials_at
+from app.platforms.credentials import credentials_at
 from app.platforms.steps import facts_of
 from db.engine import transaction
 from db.repository.access.audit import Edit
 from db.repository.platforms import statuses as rows
 from db.repository.platforms.mode_effects import concerned
 from domain.errors import InvalidValue
-from domain.reconcile import Action, Hand, Mode, hand, would_do
+from domain.reconcile import Action, HoldChange, Mode, platform_hold_change, would_do
 from runtime import clock, encryption
 from runtime.settings import settings
 from tests.app.platforms.kit import Connected
@@ -89,7 +89,7 @@ def test_counts_of_a_mode_change_are_those_of_the_rules(connected: Connected) ->
         counts = concerned(connection, connected.account, at)
         facts = [facts_of(row, "full", at) for row in rows.of_account(connection, connected.account, at)]
     actions = [would_do(one) for one in facts]
-    stopped = [one for one in facts if hand(one) is Hand.SET_HOLD and one.desired == "active"]
+    stopped = [one for one in facts if platform_hold_change(one) is HoldChange.SET_HOLD and one.desired == "active"]
     assert (counts.pauses, counts.enables) == (actions.count(Action.PAUSE), actions.count(Action.ENABLE))
     assert (counts.holds, counts.pauses > 0, counts.enables > 0) == (len(stopped), True, True)
 

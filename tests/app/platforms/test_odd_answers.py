@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from app import outgoing_http
 from app.platforms import http
-from app.platforms.accounts import Credentials
 from app.platforms.adapters import google_login, graph
+from app.platforms.credentials import Credentials
 from app.platforms.http import Answer
 from app.platforms.protocol import Account, Change, Limited, LoginFailed, Platform, PlatformError, Refused, Unanswered
 from app.platforms.registry import ADAPTERS

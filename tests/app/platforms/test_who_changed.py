@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.platforms.accounts import credentials_at
+from app.platforms.credentials import credentials_at
 from app.platforms.protocol import Account, Change
 from app.platforms.registry import ADAPTERS
 from cli.fake_platforms.state import FakePlatform

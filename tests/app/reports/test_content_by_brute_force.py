@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from app.reports.generate import on_demand
-from domain.periods import day_starts_at, local_day, time_zone
+from domain.periods import day_starts_at, local_day
+from domain.zones import time_zone
 from tests.world import World, moment
 
 ZONES = ("UTC", "America/New_York", "Asia/Kathmandu")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidValue
-from domain.periods import Period, Window, day_starts_at, time_zone, windows_between
+from domain.periods import Period, Window, day_starts_at, windows_between
 from domain.reporting.history import Stretch, stretches
 from domain.reporting.monthly import (
     Limit,
@@ -40,6 +40,7 @@ from domain.reporting.overspend import (
     held_at,
     was_lowered,
 )
+from domain.zones import time_zone
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 MAY = Window(date(2026, 5, 1), date(2026, 6, 1))

@@ -13,7 +13,8 @@ from msgspec import structs
 from app.serving import differences, read_all, read_since
 from db.repository.reading.serving import Campaign, Row
 from domain.errors import InvalidValue
-from domain.periods import Period, local_day, time_zone, window_of
+from domain.periods import Period, local_day, window_of
+from domain.zones import time_zone
 from tests.world import UNIT, World
 from web.serving import selections
 from web.serving.selections import Board, Key, Selection

@@ -26,8 +26,8 @@ from starlette_admin.fields import BaseField
 from starlette_admin.routing import route
 
 from app.platforms import connecting, modes, quota
-from app.platforms.accounts import KEPT, secrets_in
 from app.platforms.connecting import NewConnection
+from app.platforms.credentials import KEPT, secrets_in
 from app.platforms.registry import ADAPTERS
 from app.platforms.seen import age
 from db.engine import snapshot

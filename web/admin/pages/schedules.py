@@ -22,8 +22,9 @@ from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from domain.edits.fields import SCHEDULE_FIELDS
 from domain.errors import InvalidValue
-from domain.periods import ONE_DAY, day_starts_at, local_day, time_zone
+from domain.periods import ONE_DAY, day_starts_at, local_day
 from domain.schedules import WEEKDAYS, Schedule, format_schedule, open_stretches, parse_schedule
+from domain.zones import time_zone
 from runtime import clock
 from web.admin import consent, stale
 from web.admin.fields import as_id

@@ -12,8 +12,9 @@ from domain.edits.fields import checked_name
 from domain.errors import InvalidValue
 from domain.inputs.values import MAX_ID, MAX_TEXT
 from domain.money import MAX_AMOUNT_MICROS
-from domain.periods import FIRST_DAY, LAST_DAY, time_zone
+from domain.periods import FIRST_DAY, LAST_DAY
 from domain.typed_moments import parse_moment
+from domain.zones import time_zone
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 

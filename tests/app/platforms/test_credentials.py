@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.platforms.accounts import secrets_in
+from app.platforms.credentials import secrets_in
 from domain.errors import InvalidValue
 
 

@@ -6,9 +6,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from app.notices.bodies import exhausted_fields
-from db.repository.notices import endpoint_edits, sources
+from db.repository.notices import endpoint_edits, feeds
 from db.repository.notices.endpoints import Endpoint
-from db.repository.notices.sources import Change, Status
+from db.repository.notices.feeds import Change, Status
 from db.repository.reading import status_feed
 from domain.notices.message_types import OF_CHANGES, MessageType, exhausted_budgets, type_of_status, urgency_of
 
@@ -28,7 +28,7 @@ def read_page(connection: Connection, endpoint: Endpoint, at: datetime) -> tuple
     found: list[Change] = []
     if OF_CHANGES & set(endpoint.types):
         needs_details = MessageType.BUDGET_EXHAUSTED in endpoint.types
-        found = sources.changes(connection, endpoint, CHANGES_A_PAGE, needs_details=needs_details)
+        found = feeds.changes(connection, endpoint, CHANGES_A_PAGE, needs_details=needs_details)
         _add(connection, endpoint, found, at)
     last_change = found[-1].id if found else endpoint.after_change_id
     return _moved(connection, endpoint, last_change, epoch, at), len(found) == CHANGES_A_PAGE
@@ -36,23 +36,23 @@ def read_page(connection: Connection, endpoint: Endpoint, at: datetime) -> tuple
 
 def read_notices(connection: Connection, endpoint: Endpoint, at: datetime) -> int:
     """Makes deliveries of all new notices, and returns the id of the last one. Does not move the position."""
-    last = sources.last_notice(connection)
+    last = feeds.last_notice(connection)
     if last > endpoint.after_notice_id:
-        sources.add_notices(connection, endpoint, last, at)
+        feeds.add_notices(connection, endpoint, last, at)
     return max(last, endpoint.after_notice_id)
 
 
 def _add(connection: Connection, endpoint: Endpoint, found: list[Change], at: datetime) -> None:
     newest = {change.campaign_id: change for change in found}
     if newest:
-        sources.supersede(connection, endpoint.id, newest.keys(), at)
+        feeds.supersede(connection, endpoint.id, newest.keys(), at)
     statuses = [
         Status(message_type, urgency_of(message_type), change)
         for change in newest.values()
         if (message_type := type_of_status(change.to_status)) in endpoint.types
     ]
     if statuses:
-        sources.add_statuses(connection, endpoint.id, statuses, at)
+        feeds.add_statuses(connection, endpoint.id, statuses, at)
     exhausted = {
         budget.key(change.brand_id): (budget, change)
         for change in reversed(found)
@@ -62,7 +62,7 @@ def _add(connection: Connection, endpoint: Endpoint, found: list[Change], at: da
     }
     for key, (budget, change) in reversed(exhausted.items()):
         body = exhausted_fields(budget)
-        sources.add_once(connection, endpoint.id, MessageType.BUDGET_EXHAUSTED, key, change, body, at)
+        feeds.add_once(connection, endpoint.id, MessageType.BUDGET_EXHAUSTED, key, change, body, at)
 
 
 def _start_over(connection: Connection, endpoint: Endpoint, epoch: str, at: datetime) -> Endpoint:
@@ -71,10 +71,10 @@ def _start_over(connection: Connection, endpoint: Endpoint, epoch: str, at: date
     Returns the endpoint with its new positions.
     """
     last = status_feed.last_id(connection)
-    sources.supersede(connection, endpoint.id, None, at)
+    feeds.supersede(connection, endpoint.id, None, at)
     if OF_CHANGES & set(endpoint.types):
         endpoint_edits.resend_statuses(connection, endpoint, 0, last, at)
-    begun = endpoint._replace(after_notice_id=min(endpoint.after_notice_id, sources.last_notice(connection)))
+    begun = endpoint._replace(after_notice_id=min(endpoint.after_notice_id, feeds.last_notice(connection)))
     return _moved(connection, begun, last, epoch, at)
 
 
@@ -82,5 +82,5 @@ def _moved(connection: Connection, endpoint: Endpoint, change_id: int, epoch: st
     notice_id = read_notices(connection, endpoint, at)
     moved = endpoint._replace(after_change_id=change_id, after_notice_id=notice_id, feed_epoch=epoch)
     if moved != endpoint:
-        sources.move(connection, endpoint.id, change_id, notice_id, epoch)
+        feeds.move(connection, endpoint.id, change_id, notice_id, epoch)
     return moved
