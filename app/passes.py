@@ -46,7 +46,9 @@ from runtime.switching import frequent_switches
 log = structlog.get_logger()
 
 CAMPAIGNS_A_PART = 2_000
-"""Campaigns that one transaction enforces, at most. More would lock the brand and the status changes for longer."""
+"""Campaigns up to which a brand is enforced in one transaction, and most of a larger one's first part.
+
+More would lock the brand and the status changes for longer."""
 
 NONE_CHOSEN: Final[Mapping[int, Sequence[int]]] = MappingProxyType({})
 AT_ONCE: Final = 3

@@ -25,6 +25,7 @@ from cli import (
     secrets,
     send,
     sequences,
+    status,
     webhooks,
 )
 from cli.alerts import commands as alerts
@@ -77,8 +78,8 @@ for panel, name, function in (
     (SPEND, "send", send.send),
     (SPEND, "replay", kept_messages.replay),
     (SPEND, "sequences", sequences.sequences),
-    (CHECKS, "status", checks.status),
-    (CHECKS, "explain", checks.explain_campaign),
+    (CHECKS, "status", status.status),
+    (CHECKS, "explain", status.explain_campaign),
     (CHECKS, "report", reports.report),
     (CHECKS, "verify", checks.verify),
     (CHECKS, "repair", repair.repair),

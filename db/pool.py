@@ -46,7 +46,7 @@ class PingGrace:
 
 
 ping_grace: Final = PingGrace()
-"""How long after its last use the pools of this process use a connection without a ping."""
+"""The PingGrace of this process. Workers set its `seconds`; elsewhere, and outside `allowed`, every use is pinged."""
 
 
 VANISHED: Final = {

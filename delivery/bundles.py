@@ -19,7 +19,11 @@ PLAIN_KWARGS: Final = {"events"}
 PLAIN_OPTIONS: Final = {"redis_message_id", TRACEPARENT}
 
 MAX_MESSAGES: Final = 64
+"""Most messages in a bundle. Their ids, MAX_ID_LENGTH each, must fit into SLOT_BYTES of `delivery/in_flight.py`."""
+
 MAX_EVENTS: Final = 8_000
+"""Most events in a bundle."""
+
 MAX_ID_LENGTH: Final = 40
 """Longest id, in characters, of a message in a bundle, so that all ids of a bundle fit into a slot of InFlightBoard."""
 

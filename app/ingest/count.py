@@ -183,7 +183,10 @@ def check_currencies(
 
 
 def _without_unsure(judged: Judged) -> Judged:
-    """The batch with the events that a server that is away may accept uncounted, in place of rejected."""
+    """The batch with its rejections for an unknown campaign or a wrong currency moved to `uncounted`.
+
+    A server that does not answer may know the campaign.
+    """
     rejections, uncounted = _split_unsure(judged.rejections)
     return judged._replace(rejections=rejections, uncounted=uncounted)
 

@@ -10,8 +10,9 @@ from db.repository.platforms.spend import AccountCampaign
 class OwnedDays:
     """The owners of the external ids of one account, by day, as spend inputs that name the ids find them.
 
-    A released id belongs to its former campaign before the day of its release. Other accounts may report spend of a
-    campaign on the same days: `keeps_before` and `adds_before` of AccountCampaign are the ends of these.
+    A released id belongs to its former campaign before the day of its release. Another account may report the same
+    campaign. Before `adds_before` it had another external id there, so both accounts' figures are added up. Before
+    `keeps_before` it had this id there, so a day that this account's answer lacks keeps its stored total.
     """
 
     def __init__(self, owners: Iterable[AccountCampaign]) -> None:
@@ -36,7 +37,7 @@ class OwnedDays:
         """Whether another account reports spend of the campaign on the day too, to which this one's is added."""
         return any(one.adds_before is not None and day < one.adds_before for one in self._of_day(campaign_id, day))
 
-    def is_told(self, campaign_id: int, day: date) -> bool:
+    def reports(self, campaign_id: int, day: date) -> bool:
         """Whether this account reports the campaign's spend on the day, so that a day its answer lacks is zero."""
         claims = list(self._of_day(campaign_id, day))
         return bool(claims) and all(one.keeps_before is None or day >= one.keeps_before for one in claims)

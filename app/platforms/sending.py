@@ -29,7 +29,8 @@ OPPOSED = {
 NO_OUTCOME: Final = Unanswered("the platform answered without a result for this campaign", may_be_applied=True)
 
 FRESH_SECONDS: Final = 60
-"""Time after a read in which a person is taken not to have paused a campaign that it reported as enabled."""
+"""Seconds after a read that reported a campaign as enabled: a pause seen after a change sent within them counts as
+Spendgate's, not as a person's."""
 
 Refusals = set[tuple[int, int | None]]
 """Changes that were refused in this visit and are not sent again in it: (campaign id, id of the status change)."""

@@ -267,7 +267,7 @@ def _totals(stored: StoredConnection, reading: Reading, as_of: datetime) -> Iter
         for campaign_id, day in with_spend:
             is_known = (source, campaign_id, day) in answered or day in reading.left_out
             is_of_source = owned.adds(campaign_id, day) is is_added
-            if not is_known and is_of_source and (is_added or owned.is_told(campaign_id, day)):
+            if not is_known and is_of_source and (is_added or owned.reports(campaign_id, day)):
                 named = {"source": source, "campaign_id": campaign_id}
                 yield {**common, **named, "day": day.isoformat(), "total_micros": 0}
 

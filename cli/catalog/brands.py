@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from app.edits import editing
 from cli.catalog.options import edit
-from cli.catalog.statuses import StatusEdit, add_status_commands
+from cli.catalog.status_commands import StatusEdit, add_status_commands
 from cli.output import AsJson, list_rows, money, print_result
 from db.engine import committed, snapshot
 from db.repository.reading import overview

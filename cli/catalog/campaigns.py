@@ -12,7 +12,7 @@ from app.enforcement import edited
 from cli.catalog import consent
 from cli.catalog.consent import DryRun, Yes
 from cli.catalog.options import BrandOption, CampaignArgument, brand_of_campaign, edit
-from cli.catalog.statuses import StatusEdit, add_status_commands
+from cli.catalog.status_commands import StatusEdit, add_status_commands
 from cli.output import AsJson, list_rows, money, print_result
 from db.engine import snapshot
 from db.repository.catalog import set_holds

@@ -10,7 +10,9 @@ from domain.platforms import PLATFORMS
 File = Annotated[
     Path,
     typer.Argument(
-        exists=True, dir_okay=False, help="A report of spend by campaign and day: CSV, XLSX, JSON lines, zip, gz."
+        exists=True,
+        dir_okay=False,
+        help="A report of spend by campaign and day: CSV, XLSX, XLS, ODS, JSON lines, zip, gz.",
     ),
 ]
 Platform = Annotated[
@@ -38,8 +40,8 @@ SumRows = Annotated[
 EveningTimes = Annotated[
     str | None,
     typer.Option(
-        help="If each day has one time after noon: same_day (a time on that day) "
-        "or next_day (the midnight, in UTC, that begins the next day)."
+        help="For a file whose days are times after noon, such as 2026-11-25 22:00: same_day counts such a row on "
+        "25 November; next_day reads it as the midnight, written in UTC, that begins 26 November."
     ),
 ]
 Encoding = Annotated[str | None, typer.Option(help="The text's encoding, such as cp1252. Default: read from the file.")]

@@ -50,19 +50,21 @@ def tell_import(
     reading: Reading,
     planned: Plan | None,
     outcome: Outcome,
-    named: Path | None,
+    left_out_file: Path | None,
     left_out: Sequence[tuple[int, str, str]],
     *,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Prints the result of an import: a summary for people, or all of it as JSON for programs.
+    """Prints the result of an import: all of it as JSON, or a summary for people.
 
-    `left_out`: (line, cell, reason) of each row left out; line 0 stands for a whole total. People see the first
-    SHOWN_SKIPPED of them, and the path `named` of the file that lists them all.
+    `left_out`: (line, cell, reason) of each row left out; line 0 stands for a whole total. The summary has the first
+    SHOWN_SKIPPED of them. `left_out_file`: the file that lists them all; None if none was written.
     """
     if as_json:
-        print_json(_import_as_data(reading, planned, outcome, named, dry_run=dry_run))
+        rows = [{"line": line or None, "cell": cell, "reason": reason} for line, cell, reason in left_out]
+        data = _import_as_data(reading, planned, outcome, dry_run=dry_run)
+        print_json(data | {"skipped_in": left_out_file, "left_out": rows})
         return
     console.print(
         f"{reading.rows} rows: {len(reading.totals.campaigns)} campaigns, {len(reading.totals.days)} days, "
@@ -81,19 +83,16 @@ def tell_import(
         errors.print(f"[red]{escape(where)}[/red] {escape(reason)}", highlight=False, soft_wrap=True)
     if len(left_out) > SHOWN_SKIPPED:
         errors.print(f"… and {len(left_out) - SHOWN_SKIPPED} more")
-    if named is not None:
-        errors.print(
-            f"All {len(left_out)} left out, each with line, cell and reason: {escape(str(named))}", soft_wrap=True
-        )
+    if left_out_file is not None:
+        path = escape(str(left_out_file))
+        errors.print(f"All {len(left_out)} left out, each with line, cell and reason: {path}", soft_wrap=True)
 
 
 def _sums(reading: Reading, planned: Plan | None) -> Mapping[str, int]:
     return {reading.currency or "": reading.totals.sum_micros} if planned is None else planned.sum_micros
 
 
-def _import_as_data(
-    reading: Reading, planned: Plan | None, outcome: Outcome, named: Path | None, *, dry_run: bool
-) -> dict[str, Any]:
+def _import_as_data(reading: Reading, planned: Plan | None, outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
     data: dict[str, Any] = {
         "rows": reading.rows,
         "campaigns": len(reading.totals.campaigns),
@@ -108,7 +107,6 @@ def _import_as_data(
         "bad_rows": [row._asdict() for row in reading.bad_rows],
         "dry_run": dry_run,
         "import_id": outcome.import_id,
-        "skipped_in": named,
         "platform": reading.platform,
         "platform_why": reading.platform_why,
         "account": reading.account,

@@ -28,7 +28,7 @@ DEFAULT_WAIT_SECONDS: Final = 300.0
 """Wait after a used-up limit if no header says how long: Meta blocks an app in development for 300 s."""
 
 KEPT_FROM_READS: Final = 10
-"""Percent of Meta's limits that only changes may use."""
+"""Percent of Meta's limits that reads leave to pauses and other changes."""
 
 MESSAGE_LENGTH: Final = 300
 

@@ -201,7 +201,10 @@ def _handing_over(driver: Driver, migrator: str) -> Iterator[Composed]:
 
 
 def grants(driver: Driver, roles: list[DatabaseRole]) -> Iterator[Composed]:
-    """The statements that set each role's privileges on existing tables and functions to exactly those listed."""
+    """The statements that set each role's privileges on existing tables as listed, and grant the listed functions.
+
+    They also grant the sequences of tables into which the role inserts. They revoke nothing of functions and sequences.
+    """
     here = place(driver)
     tables = [name for name, _ in driver.execute(TABLES_HERE, [[*READER, *IF_SPREAD[DatabaseRole.READER]], LEDGER])]
     functions = {name for name, *_ in driver.execute(FUNCTIONS_HERE, [list(OUR_FUNCTIONS)])}

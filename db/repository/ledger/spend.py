@@ -23,8 +23,8 @@ from db.repository.spread.shards import by_shard
 from domain.inputs.columns import EventColumns
 
 FEW_EVENTS: Final = 100
-"""Up to this many events are inserted in the round trip that counts them; more are sent by COPY in one round trip more.
-"""
+"""Events up to which a batch counts as small: it is inserted in the round trip that counts it, bundled with other small
+messages, and on Citus one transaction has all its brands of a server. More are sent by COPY first, but for Citus."""
 
 LEDGER: Final = "spend_events"
 

@@ -324,7 +324,7 @@ def untold(connection: Connection, before: datetime) -> list[Undelivered]:
 
 
 def note_told(connection: Connection, endpoint_id: int, at: datetime) -> None:
-    """Stores that the endpoint's undelivered pause was reported."""
+    """Stores when people were told that the endpoint fails, so that they are told once."""
     connection.execute(NOTE_TOLD, {"id": endpoint_id, "at": at})
 
 

@@ -169,8 +169,8 @@ def opposed(
 ) -> Iterator[StoredStatus]:
     """Yields the account's campaigns with this desired and this confirmed status at `at`, in order.
 
-    Leaves out campaigns for which the outcome of the last sent change is unknown. `is_unread`: the platform cannot be
-    read, so those with the desired status are yielded too, whatever their confirmed status.
+    Leaves out campaigns whose last sent change has an unknown outcome. `is_unread`: the platform cannot be read; yields
+    those with this desired status too, whatever status was confirmed.
     """
     after: tuple[int, int] | None = FIRST
     wanted = {"account": account, "at": at, "desired": desired, "confirmed": confirmed, "is_unread": is_unread}
