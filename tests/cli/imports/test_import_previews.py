@@ -100,6 +100,8 @@ def test_rows_left_out_are_in_a_file_that_the_output_names(
     named = tmp_path / "elsewhere.csv"
     again = spendgate("import", file, "--platform", "meta_ads", "--skipped", str(named), "--json")
     assert (again.code, again.data["skipped_in"]) == (1, str(named))
+    left_out = [(row["line"], row["cell"]) for row in again.data["left_out"]]
+    assert left_out == [(2, " =free"), (None, "404 2026-06-02")]
     assert named.read_text() == beside.read_text()
 
 
