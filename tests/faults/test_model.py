@@ -107,7 +107,10 @@ READ = """
 
 @contextmanager
 def killed(point: str | int | None) -> Iterator[list[int]]:
-    """Kills the connection's server process once, at the point; yields a list with its id once it was killed."""
+    """Kills the connection's server process once, at the point; yields a list with its id once it was killed.
+
+    Never right after COMMIT was sent: the server may have committed or not, and the model could not know which.
+    """
     statements, dead = iter(range(1, 1_000_000)), list[int]()
 
     def kill(driver: Any) -> None:
@@ -121,8 +124,8 @@ def killed(point: str | int | None) -> Iterator[list[int]]:
         if point == statement == "COMMIT":
             kill(cursor.connection)
 
-    def count(cursor: psycopg.Cursor, *_: object) -> None:
-        if next(statements) == point:
+    def count(cursor: psycopg.Cursor, statement: str, _: object) -> None:
+        if statement != "COMMIT" and next(statements) == point:
             kill(cursor.connection)
 
     with at_each_statement(before=kill_before_commit, after=count):
