@@ -100,7 +100,7 @@ def _brands_of_webhooks() -> frozenset[int | None]:
     state = _of_process
     if time.monotonic() >= state.webhooks_known_until:
         with transaction() as connection:
-            state.brands_of_webhooks = endpoints.brands_told(connection, sorted(OF_CHANGES))
+            state.brands_of_webhooks = endpoints.brands_with_endpoints(connection, sorted(OF_CHANGES))
         state.webhooks_known_until = time.monotonic() + KNOWN_SECONDS
     return state.brands_of_webhooks
 

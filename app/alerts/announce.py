@@ -12,7 +12,7 @@ from app.alerts.words import sentence
 from db.repository.alerts import alerts, messages
 from db.repository.notices import notices
 from db.repository.notices.notices import NoticeKind
-from domain.alerts.kinds import TOLD_ENDINGS, AlertKind
+from domain.alerts.kinds import SENT_ENDINGS, AlertKind
 from domain.alerts.states import Changes
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ def write(connection: Connection, changes: Changes, at: datetime) -> Callable[[]
     if not raised and not resolved:
         return lambda: None
     rows = {row["id"]: row for row in alerts.of_ids(connection, [*raised, *resolved])}
-    told = [alert for alert in resolved if changes.resolved[alert] in TOLD_ENDINGS]
+    told = [alert for alert in resolved if changes.resolved[alert] in SENT_ENDINGS]
     messages.enqueue(connection, raised, "raised", at)
     messages.enqueue(connection, told, "resolved", at)
     for kind, ids in ((NoticeKind.ALERT_RESOLVED, resolved), (NoticeKind.ALERT_RAISED, raised)):

@@ -59,7 +59,7 @@ def send_test(channel_id: int) -> Outcome:
         kept = channels.encrypted_url(connection, channel_id)
     url, at = _with_keys(encryption.decrypted, kept), clock.now()
     outcome = sender.send(channel_id, url, TEST_TITLE, TEST_BODY, is_good_news=True)
-    note_attempt(channel_id, "test", at, outcome, alerts_told=0)
+    note_attempt(channel_id, "test", at, outcome, alerts_sent=0)
     return outcome
 
 
@@ -71,8 +71,8 @@ def _with_keys(work: Callable[[str], str], value: str) -> str:
         raise InvalidValue("url", str(error)) from None
 
 
-def note_attempt(channel_id: int, purpose: str, at: datetime, outcome: Outcome, *, alerts_told: int) -> None:
-    """Stores one attempt to send by the channel; `alerts_told`: the number of alerts in its text."""
+def note_attempt(channel_id: int, purpose: str, at: datetime, outcome: Outcome, *, alerts_sent: int) -> None:
+    """Stores one attempt to send by the channel; `alerts_sent`: the number of alerts in its text."""
     committed(
         partial(
             channels.note_attempt,
@@ -80,7 +80,7 @@ def note_attempt(channel_id: int, purpose: str, at: datetime, outcome: Outcome, 
             purpose=purpose,
             at=at,
             duration_ms=outcome.duration_ms,
-            alerts=alerts_told,
+            alerts=alerts_sent,
             is_delivered=outcome.is_delivered,
             detail=outcome.detail,
         )

@@ -52,7 +52,7 @@ def send_to_channel(channel_id: int) -> None:
         try:
             is_delivered = _send_one(channel_id, url, at)
         finally:
-            committed(partial(channels.release, channel_id=channel_id, until=until))
+            committed(partial(channels.end_claim, channel_id=channel_id, until=until))
         if not is_delivered:
             return
 
@@ -69,7 +69,7 @@ def _send_one(channel_id: int, kept_url: str, at: datetime) -> bool:
     title, body = text_of(rows, is_digest=is_digest)
     outcome = _sent(channel_id, kept_url, title, body, is_good_news=is_good_news)
     purpose = "digest" if is_digest else "alerts"
-    note_attempt(channel_id, purpose, at, outcome, alerts_told=len(rows))
+    note_attempt(channel_id, purpose, at, outcome, alerts_sent=len(rows))
     committed(partial(_note_messages, due=due, is_delivered=outcome.is_delivered))
     fields = {"channel_id": channel_id, "alerts": len(rows), "purpose": purpose, "duration_ms": outcome.duration_ms}
     if outcome.is_delivered:

@@ -160,7 +160,7 @@ def _move(connection: Connection, asked: Move, edit: Edit, check: Callable[[Conn
     old, new = _facts(campaign, from_day, today)
     account = campaign["platform_account_id"]
     known = statuses.of_campaigns(connection, account, [campaign["id"]], edit.at).get(campaign["id"])
-    platform_accounts.release(connection, campaign, from_day, old, edit)
+    platform_accounts.release_id(connection, campaign, from_day, old, edit)
     made = platform_accounts.take_over(connection, campaign, new | {"brand_id": to_brand["id"]}, edit)
     statuses.carry(connection, account, known, to_brand["id"], made)
     limits = (

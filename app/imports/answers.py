@@ -205,7 +205,7 @@ class Reading:
     in `incomplete` and not in `totals`. `currency` is the file's one currency, if it says one; `currencies` are those
     that its signs allow (`$` allows several; None: it says nothing). `time_zone` is as the file writes it.
     `as_of_source` says where `as_of` comes from. `stated_days` is the range that the file names for itself.
-    `totals_told`: a phrase on the totals rows and whether they agree. `proofs` say how unit, decimal sign and
+    `totals_phrase`: a phrase on the totals rows and whether they agree. `proofs` say how unit, decimal sign and
     dates were decided. `names`: by external id. `layout`: a hash of the headings.
     """
 
@@ -228,7 +228,7 @@ class Reading:
     is_complete: bool
     is_delta: bool
     totals_rows: tuple[TotalsRow, ...]
-    totals_told: str
+    totals_phrase: str
     identical_rows: int
     bad_rows: tuple[BadRow, ...]
     incomplete: frozenset[tuple[str, date]]

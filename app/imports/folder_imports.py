@@ -177,14 +177,14 @@ def _note_problem(
     """Records the problem; if it is new, logs it and adds a notice. A known skipped name keeps its time."""
     told, version = storable(told), storable(version)  # they may quote the file
     problem = None if seen is None else seen.problem
-    is_told = problem is not None and (problem.words, problem.version) == (told, version)
-    if not is_told and is_skipped:
+    is_noted = problem is not None and (problem.words, problem.version) == (told, version)
+    if not is_noted and is_skipped:
         log.warning("export.skipped", file=shown, reason=reason)
-    elif not is_told:
+    elif not is_noted:
         log.error("export.unreadable", file=shown, reason=reason)
-    if not (is_told and is_skipped):
+    if not (is_noted and is_skipped):
         committed(partial(spend_files.keep_problem, key=key, version=version, words=told, at=clock.now()))
-    if not is_told:
+    if not is_noted:
         _add_notice(shown, version, told, reason)
 
 

@@ -16,7 +16,7 @@ def body_of(one: Taken) -> dict[str, Any]:
     """The message as fields for JSON: amounts in micros, times in ISO 8601 and UTC."""
     return {
         "type": one.type,
-        "timestamp": _moment(one.changed_at or one.told_at),
+        "timestamp": _moment(one.changed_at or one.noticed_at),
         "schema_version": SCHEMA_VERSION,
         "data": _data(one),
     }

@@ -19,7 +19,7 @@ from domain.notices import retries
 
 log = structlog.get_logger()
 
-TELL_AFTER: Final = timedelta(minutes=1)
+REPORTED_AFTER: Final = timedelta(minutes=1)
 """Age of an undelivered pause at which a notice says that its endpoint fails."""
 
 GONE: Final = "it answered 410 Gone"
@@ -72,13 +72,13 @@ def _end(connection: Connection, endpoint: Endpoint, at: datetime) -> None:
     log.error("webhook.endpoint_gone", endpoint_id=endpoint.id)
 
 
-def tell_failing(connection: Connection, at: datetime) -> int:
+def report_failing(connection: Connection, at: datetime) -> int:
     """Adds a notice for each endpoint with a pause that has been undelivered for a minute; returns how many."""
-    before = at - TELL_AFTER
-    endpoints.forget_told(connection, before)
-    found = endpoints.untold(connection, before)
+    before = at - REPORTED_AFTER
+    endpoints.forget_reported(connection, before)
+    found = endpoints.unreported(connection, before)
     for one in found:
-        endpoints.note_told(connection, one.id, at)
+        endpoints.note_reported(connection, one.id, at)
         log.error("webhook.endpoint_failing", endpoint_id=one.id, brand_id=one.brand_id, campaign_id=one.campaign_id)
     for one in found:
         key = f"{one.id}:{at.isoformat()}"

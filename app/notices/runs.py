@@ -69,7 +69,7 @@ def enqueue_due(at: datetime) -> int:
         waiting = endpoints.waiting(connection, sorted(OF_CHANGES), at, at - UNREAD_FOR)
     for endpoint_id in waiting:
         committed(partial(_read_for_waiting, endpoint_id=endpoint_id, at=at))
-    committed(partial(outcomes.tell_failing, at=at))
+    committed(partial(outcomes.report_failing, at=at))
     return len(due)
 
 
@@ -119,7 +119,7 @@ def _due(at: datetime, endpoint_id: int | None = None) -> list[int]:
 
 
 def _claimed_run(endpoint_id: int) -> bool:
-    """Claims the endpoint, sends, and releases it; returns whether it sent or read anything."""
+    """Claims the endpoint, sends, and ends the claim; returns whether it sent or read anything."""
     at, by = clock.now(), uuid4()
     claimed = committed(partial(endpoints.claim, endpoint_id=endpoint_id, by=by, at=at, until=at + CLAIM))
     if claimed is None:
@@ -132,7 +132,7 @@ def _claimed_run(endpoint_id: int) -> bool:
         committed(partial(endpoints.wait, endpoint_id=endpoint_id, until=at + NO_KEY_WAIT))
         return False
     finally:
-        committed(partial(endpoints.release, endpoint_id=endpoint_id, by=by))
+        committed(partial(endpoints.end_claim, endpoint_id=endpoint_id, by=by))
     _wake_later(endpoint_id)
     return run.has_progressed
 

@@ -69,8 +69,8 @@ def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequ
 
     Waits for SPENDGATE_PLATFORM_HISTORY_SECONDS after the change, because the platform's history is late.
     """
-    told_before = at - clock.passed(settings().platform_history_seconds)
-    doubtful = [row for row in page if steps.is_to_be_cleared_up(row) and row.sent_at and row.sent_at <= told_before]
+    sent_before = at - clock.passed(settings().platform_history_seconds)
+    doubtful = [row for row in page if steps.is_to_be_cleared_up(row) and row.sent_at and row.sent_at <= sent_before]
     cleared: dict[int, StoredStatus] = {}
     for some in chunked(doubtful, QUESTIONS_A_REQUEST):
         changes = [Change(row.external_id, Confirmed.PAUSED) for row in some]
@@ -83,7 +83,7 @@ def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequ
     return [cleared.get(row.campaign_id, row) for row in page]
 
 
-def told_after_a_gap(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequence[StoredStatus] | None:
+def judged_after_a_gap(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequence[StoredStatus] | None:
     """The campaigns, after the platform was asked who paused those that Spendgate had paused before a gap in its reads.
 
     A person may have enabled and paused them since. If the account was never read, or the gap began more than

@@ -51,7 +51,7 @@ def claimed(stored: StoredConnection) -> Visit | None:
     if opened is None:
         return None
     at = clock.now()
-    until = _end(at)
+    until = _ends_at(at)
     is_free = committed(partial(claims.claim, account=stored.id, at=at, until=until))
     return Visit(stored, *opened, until, stored.statuses_read_at) if is_free else None
 
@@ -61,7 +61,7 @@ def prolong(connection: Connection, visit: Visit, at: datetime) -> bool:
 
     The caller commits.
     """
-    until = _end(at)
+    until = _ends_at(at)
     is_wanted = claims.prolong(connection, visit.stored.id, visit.claimed_until, until)
     if is_wanted is not None:
         visit.claimed_until = until
@@ -105,13 +105,13 @@ def committed_by(visit: Visit, work: Callable[[Connection], Result]) -> Result:
         raise
 
 
-def released(visit: Visit) -> bool:
+def end(visit: Visit) -> bool:
     """Ends the visit's claim; returns whether another worker tried to claim the account during it."""
-    end = partial(claims.prolong, account=visit.stored.id, claimed=visit.claimed_until, until=clock.now())
-    return bool(committed(end))
+    end_now = partial(claims.prolong, account=visit.stored.id, claimed=visit.claimed_until, until=clock.now())
+    return bool(committed(end_now))
 
 
-def _end(at: datetime) -> datetime:
+def _ends_at(at: datetime) -> datetime:
     """The end of a claim that is made or prolonged at `at`, so that one more request fits in."""
     return at + clock.passed(request_seconds())
 

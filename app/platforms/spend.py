@@ -13,7 +13,7 @@ from more_itertools import chunked
 
 from app.ingest.ingest import TOTALS, count_totals, log_counted
 from app.platforms import bounds, pace, quota, visits
-from app.platforms.owned_days import OwnedDays
+from app.platforms.owners import Owners
 from app.platforms.protocol import Account, Platform, Refused, TooLarge
 from app.platforms.readings import Days, HourReader, Plan, Reading, halves, planned, spans
 from app.platforms.registry import account_of, adapter_of
@@ -55,7 +55,7 @@ def pull(account_id: int) -> None:
     try:
         _pull(stored, claim)
     except BaseException:
-        claim.release()
+        claim.end()
         raise
 
 
@@ -83,9 +83,9 @@ class _Claim:
             self.until = until
         return may_read
 
-    def release(self) -> None:
-        """Makes the account due again at once."""
-        committed(partial(reads.release, account=self.account, claimed=self.until, at=clock.now()))
+    def end(self) -> None:
+        """Ends the claim and makes the account due again at once; does nothing if the claim was lost."""
+        committed(partial(reads.end_claim, account=self.account, claimed=self.until, at=clock.now()))
 
 
 def _pull(stored: StoredConnection, claim: _Claim) -> None:
@@ -251,10 +251,10 @@ def _totals(stored: StoredConnection, reading: Reading, as_of: datetime) -> Iter
     """
     common = {"as_of": as_of.isoformat(), "currency": stored.currency}
     sources = {False: stored.platform, True: added_source(stored)}
-    owned = OwnedDays(reading.owners)
+    owners = Owners(reading.owners)
     answered = set()
-    for campaign_id, day, some in owned.spend(reading.spend):
-        source = sources[owned.adds(campaign_id, day)]
+    for campaign_id, day, some in owners.spend(reading.spend):
+        source = sources[owners.adds(campaign_id, day)]
         answered.add((source, campaign_id, day))
         named: dict[str, Any] = {"campaign_id": campaign_id}
         if len(some) == 1:
@@ -263,11 +263,11 @@ def _totals(stored: StoredConnection, reading: Reading, as_of: datetime) -> Iter
         yield {**common, **named, "source": source, "day": day.isoformat(), "total_micros": total}
     for is_added, source in sources.items():
         with transaction() as connection:
-            with_spend = rows.days_with_spend(connection, source, owned.campaign_ids, *reading.days)
+            with_spend = rows.days_with_spend(connection, source, owners.campaign_ids, *reading.days)
         for campaign_id, day in with_spend:
             is_known = (source, campaign_id, day) in answered or day in reading.left_out
-            is_of_source = owned.adds(campaign_id, day) is is_added
-            if not is_known and is_of_source and (is_added or owned.reports(campaign_id, day)):
+            is_of_source = owners.adds(campaign_id, day) is is_added
+            if not is_known and is_of_source and (is_added or owners.reports(campaign_id, day)):
                 named = {"source": source, "campaign_id": campaign_id}
                 yield {**common, **named, "day": day.isoformat(), "total_micros": 0}
 

@@ -73,7 +73,7 @@ def reconcile_account(account_id: int) -> None:
         except ClaimLost:
             log.info("platform.claim_lost", platform=stored.platform, platform_account_id=account_id)
         finally:
-            is_wanted = claims.released(visit)
+            is_wanted = claims.end(visit)
         if not is_wanted:
             return
 
@@ -114,7 +114,7 @@ def _run(visit: Visit) -> None:
     for page in _compared_pages(visit, read, at):
         if read is not None:
             told = change_authors.cleared_up(visit, page.rows, at)
-            after_gap = change_authors.told_after_a_gap(visit, told, at) if has_gap else told
+            after_gap = change_authors.judged_after_a_gap(visit, told, at) if has_gap else told
             may_enable = may_enable and after_gap is not None
             _respect_people(visit, told if after_gap is None else after_gap, at)
         change_authors.name_overriders(visit, page.alerts, at)

@@ -48,7 +48,7 @@ class Ending(StrEnum):
     GONE = "gone"
 
 
-TOLD_ENDINGS: Final = frozenset({Ending.BELOW, Ending.CLEARED})
+SENT_ENDINGS: Final = frozenset({Ending.BELOW, Ending.CLEARED})
 """The endings that are sent to channels. After any other ending, the problem may still exist."""
 
 

@@ -62,7 +62,7 @@ class Columns:
     end_counts: bool = False
     """Whether each row's end must be its day: the day's heading names a beginning, or the end's a report or period."""
 
-    def told(self) -> tuple[Column, ...]:
+    def used(self) -> tuple[Column, ...]:
         """The used columns with the reason for each."""
         named = [
             ("campaign", self.campaign), ("name", self.name), ("day", self.day), ("end", self.end), ("hour", self.hour),

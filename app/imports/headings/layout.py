@@ -94,14 +94,14 @@ def _layout(table: Table, line: int, found: Sequence[Heading], above: Sequence[R
     if splits := split_dates(found, below):
         table = replace(table, rows=JoinedDates(table.rows, splits))
         found = with_dates(found, splits)
-    return Layout(table, line, told_columns(found, options.columns), tuple(above))
+    return Layout(table, line, with_chosen_meanings(found, options.columns), tuple(above))
 
 
-def told_columns(found: Sequence[Heading], told: Mapping[Meaning, str]) -> list[Heading]:
+def with_chosen_meanings(found: Sequence[Heading], chosen: Mapping[Meaning, str]) -> list[Heading]:
     """The headings with the meanings that a person gave to some. Other headings with such a meaning lose it."""
-    if not told:
+    if not chosen:
         return list(found)
-    by_key = {squeezed(heading): meaning for meaning, heading in told.items()}
+    by_key = {squeezed(heading): meaning for meaning, heading in chosen.items()}
     mine = [
         one if (meaning := by_key.get(squeezed(one.text))) is None else one._replace(meaning=meaning, rank=-1)
         for one in found

@@ -54,7 +54,7 @@ def reading_lines(reading: Reading) -> Iterator[Line]:
 
 def _rows(reading: Reading) -> str:
     told = [counted(reading.rows, "row"), counted(len(reading.totals), "total")]
-    told += [reading.totals_told] if reading.totals_told else []
+    told += [reading.totals_phrase] if reading.totals_phrase else []
     told += [f"{counted(reading.identical_rows, 'identical row')}"] if reading.identical_rows else []
     told += [f"{counted(len(reading.bad_rows), 'row')} left out"] if reading.bad_rows else []
     return ", ".join(told)

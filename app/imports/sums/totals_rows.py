@@ -140,7 +140,7 @@ class Check:
     """The rows of sums, a phrase on whether they agree with the rows that they sum up, and warnings."""
 
     rows: tuple[TotalsRow, ...]
-    told: str
+    phrase: str
     warnings: tuple[str, ...] = ()
 
 

@@ -33,7 +33,7 @@ CLAIM = text("""
 """)
 
 # Ends a claim, which its value identifies: after it passed, another worker may have claimed the channel.
-RELEASE = text("UPDATE alert_channels SET claimed_until = NULL WHERE id = :id AND claimed_until = :until")
+END_CLAIM = text("UPDATE alert_channels SET claimed_until = NULL WHERE id = :id AND claimed_until = :until")
 
 NOTE_ATTEMPT = text("""
     WITH changed AS (
@@ -107,9 +107,9 @@ def claim(connection: Connection, channel_id: int, at: datetime, until: datetime
     return found
 
 
-def release(connection: Connection, channel_id: int, until: datetime) -> None:
+def end_claim(connection: Connection, channel_id: int, until: datetime) -> None:
     """Ends the claim of the channel that lasts until `until`; does nothing if another worker has claimed it since."""
-    connection.execute(RELEASE, {"id": channel_id, "until": until})
+    connection.execute(END_CLAIM, {"id": channel_id, "until": until})
 
 
 def note_attempt(

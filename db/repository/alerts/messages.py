@@ -46,14 +46,14 @@ CHANNELS_DUE = text("""
 # had got it before the mute: then its end is sent after the mute.
 POSTPONE_MUTED = text("""
     UPDATE alert_messages AS message
-    SET due_at = CASE WHEN muted.is_told THEN muted.until ELSE due_at END,
-        dropped_at = CASE WHEN NOT muted.is_told THEN CAST(:at AS timestamptz) END
+    SET due_at = CASE WHEN muted.is_sent_later THEN muted.until ELSE due_at END,
+        dropped_at = CASE WHEN NOT muted.is_sent_later THEN CAST(:at AS timestamptz) END
     FROM (
         SELECT waiting.id, max(until) AS until, alerts.state = 'open' OR waiting.event = 'resolved' AND EXISTS (
             SELECT FROM alert_messages AS earlier
             WHERE earlier.channel_id = :channel_id AND earlier.alert_id = waiting.alert_id
                 AND earlier.event = 'raised' AND earlier.sent_at IS NOT NULL
-        ) AS is_told
+        ) AS is_sent_later
         FROM alert_messages AS waiting JOIN alerts ON alerts.id = waiting.alert_id
         JOIN alert_mutes AS mute
             ON until > :at

@@ -64,7 +64,7 @@ LAST_COUNTED_DAY = text("SELECT max(day) FROM campaign_days WHERE brand_id = :br
 RELEASE_DAY: Final = "spendgate.released_on"
 """The setting that passes to the trigger on campaigns the first day without the external id."""
 
-RELEASE = text("""
+RELEASE_ID = text("""
     UPDATE campaigns SET external_id = NULL, configured_status = :configured_status, ends_on = :ends_on
     WHERE brand_id = :brand_id AND id = :id
 """)
@@ -184,7 +184,7 @@ def last_counted_day(connection: Connection, brand_id: int, campaign_id: int) ->
     return day
 
 
-def release(
+def release_id(
     connection: Connection, campaign: Mapping[str, Any], from_day: date, changes: Mapping[str, Any], edit: Edit
 ) -> None:
     """Takes the external id from the campaign from `from_day` on; spend on earlier days still counts for it.
@@ -193,7 +193,7 @@ def release(
     """
     deferred(connection, local_setting(connection, RELEASE_DAY, from_day.isoformat()))
     new = {**campaign, **changes, "external_id": None}
-    connection.execute(RELEASE, new)
+    connection.execute(RELEASE_ID, new)
     written_by_edits.keep_name(connection, new, campaign)
     written_by_edits.keep_released(connection, campaign, new, from_day=from_day)
     note(connection, edit, "move", Subject("campaign", campaign["id"], campaign["brand_id"]), campaign, new)

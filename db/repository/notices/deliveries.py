@@ -121,7 +121,7 @@ STATES: Final = ("pending", "delivered", "superseded", "failed")
 class Taken(NamedTuple):
     """A delivery to send, with the facts of its body: of its status change, its campaign and its brand, or its notice.
 
-    `told_at`: when the notice was added. `change_id` to `details` are None in a delivery of a notice.
+    `noticed_at`: when the notice was added. `change_id` to `details` are None in a delivery of a notice.
     """
 
     id: int
@@ -134,7 +134,7 @@ class Taken(NamedTuple):
     campaign_id: int | None
     notice_id: int | None
     body: dict[str, Any] | None
-    told_at: datetime
+    noticed_at: datetime
     change_id: int | None
     changed_at: datetime | None
     from_status: str | None

@@ -26,7 +26,7 @@ SPREAD: Final = """
 FACTS: Final = f"""
     SELECT delivery.id, message_id, delivery.type, attempts, next_attempt_at, delivery.created_at,
         delivery.brand_id, delivery.campaign_id, delivery.notice_id, COALESCE(delivery.body, notices.body) AS body,
-        COALESCE(notices.created_at, delivery.created_at) AS told_at,
+        COALESCE(notices.created_at, delivery.created_at) AS noticed_at,
         change.id AS change_id, changed_at, from_status, to_status, holds_before, holds_after, cause, details,
         brands.name AS brand, currency, time_zone, campaigns.name AS campaign, platform,
         {SERVED_ID} AS external_id,

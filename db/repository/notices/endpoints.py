@@ -88,7 +88,7 @@ WAITING = text(f"""
     ORDER BY endpoint.id
 """)  # noqa: S608 - a constant, put together once
 
-BRANDS_TOLD = text("""
+BRANDS_WITH_ENDPOINTS = text("""
     SELECT DISTINCT brand_id FROM webhook_endpoints WHERE enabled AND types && CAST(:of_changes AS text[])
 """)
 
@@ -118,7 +118,7 @@ PROLONG = text(f"""
     RETURNING {FIELDS}
 """)  # noqa: S608 - a constant, put together once
 
-RELEASE = text("""
+END_CLAIM = text("""
     UPDATE webhook_endpoints SET claimed_by = NULL, claimed_until = NULL WHERE id = :id AND claimed_by = :by
 """)
 
@@ -145,7 +145,7 @@ DISABLE = text("""
 """)
 
 # Endpoints with a pause that was decided before :before and is not delivered, without a report of it yet.
-UNTOLD = text("""
+UNREPORTED = text("""
     SELECT endpoint.id, endpoint.brand_id, description, failing_since, oldest.campaign_id,
         oldest.brand_id AS of_brand_id, oldest.status_change_id, oldest.created_at AS undelivered_since
     FROM webhook_endpoints AS endpoint
@@ -159,10 +159,10 @@ UNTOLD = text("""
     FOR NO KEY UPDATE OF endpoint SKIP LOCKED
 """)
 
-NOTE_TOLD = text("UPDATE webhook_endpoints SET told_failing_at = :at WHERE id = :id")
+NOTE_REPORTED = text("UPDATE webhook_endpoints SET told_failing_at = :at WHERE id = :id")
 
 # Endpoints that took their last message, and whose overdue pauses are all settled, may be reported again.
-FORGET_TOLD = text("""
+FORGET_REPORTED = text("""
     UPDATE webhook_endpoints SET told_failing_at = NULL
     WHERE told_failing_at IS NOT NULL AND failing_since IS NULL AND NOT EXISTS (
         SELECT FROM webhook_deliveries
@@ -258,12 +258,12 @@ def waiting(connection: Connection, of_changes: list[str], at: datetime, unread_
     return list(connection.scalars(WAITING, {"of_changes": of_changes, "at": at, "unread_since": unread_since}))
 
 
-def brands_told(connection: Connection, of_changes: list[str]) -> frozenset[int | None]:
+def brands_with_endpoints(connection: Connection, of_changes: list[str]) -> frozenset[int | None]:
     """The ids of brands whose status changes enabled endpoints get; None in it: an endpoint gets those of all brands.
 
     `of_changes`: the message types made from status changes.
     """
-    return frozenset(connection.scalars(BRANDS_TOLD, {"of_changes": of_changes}))
+    return frozenset(connection.scalars(BRANDS_WITH_ENDPOINTS, {"of_changes": of_changes}))
 
 
 def next_due(connection: Connection, endpoint_id: int) -> datetime | None:
@@ -290,9 +290,9 @@ def prolong(connection: Connection, endpoint_id: int, by: UUID, until: datetime)
     return None if row is None else Endpoint(*row)
 
 
-def release(connection: Connection, endpoint_id: int, by: UUID) -> None:
-    """Ends the endpoint's claim if the worker `by` has it."""
-    connection.execute(RELEASE, {"id": endpoint_id, "by": by})
+def end_claim(connection: Connection, endpoint_id: int, by: UUID) -> None:
+    """Ends the claim of the worker `by` to the endpoint; does nothing if another worker has claimed it since."""
+    connection.execute(END_CLAIM, {"id": endpoint_id, "by": by})
 
 
 def note_success(connection: Connection, endpoint_id: int) -> None:
@@ -315,22 +315,22 @@ def disable(connection: Connection, endpoint_id: int, because: str, at: datetime
     return connection.execute(DISABLE, {"id": endpoint_id, "because": because, "at": at}).rowcount > 0
 
 
-def untold(connection: Connection, before: datetime) -> list[Undelivered]:
+def unreported(connection: Connection, before: datetime) -> list[Undelivered]:
     """Enabled endpoints with a pause that is undelivered since `before` and was not reported yet; locks their rows.
 
     Leaves out endpoints whose row another transaction has locked.
     """
-    return [Undelivered(*row) for row in connection.execute(UNTOLD, {"before": before})]
+    return [Undelivered(*row) for row in connection.execute(UNREPORTED, {"before": before})]
 
 
-def note_told(connection: Connection, endpoint_id: int, at: datetime) -> None:
+def note_reported(connection: Connection, endpoint_id: int, at: datetime) -> None:
     """Stores when people were told that the endpoint fails, so that they are told once."""
-    connection.execute(NOTE_TOLD, {"id": endpoint_id, "at": at})
+    connection.execute(NOTE_REPORTED, {"id": endpoint_id, "at": at})
 
 
-def forget_told(connection: Connection, before: datetime) -> None:
+def forget_reported(connection: Connection, before: datetime) -> None:
     """Clears the report of endpoints whose last request succeeded and that have no pause undelivered since `before`.
 
     The next undelivered pause of such an endpoint is then reported again.
     """
-    connection.execute(FORGET_TOLD, {"before": before})
+    connection.execute(FORGET_REPORTED, {"before": before})

@@ -23,7 +23,7 @@ PROLONG = text("""
     RETURNING platform_account_id
 """)
 
-RELEASE = text("""
+END_CLAIM = text("""
     UPDATE platform_connections SET next_read_at = :at WHERE platform_account_id = :id AND next_read_at = :claimed
 """)
 
@@ -114,9 +114,9 @@ def prolong(connection: Connection, account: int, claimed: datetime, until: date
     return connection.execute(PROLONG, values).first() is not None
 
 
-def release(connection: Connection, account: int, claimed: datetime, at: datetime) -> None:
-    """Makes the account due at `at` if this worker still has the claim that ends at `claimed`."""
-    connection.execute(RELEASE, {"id": account, "claimed": claimed, "at": at})
+def end_claim(connection: Connection, account: int, claimed: datetime, at: datetime) -> None:
+    """Ends the claim that lasts until `claimed`, and makes the account due at `at`; without the claim does nothing."""
+    connection.execute(END_CLAIM, {"id": account, "claimed": claimed, "at": at})
 
 
 def note_spend_read(

@@ -121,7 +121,7 @@ def test_decimals_in_a_totals_row_prove_units() -> None:
 
 def test_a_totals_row_with_more_decimals_than_the_rows_is_compared() -> None:
     rows = "Campaign ID,Day,Cost\n7,2026-11-01,5\n8,2026-11-01,6\n"
-    assert read(f"{rows}Total,,11.00\n").totals_told == "1 totals row, they agree with the sum"
+    assert read(f"{rows}Total,,11.00\n").totals_phrase == "1 totals row, they agree with the sum"
     assert "differ by" in refusal(f"{rows}Total,,21.00\n")
 
 

@@ -124,5 +124,5 @@ def test_the_lines_around_a_table_are_read() -> None:
 
 
 def test_totals_rows_are_counted_and_compared() -> None:
-    assert read("g01_google_ui_daily_en.csv").totals_told == "3 totals rows, they agree with the sum"
+    assert read("g01_google_ui_daily_en.csv").totals_phrase == "3 totals rows, they agree with the sum"
     assert read("t01_tiktok_ui.csv").totals_rows[0].label == "Total of 2 results"

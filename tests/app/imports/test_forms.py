@@ -169,7 +169,7 @@ def test_a_workbooks_dates_and_numbers_are_read_as_they_are() -> None:
     )  # fmt: skip
     reading = read(content, "google_ads")
     assert units(reading) == expected({("21000000111", "2026-11-01"): "1047.8", ("21000000111", "2026-11-02"): "0.3"})
-    assert reading.totals_told == "1 totals row, they agree with the sum"
+    assert reading.totals_phrase == "1 totals row, they agree with the sum"
 
 
 def test_a_workbooks_long_ids_are_taken_as_texts_and_refused_as_numbers() -> None:

@@ -20,7 +20,7 @@ HEADINGS = "Campaign ID,Day,Cost\n"
 def test_a_total_in_any_language_is_no_campaign(label: str) -> None:
     reading = read(f"{HEADINGS}{ROWS}{label},,10.00\n")
     assert (units(reading), len(reading.totals_rows)) == (expected(DAYS), 1)
-    assert (reading.totals_told, reading.bad_rows) == ("1 totals row, they agree with the sum", ())
+    assert (reading.totals_phrase, reading.bad_rows) == ("1 totals row, they agree with the sum", ())
 
 
 def test_a_total_above_the_rows_is_none_of_them() -> None:

@@ -67,7 +67,7 @@ def test_channel_that_another_worker_claimed_is_not_released(world: World) -> No
     )
     channel = world.one("SELECT id, claimed_until FROM alert_channels")
     earlier = channel["claimed_until"] - timedelta(seconds=1)
-    committed(lambda connection: channels.release(connection, channel["id"], earlier))
+    committed(lambda connection: channels.end_claim(connection, channel["id"], earlier))
     assert world.one("SELECT claimed_until FROM alert_channels")["claimed_until"] == channel["claimed_until"]
-    committed(lambda connection: channels.release(connection, channel["id"], channel["claimed_until"]))
+    committed(lambda connection: channels.end_claim(connection, channel["id"], channel["claimed_until"]))
     assert world.one("SELECT claimed_until FROM alert_channels")["claimed_until"] is None

@@ -7,7 +7,7 @@ from app.platforms.protocol import DaySpend
 from db.repository.platforms.spend import AccountCampaign
 
 
-class OwnedDays:
+class Owners:
     """The owners of the external ids of one account, by day, as spend inputs that name the ids find them.
 
     A released id belongs to its former campaign before the day of its release. Another account may report the same
