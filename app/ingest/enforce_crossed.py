@@ -66,9 +66,9 @@ def count_and_enforce(
     counted = spend.record(connection, classified, at, lock_timeouts)
     current = {(brand_id, one.time_zone, one.currency) for brand_id, one in counted.items()}
     judged = {
-        (account.brand_id, account.time_zone.key, account.currency) for account in campaigns_of(judged_by.values())
+        (campaign.brand_id, campaign.time_zone.key, campaign.currency) for campaign in campaigns_of(judged_by.values())
     }
-    if any(account not in current and account[0] in counted for account in judged):
+    if any(brand not in current and brand[0] in counted for brand in judged):
         clear_campaign_cache()
         first = [partial(directory_checks.refresh, brand_ids=list(counted))] if has_citus(connection) else ()
         raise StaleRead("a brand's time zone or currency has changed", first)

@@ -150,25 +150,25 @@ def _numbers(sources: list[str], fields: Sequence[Any]) -> list[tuple[str, int]]
 
 
 def judge_columns(
-    drafts: PlainDrafts, accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
+    drafts: PlainDrafts, campaigns: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> EventColumns | None:
     """The drafts as accepted events, in order, by the rules of `judge_event` in `domain.inputs.spend`.
 
-    None as soon as one event is rejected. `accounts`: the campaigns found, by campaign id. `at`: now.
+    None as soon as one event is rejected. `campaigns`: the campaigns found, by campaign id. `at`: now.
     """
     earliest, latest = accepted_span(at, bounds)
-    billed: list[Any] = list(map(accounts.get, drafts.campaign_ids))
+    billed: list[Any] = list(map(campaigns.get, drafts.campaign_ids))
     if None in billed or min(drafts.occurred_at) < earliest or max(drafts.occurred_at) > latest:
         return None
     if set(drafts.currencies) != {None} and any(
-        currency is not None and currency.upper() != account.currency
-        for currency, account in zip(drafts.currencies, billed, strict=True)
+        currency is not None and currency.upper() != campaign.currency
+        for currency, campaign in zip(drafts.currencies, billed, strict=True)
     ):
         return None
-    zones = [account.time_zone for account in billed]
+    zones = [campaign.time_zone for campaign in billed]
     return EventColumns(
         drafts.event_ids,
-        [account.brand_id for account in billed],
+        [campaign.brand_id for campaign in billed],
         drafts.campaign_ids,
         drafts.occurred_at,
         drafts.amounts_micros,

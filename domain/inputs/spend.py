@@ -76,33 +76,33 @@ def sequence_of(raw: object) -> tuple[str, int] | None:
 
 
 def judge_event(
-    draft: SpendDraft, accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
+    draft: SpendDraft, campaigns: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> SpendEvent | Rejection:
-    """Accepts a draft, or returns its Rejection. `accounts`: the campaigns found, by the drafts' campaign keys.
+    """Accepts a draft, or returns its Rejection. `campaigns`: the campaigns found, by the drafts' campaign keys.
 
     One campaign must own the name on the day of `occurred_at`, a given currency must be the brand's, and the age at
     `at` must be within `bounds`.
     """
-    (judged,) = judge_events([draft], accounts, at, bounds)
+    (judged,) = judge_events([draft], campaigns, at, bounds)
     return judged
 
 
 def judge_events(
-    drafts: Iterable[SpendDraft], accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
+    drafts: Iterable[SpendDraft], campaigns: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> Iterator[SpendEvent | Rejection]:
     """Yields, in order, each draft as a SpendEvent if `judge_event` would accept it, else as a Rejection.
 
-    `accounts`: the campaigns found, by the drafts' campaign keys.
+    `campaigns`: the campaigns found, by the drafts' campaign keys.
     """
     earliest, latest = accepted_span(at, bounds)
     for draft in drafts:
-        event_id, campaign, occurred_at, amount_micros, currency, source, _, payload = draft
-        match = accounts.get(campaign)
-        account = match if isinstance(match, KnownCampaign) else _on_its_day(draft, accounts)
-        if isinstance(account, Rejection):
-            yield account
+        event_id, key, occurred_at, amount_micros, currency, source, _, payload = draft
+        match = campaigns.get(key)
+        campaign = match if isinstance(match, KnownCampaign) else _on_its_day(draft, campaigns)
+        if isinstance(campaign, Rejection):
+            yield campaign
             continue
-        campaign_id, brand_id, zone, billed_in = account
+        campaign_id, brand_id, zone, billed_in = campaign
         if currency is not None and currency.upper() != billed_in:
             yield wrong_currency(currency, billed_in, payload)
         elif occurred_at < earliest:
@@ -115,11 +115,11 @@ def judge_events(
             yield SpendEvent(event_id, brand_id, campaign_id, occurred_at, amount_micros, source, day, payload)
 
 
-def _on_its_day(draft: SpendDraft, accounts: Mapping[CampaignKey, CampaignMatch]) -> KnownCampaign | Rejection:
+def _on_its_day(draft: SpendDraft, campaigns: Mapping[CampaignKey, CampaignMatch]) -> KnownCampaign | Rejection:
     """The campaign that owns the draft's external id on the day of `occurred_at`, or the draft's Rejection."""
     occurred_at = min(max(draft.occurred_at, FIRST_INSTANT), END_INSTANT)
     try:
-        return owner_on(draft.campaign, accounts, lambda zone: local_day(occurred_at, zone))
+        return owner_on(draft.campaign, campaigns, lambda zone: local_day(occurred_at, zone))
     except InvalidInput as error:
         return Rejection(error.reason, error.detail, draft.payload)
 

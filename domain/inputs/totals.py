@@ -60,30 +60,30 @@ def read_total(raw: object) -> TotalDraft | Rejection:
 
 
 def judge_total(
-    draft: TotalDraft, accounts: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
+    draft: TotalDraft, campaigns: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> ReportedTotal | Rejection:
     """Accepts a total if one campaign owns the name on its day, its currency is the brand's, and its day exists there.
 
     Rejects it if the day begins or `as_of` lies more than `bounds.ahead` after `at`, or if the day is too old by
-    `bounds`. `accounts`: the campaigns found, by the totals' campaign keys.
+    `bounds`. `campaigns`: the campaigns found, by the totals' campaign keys.
     """
-    account = _account(draft, accounts)
-    if isinstance(account, Rejection):
-        return account
-    if max(draft.as_of, day_starts_at(draft.day, account.time_zone)) > at + bounds.ahead:
+    campaign = _campaign(draft, campaigns)
+    if isinstance(campaign, Rejection):
+        return campaign
+    if max(draft.as_of, day_starts_at(draft.day, campaign.time_zone)) > at + bounds.ahead:
         return Rejection(Reason.IN_FUTURE, "the day or as_of is in the future", draft.payload)
-    if bounds.oldest is not None and draft.day < local_day(at - bounds.oldest, account.time_zone):
+    if bounds.oldest is not None and draft.day < local_day(at - bounds.oldest, campaign.time_zone):
         return Rejection(Reason.TOO_OLD, f"the day is more than {bounds.oldest.days} days ago", draft.payload)
-    if day_starts_at(draft.day, account.time_zone) == day_starts_at(draft.day + ONE_DAY, account.time_zone):
-        return Rejection(Reason.MALFORMED, f"{account.time_zone.key} skipped the day {draft.day}", draft.payload)
+    if day_starts_at(draft.day, campaign.time_zone) == day_starts_at(draft.day + ONE_DAY, campaign.time_zone):
+        return Rejection(Reason.MALFORMED, f"{campaign.time_zone.key} skipped the day {draft.day}", draft.payload)
     total = ReportedTotal(
         source=draft.source,
-        brand_id=account.brand_id,
-        campaign_id=account.campaign_id,
+        brand_id=campaign.brand_id,
+        campaign_id=campaign.campaign_id,
         day=draft.day,
         total_micros=draft.total_micros,
         as_of=draft.as_of,
-        time_zone=account.time_zone,
+        time_zone=campaign.time_zone,
         payload=draft.payload,
     )
     if moment_of(total) < bounds.earliest:
@@ -95,14 +95,14 @@ def judge_total(
     return total
 
 
-def _account(draft: TotalDraft, accounts: Mapping[CampaignKey, CampaignMatch]) -> KnownCampaign | Rejection:
+def _campaign(draft: TotalDraft, campaigns: Mapping[CampaignKey, CampaignMatch]) -> KnownCampaign | Rejection:
     try:
-        account = owner_on(draft.campaign, accounts, lambda _: draft.day)
+        campaign = owner_on(draft.campaign, campaigns, lambda _: draft.day)
     except InvalidInput as error:
         return Rejection(error.reason, error.detail, draft.payload)
-    if draft.currency is not None and draft.currency.upper() != account.currency:
-        return wrong_currency(draft.currency, account.currency, draft.payload)
-    return account
+    if draft.currency is not None and draft.currency.upper() != campaign.currency:
+        return wrong_currency(draft.currency, campaign.currency, draft.payload)
+    return campaign
 
 
 def moment_of(total: ReportedTotal) -> datetime:

@@ -54,8 +54,8 @@ LISTED: Final = (
     "/*plain*/campaigns/*end*//*citus directory_campaigns AS campaigns */",
     "/*plain*/brands/*end*//*citus directory_brands AS brands */",
 )
-ACCOUNTS_BY_ID = _by_id(*LISTED)
-ACCOUNTS_BY_NAME = _by_name(*LISTED)
+LISTED_BY_ID = _by_id(*LISTED)
+LISTED_BY_NAME = _by_name(*LISTED)
 
 # On several servers, all of them: for what the directory lacks.
 EVERYWHERE_BY_ID = _by_id("campaigns", "brands")
@@ -86,7 +86,7 @@ def find_campaigns(
     distinct = set(keys)
     ids = [key for key in distinct if isinstance(key, int) and 0 < key <= MAX_ID]
     names = [key for key in distinct if isinstance(key, tuple)]
-    by_id, by_name = _rows(connection, ids, names, ACCOUNTS_BY_ID, ACCOUNTS_BY_NAME)
+    by_id, by_name = _rows(connection, ids, names, LISTED_BY_ID, LISTED_BY_NAME)
     if everywhere and has_citus(connection):
         by_id, by_name = _with_unlisted(connection, ids, names, by_id, by_name)
     zones = readable_zones({row[-2] for row in (*by_id, *by_name)})
