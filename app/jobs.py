@@ -246,7 +246,7 @@ def _forget_access(at: datetime) -> None:
 
 
 def _forget_before_floor() -> None:
-    """Deletes confirmations and days of imports that belong to spend which the ledger no longer has."""
+    """Deletes confirmations of status changes whose spend the ledger has dropped, and imports' days that no undo needs."""
     with snapshot() as connection:
         stored = ledger.stored_floor(connection)
     if stored is not None:

@@ -27,10 +27,10 @@ Statuses are also read before each change.
 FIRST_RETRY: Final = timedelta(seconds=30)
 """Time until a request is tried again after its first failure."""
 
-KEPT_FOR_PAUSES: Final = 10
+PERCENT_FOR_PAUSES: Final = 10
 """Percent of a quota that only pauses may use."""
 
-KEPT_FOR_CHANGES: Final = 20
+PERCENT_FOR_CHANGES: Final = 20
 """Percent that reads leave to other requests, of a quota without the part that only pauses may use."""
 
 READ_SPANS: Final = (timedelta(minutes=5), timedelta(hours=1))
@@ -42,7 +42,7 @@ With a limit of the hour alone, a burst in its first minute would stop reads for
 SPARING_PERCENT: Final = 50
 """Used percent of an account's quota, as the platform reports it, from which reads become rarer."""
 
-STOPPING_PERCENT: Final = 100 - KEPT_FOR_PAUSES
+STOPPING_PERCENT: Final = 100 - PERCENT_FOR_PAUSES
 """Used percent of an account's quota, as the platform reports it, from which no reads are made."""
 
 STATUSES_PATIENCE: Final = 12
@@ -121,8 +121,8 @@ def operations_for_reads(limit: int, used_in_a_day: int, reads_in: Mapping[timed
     minutes and in the last hour, by READ_SPANS. Reads of each span may use the span's share of the day's part for
     reads, so that an account near a limit seldom waits for longer than the shortest span.
     """
-    without_pauses = limit * (100 - KEPT_FOR_PAUSES) // 100
-    for_reads = without_pauses * (100 - KEPT_FOR_CHANGES)
+    without_pauses = limit * (100 - PERCENT_FOR_PAUSES) // 100
+    for_reads = without_pauses * (100 - PERCENT_FOR_CHANGES)
     shares = (
         -(-for_reads * (span // SHORTEST) // (100 * (ONE_DAY // SHORTEST))) - reads_in[span] for span in READ_SPANS
     )

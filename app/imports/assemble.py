@@ -120,7 +120,7 @@ def _times(table: Interpreted, days: set[date], *, has_unplaced: bool) -> tuple[
 def _proofs(decided: Decisions, sums: Sums, totals: int) -> tuple[str, ...]:
     """Phrases: how unit, decimal mark and order of days were decided, and how many rows make no total of their own."""
     several = f"{sums.count} rows make {totals} totals" if sums.count > totals else ""
-    left_out = f"{sums.without_amount} rows without a figure" if sums.without_amount else ""
+    without_figure = f"{sums.without_amount} rows without a figure" if sums.without_amount else ""
     others = f"{sums.other_rows} rows of other currencies or platforms are left out" if sums.other_rows else ""
     always = (decided.unit.proof, decided.mark.proof, decided.order.proof)
-    return (*always, *(one for one in (several, left_out, others) if one))
+    return (*always, *(one for one in (several, without_figure, others) if one))

@@ -86,7 +86,7 @@ def _checked(table: Interpreted, undated: Undated, sums: Sums, scale: Scale) -> 
 
 
 def _of_several_exports(table: Interpreted, heading_lines: Sequence[int]) -> Decisions:
-    """The decisions without the stated range, which is only the first export's.
+    """The decisions for a table of several exports: without the range of days, which the first export states for itself.
 
     Raises Refused if the exports contradict each other, or have the same campaign-day.
     """
@@ -101,7 +101,7 @@ def _added(table: Interpreted, chosen: Filter, part_sums: PartSums) -> Sums:
     """Adds up all rows with a campaign and a day, except rows that sum up others. Raises Refused for rounded ids."""
     undated_lines = frozenset(row.line for row in table.evidence.undated)
     adder = Adder(table.columns, table.amounts)
-    sums = add_up(adder, table.layout, table.columns, table.days, chosen, undated_lines, part_sums.left_out)
+    sums = add_up(adder, table.layout, table.columns, table.days, chosen, undated_lines, part_sums.sum_lines)
     for (campaign, day), amount in part_sums.rests.items():
         sums.add_rest(campaign, day, amount)
     check_rounded(sums.by_campaign)

@@ -115,7 +115,7 @@ def _replay_claimed(rows: Sequence[Waiting]) -> Replayed:
 def _count_again(kind: str, only_brand_id: int | None, rows: Sequence[Waiting]) -> GroupReplay:
     """Counts each distinct input of one group once, also if it is listed several times.
 
-    Inputs of brands that stay locked are not settled.
+    Inputs of brands that stay locked still wait to be replayed; `held_up` of the result counts them.
     """
     by_input: defaultdict[str, list[Waiting]] = defaultdict(list)
     for row in rows:

@@ -9,7 +9,7 @@ from app.platforms.registry import ADAPTERS
 from db.engine import committed, transaction
 from db.repository.platforms import connections, operations
 from db.repository.platforms.connections import StoredConnection
-from domain.reads import KEPT_FOR_PAUSES, READ_SPANS, operations_for_reads
+from domain.reads import PERCENT_FOR_PAUSES, READ_SPANS, operations_for_reads
 from runtime import clock
 
 
@@ -62,7 +62,7 @@ def changes_left(platform: str, most: int, *, for_pauses: bool) -> int:
 
 
 def _allowed(limit: int, *, for_pauses: bool) -> int:
-    return limit if for_pauses else limit * (100 - KEPT_FOR_PAUSES) // 100
+    return limit if for_pauses else limit * (100 - PERCENT_FOR_PAUSES) // 100
 
 
 def reads_left(connection: Connection, platform: str, at: datetime) -> int | None:

@@ -20,11 +20,11 @@ from runtime import clock
 
 log = structlog.get_logger()
 
-OPPOSED = {
+STATUSES_BEFORE = {
     Action.PAUSE: (Desired.INACTIVE, Confirmed.ENABLED),
     Action.ENABLE: (Desired.ACTIVE, Confirmed.PAUSED),
 }
-"""The desired and the confirmed status of the campaigns that each action is for."""
+"""By action: the desired and the confirmed status of the campaigns that it is sent for."""
 
 NO_OUTCOME: Final = Unanswered("the platform answered without a result for this campaign", may_be_applied=True)
 
@@ -94,7 +94,7 @@ def _mark(
     """
     due = (
         row
-        for row in rows.opposed(connection, visit.stored.id, *OPPOSED[action], at, is_unread=is_unread)
+        for row in rows.with_statuses(connection, visit.stored.id, *STATUSES_BEFORE[action], at, is_unread=is_unread)
         if (row.campaign_id, row.desired_change_id) not in refusals
         and reconcile(steps.facts_of(row, visit.stored.mode, at, is_unread=is_unread)) is action
         and steps.may_be_sent(row, at)

@@ -195,7 +195,7 @@ def _is_overridden(visit: Visit, row: StoredStatus, at: datetime) -> bool:
 
 
 def _respect_people(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> None:
-    """Sets the hold `platform_paused` on campaigns that a person paused on the platform; lifts it from enabled ones."""
+    """Sets the hold `platform_paused` on campaigns that a person paused there; lifts it from those enabled there."""
     for wanted in chunked(_holds_to_change(visit, page, at), HOLDS_A_TRANSACTION):
         asked = [Change(row.external_id, Confirmed.PAUSED if is_held else Confirmed.ENABLED) for row, is_held in wanted]
         names = change_authors.names_in(change_authors.who_changed(visit, asked, visit.stored.statuses_read_at, at))

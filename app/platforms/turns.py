@@ -11,12 +11,16 @@ from runtime.once import Once
 from runtime.settings import settings
 
 SHARE: Final = 10
+"""Worker threads of a process for each place at a healthy account, for each kind of work (spend, statuses).
+
+A kind has at least one place. With FAILING_SHARE, all places are a quarter of 32 threads.
+"""
+
 FAILING_SHARE: Final = 32
-"""One in SHARE worker threads may read spend of healthy accounts, and one may change their statuses; of failing ones
-one in FAILING_SHARE each. Of 32 threads this is a quarter in all. At least one each."""
+"""Worker threads of a process for each place at a failing account, for each kind of work; at least one place."""
 
 RUN_SECONDS: Final = 8.0
-"""After this time a message works for no further waiting account, and enqueues a message for each of them."""
+"""Seconds after which a message works for no further account: it enqueues a message for each account that waits."""
 
 
 class Turns:

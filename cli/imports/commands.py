@@ -12,8 +12,9 @@ from babel.numbers import is_currency
 from sqlalchemy.exc import DBAPIError
 
 from app.imports.answers import Meaning, Reading, ReadOptions
-from app.imports.intake import skipped_rows, words
+from app.imports.intake import words
 from app.imports.intake.commit import Outcome, commit
+from app.imports.intake.left_out import write_csv
 from app.imports.intake.plans import Plan, Target, plan
 from cli.catalog.consent import Yes
 from cli.catalog.options import edit
@@ -188,5 +189,5 @@ def _written(rows: Sequence[tuple[int, str, str]], into: Path | None) -> Path | 
     if not rows or into is None:
         return None
     with readable(into), into.open("w", encoding="utf-8", newline="") as stream:
-        skipped_rows.write_csv(stream, rows)
+        write_csv(stream, rows)
     return into

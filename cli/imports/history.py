@@ -56,13 +56,13 @@ def show_import(import_id: ImportArgument, as_json: AsJson = False) -> None:
     """Show one import with its file's hash and the rows that were left out."""
     with snapshot() as connection:
         row = history.one(connection, import_id)
-        skipped = history.skipped(connection, import_id)
+        left_out = history.left_out(connection, import_id)
     if as_json:
-        print_json(row | {"skipped": skipped})
+        print_json(row | {"skipped": left_out})
         return
     for name, value in (row | {"sum": words.sums(row.pop("sum_micros"))}).items():
         console.print(f"[bold]{name.replace('_', ' ')}[/bold]  {escape(str(value))}", highlight=False, soft_wrap=True)
-    print_rows("Rows left out", skipped, empty="No row was left out.")
+    print_rows("Rows left out", left_out, empty="No row was left out.")
 
 
 @imports_app.command("undo")

@@ -13,7 +13,8 @@ from app.imports.intake.commit import Outcome
 from app.imports.intake.plans import Plan
 from cli.output import console, errors, print_json
 
-SHOWN_SKIPPED: Final = 20
+SHOWN_LEFT_OUT: Final = 20
+"""Rows left out that the summary of `spendgate import` lists, at most."""
 
 
 def show(reading: Reading, planned: Plan | None) -> None:
@@ -59,7 +60,7 @@ def tell_import(
     """Prints the result of an import: all of it as JSON, or a summary for people.
 
     `left_out`: (line, cell, reason) of each row left out; line 0 stands for a whole total. The summary has the first
-    SHOWN_SKIPPED of them. `left_out_file`: the file that lists them all; None if none was written.
+    SHOWN_LEFT_OUT of them. `left_out_file`: the file that lists them all; None if none was written.
     """
     if as_json:
         rows = [{"line": line or None, "cell": cell, "reason": reason} for line, cell, reason in left_out]
@@ -78,11 +79,11 @@ def tell_import(
             f"{number}{outcome.campaigns_made} campaigns created, {outcome.taken} totals counted, "
             f"{outcome.nothing_new} unchanged, {len(outcome.rejections)} rejected"
         )
-    for line, cell, reason in left_out[:SHOWN_SKIPPED]:
+    for line, cell, reason in left_out[:SHOWN_LEFT_OUT]:
         where = f"line {line}" if line else cell
         errors.print(f"[red]{escape(where)}[/red] {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(left_out) > SHOWN_SKIPPED:
-        errors.print(f"… and {len(left_out) - SHOWN_SKIPPED} more")
+    if len(left_out) > SHOWN_LEFT_OUT:
+        errors.print(f"… and {len(left_out) - SHOWN_LEFT_OUT} more")
     if left_out_file is not None:
         path = escape(str(left_out_file))
         errors.print(f"All {len(left_out)} left out, each with line, cell and reason: {path}", soft_wrap=True)

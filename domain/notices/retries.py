@@ -11,7 +11,7 @@ RETRY_AFTER_ATTEMPT: Final = (
 """The delay after the first, the second, … failed attempt. The attempt after the last delay is the last one."""
 
 JITTER: Final = 0.2
-"""The largest part by which a delay is lengthened, so that many deliveries do not return at one moment."""
+"""Largest fraction of a delay that is added to it at random, so that many deliveries do not return at one moment."""
 
 OPEN_AFTER: Final = 5
 """Deliveries that fail one after another, without a success between, before the circuit of an endpoint opens."""

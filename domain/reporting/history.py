@@ -49,7 +49,7 @@ def merge_short_stretches(parts: Iterable[Stretch], least: timedelta) -> list[St
 
 
 def _merge(parts: Sequence[Stretch]) -> Stretch:
-    """One stretch for adjoining ones, with the holds that lasted longest, or none if half of it or more served."""
+    """One stretch for adjoining ones. It has the holds that lasted longest; no holds if at least half of the time served."""
     lengths: dict[tuple[str, ...], timedelta] = {}
     for part in parts:
         lengths[part.holds] = lengths.get(part.holds, timedelta()) + (part.ends_at - part.starts_at)

@@ -94,7 +94,7 @@ class ChannelAttempt(BaseModel):
 
 
 class ChannelAttempts(BaseModel):
-    """The last attempts of a channel, newest first."""
+    """The newest attempts to send by a channel, newest first: as many as `limit` asked for."""
 
     items: list[ChannelAttempt]
 

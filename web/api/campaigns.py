@@ -179,7 +179,7 @@ def visible_campaign(connection: Connection, caller: Caller, campaign_id: int) -
 
 
 def brand_of_visible(caller: Caller, campaign_id: int) -> int:
-    """The brand of a campaign, which never changes. Raises InvalidValue if the caller may not see the campaign."""
+    """The id of the campaign's brand; a campaign keeps its brand. Raises InvalidValue if the caller may not see it."""
     with snapshot() as connection:
         return int(visible_campaign(connection, caller, campaign_id)["brand_id"])
 

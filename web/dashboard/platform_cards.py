@@ -31,8 +31,9 @@ def card_of_brand(connection: Connection, brand_id: int, at: datetime) -> list[d
 
 
 def summary(connection: Connection, at: datetime, offset: int, limit: int) -> dict[str, Any] | None:
-    """At most `limit` connected accounts after the first `offset`, and figures of all of them; None if none is left.
+    """At most `limit` connected accounts after the first `offset`, and figures of all connected accounts.
 
+    None if no account follows the first `offset`.
     `read`: in words, the age of the last read of the account that was read longest ago.
     """
     rows = seen.accounts(connection, at, offset=offset, limit=limit)

@@ -214,7 +214,10 @@ def day_order(
 def _order_by_the_rest(
     evidence: Evidence, stated: Stated, platform: str, latest: date, *, is_own: bool
 ) -> Decided[DayOrder]:
-    """Decides between day first and month first if no cell proves it: by calendar, the file's range, the platform."""
+    """Decides between day first and month first if no cell proves it: by calendar, the file's range, the platform.
+
+    Returns a Decided with the value None if these do not decide either. `latest`: the last day that the file can have.
+    """
     orders: tuple[DayOrder, DayOrder] = ("day_first", "month_first")
     found = {order: evidence.days.days(day_first=order == "day_first") for order in orders}
     past = [order for order in orders if max(found[order]) <= latest + timedelta(days=1)]

@@ -134,10 +134,10 @@ def _only_brand(brand_ids: Sequence[int]) -> int | None:
 
 
 def _end(connection: Connection, plan: Plan, outcome: Outcome, import_id: int) -> None:
-    skipped = [(row.line, row.cell, row.reason) for row in plan.reading.bad_rows]
-    skipped += [(0, key, reason) for key, reason in outcome.rejections]
-    if skipped:
-        history.add_skipped(connection, import_id, skipped)
+    left_out = [(row.line, row.cell, row.reason) for row in plan.reading.bad_rows]
+    left_out += [(0, key, reason) for key, reason in outcome.rejections]
+    if left_out:
+        history.add_left_out(connection, import_id, left_out)
     history.end(
         connection,
         import_id,

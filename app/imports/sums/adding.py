@@ -73,11 +73,11 @@ class Sums:
 
 def add_up(
     adder: "Adder", layout: Layout, columns: Columns, days: Days, chosen: Filter, marks: frozenset[int],
-    left_out: frozenset[int],
+    sum_lines: frozenset[int],
 ) -> Sums:  # fmt: skip
-    """Sums all rows with a day, except on the lines `left_out` and `marks`; notes the running sum at each of `marks`.
+    """Sums all rows with a day, except on the lines `sum_lines` and `marks`; notes the running sum at each of `marks`.
 
-    A line of `marks` is of a row without a day of a campaign, one of `left_out` of a row that sums up others.
+    A line of `marks` is of a row without a day of a campaign, one of `sum_lines` of a row that sums up others.
     """
     sums, add = adder.sums, adder.add
     day_place = columns.day.place
@@ -86,7 +86,7 @@ def add_up(
     for line, row in layout.table.rows():
         if line in marks:
             sums.marks[line] = sums.total, sums.count
-        elif line in left_out:
+        elif line in sum_lines:
             continue
         elif line > layout.line and len(row) > needed and (day := days.read(row[day_place])) is not None:
             if is_other is not None and is_other(row):

@@ -31,11 +31,11 @@ Cells = tuple[str | None, ...]
 class PartSums:
     """The rows that are sums of parts.
 
-    `left_out`: the lines of the rows that are not added. `rests`: by campaign and day, the amount by which stated sums
-    exceed their parts, which is added in their place. `warnings`: sentences about rows that were left out or counted.
+    `sum_lines`: their lines, which are not added. `rests`: by campaign and day, the amount by which stated sums exceed
+    their parts, added besides the parts. `warnings`: sentences about rows that were left out or counted.
     """
 
-    left_out: frozenset[int] = frozenset()
+    sum_lines: frozenset[int] = frozenset()
     rests: Mapping[CampaignDay, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -108,7 +108,7 @@ def find_part_sums(
     )
     if not are_sums([one.found for one in judged], sum_rows, why):
         return PartSums(warnings=(f"{why}, which is more, so that such rows count as parts of their day",))
-    return _left_out(judged, shown)
+    return _sums_left_out(judged, shown)
 
 
 class _Rows:
@@ -246,7 +246,7 @@ def _compared(group: _Group, others: _Group) -> MaybeSum:
     return MaybeSum(group.line, group.amount, others.amount, others.count, slack, group.is_labelled)
 
 
-def _left_out(judged: Sequence[_Judged], shown: Callable[[int], str]) -> PartSums:
+def _sums_left_out(judged: Sequence[_Judged], shown: Callable[[int], str]) -> PartSums:
     lines = [line for one in judged for line in one.group.lines]
     told = ["1 row is the sum of the others of its day, and is left out"]
     if len(lines) > 1:

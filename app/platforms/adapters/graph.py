@@ -27,7 +27,7 @@ TOO_MUCH_DATA: Final = 1_487_534
 DEFAULT_WAIT_SECONDS: Final = 300.0
 """Wait after a used-up limit if no header says how long: Meta blocks an app in development for 300 s."""
 
-KEPT_FROM_READS: Final = 10
+PERCENT_WITHOUT_READS: Final = 10
 """Percent of Meta's limits that reads leave to pauses and other changes."""
 
 MESSAGE_LENGTH: Final = 300
@@ -74,7 +74,7 @@ def _read(account: Account, path: str, params: Mapping[str, str]) -> dict[str, A
     answer = http.send("GET", url, _headers(account), params={**params, **proof})
     usage = usage_of(answer.headers)
     _note_usage(account, usage)
-    if usage.percent >= 100 - KEPT_FROM_READS:
+    if usage.percent >= 100 - PERCENT_WITHOUT_READS:
         near_limits[account.account_id] = time.monotonic() + (usage.wait_seconds or DEFAULT_WAIT_SECONDS)
     return _content(account, answer, changes_something=False)
 

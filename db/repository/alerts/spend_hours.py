@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from domain.alerts.silence import HISTORY, hour_of
 
 FRESH: Final = "interval '2 days'"
-"""Events received later than this after they occurred are a backfill: their hours show no habit, and are left out."""
+"""SQL of the longest time from an event to its receipt for which its hour counts as spend. Later events are a backfill."""
 
 # The first run reads the ledger of two weeks.
 TAKE_TIME = text("SET LOCAL statement_timeout = '10min'")

@@ -21,7 +21,7 @@ from db.repository.shared.zones import local_days
 from db.repository.spread.on_shard import COLUMNS, on_shard
 
 NO_LIMIT: Final = 2**62
-"""The headroom of a brand without budgets of its own."""
+"""The headroom, in micros, that is stored for a brand without budgets of its own: more than it can ever spend."""
 
 RENEW = text("""
     UPDATE brands SET headroom_micros = renewed.micros, headroom_on = renewed.day

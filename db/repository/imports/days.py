@@ -232,7 +232,7 @@ def keep_changed(
 ) -> None:
     """Records for an import the totals that this transaction changed, before and after.
 
-    Looks at totals of these sources and days, and of the brands and campaigns in `of`: (brand ids, campaign ids).
+    Only totals of one of `sources`, on one of `days`, of brands and campaigns in `of`: (brand ids, campaign ids).
     """
     found = _candidates(of, days) | {"import_id": import_id, "sources": text_array_of(sources)}
     _write(connection, found, KEEP_CHANGED, (CHANGED, KEEP))

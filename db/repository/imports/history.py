@@ -1,4 +1,4 @@
-"""Stores imports: each file that changed totals, the result of its import, and its skipped rows."""
+"""Stores imports: each file that changed totals, the result of its import, and the rows that it left out."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,14 +28,14 @@ END = text("""
     WHERE id = :id
 """)
 
-ADD_SKIPPED = text("""
+ADD_LEFT_OUT = text("""
     INSERT INTO import_skipped_rows (import_id, place, line, cell, reason)
     SELECT :import_id, place, line, cell, reason
     FROM unnest(CAST(:lines AS bigint[]), CAST(:cells AS text[]), CAST(:reasons AS text[])) WITH ORDINALITY
-        AS skipped(line, cell, reason, place)
+        AS left_out(line, cell, reason, place)
 """)
 
-SKIPPED = text("SELECT line, cell, reason FROM import_skipped_rows WHERE import_id = :id ORDER BY place")
+LEFT_OUT = text("SELECT line, cell, reason FROM import_skipped_rows WHERE import_id = :id ORDER BY place")
 
 # The imports of files with the same content, newest first.
 OF_CONTENT = text("""
@@ -63,7 +63,7 @@ NOTE_UNDONE = text("""
 """)
 
 MAX_CELL = 200
-"""Most characters that are stored of a skipped row's cell."""
+"""Most characters that are stored of the cell of a row left out."""
 
 
 @dataclass(frozen=True)
@@ -126,25 +126,32 @@ def end(
     rejected: int,
     skipped_rows: int,
 ) -> None:
-    """Stores the result of an import: `done`, or `partial` if a locked brand prevented some totals, and the counts."""
+    """Stores the result of an import: `done`, or `partial` if a locked brand prevented some totals, and the counts.
+
+    `taken`: totals that changed a counter. `nothing_new`: totals that changed none. `rejected`: totals that were
+    rejected. `skipped_rows`: the file's rows that were left out.
+    """
     counts = {"taken": taken, "nothing_new": nothing_new, "rejected": rejected, "skipped_rows": skipped_rows}
     connection.execute(END, counts | {"id": import_id, "status": status})
 
 
-def add_skipped(connection: Connection, import_id: int, rows: Sequence[tuple[int, str, str]]) -> None:
-    """Stores the skipped rows of a file, at least one, each as (line, cell, reason); cuts cells to MAX_CELL."""
+def add_left_out(connection: Connection, import_id: int, rows: Sequence[tuple[int, str, str]]) -> None:
+    """Stores the rows that an import left out, at least one, each as (line, cell, reason); cuts cells to MAX_CELL.
+
+    A rejected total is a row too: with line 0, and its campaign and day as the cell.
+    """
     lines, cells, reasons = zip(*rows, strict=True)
     columns = {
         "lines": list(lines),
         "cells": [storable(cell)[:MAX_CELL] for cell in cells],
         "reasons": [storable(reason) for reason in reasons],
     }
-    connection.execute(ADD_SKIPPED, columns | {"import_id": import_id})
+    connection.execute(ADD_LEFT_OUT, columns | {"import_id": import_id})
 
 
-def skipped(connection: Connection, import_id: int) -> list[dict[str, Any]]:
-    """The skipped rows of an import, in the order of the file."""
-    return plain(connection.execute(SKIPPED, {"id": import_id}))
+def left_out(connection: Connection, import_id: int) -> list[dict[str, Any]]:
+    """The rows that an import left out, as `line`, `cell`, `reason`: those of the file, then rejected totals (line 0)."""
+    return plain(connection.execute(LEFT_OUT, {"id": import_id}))
 
 
 def of_content(connection: Connection, sha256: str) -> list[Earlier]:

@@ -42,7 +42,7 @@ class Concerned(NamedTuple):
 
 
 def concerned(connection: Connection, account: int, at: datetime) -> Concerned:
-    """The numbers of the account's campaigns that a change of its mode at `at` concerns.
+    """How many of the account's campaigns a change of its mode at `at` would pause, enable or hold.
 
     Leaves out campaigns whose last change may or may not have been applied.
     """

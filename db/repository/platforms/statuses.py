@@ -11,7 +11,10 @@ from db.repository.platforms.wanted import FORMER_OWNER, WANTED
 from db.repository.spread import platform_holds
 
 NO_LIMIT: Final = 2**62
-OPPOSED_A_PAGE: Final = 1_000
+"""The value of the parameter `limit` that reads all rows."""
+
+ROWS_A_PAGE: Final = 1_000
+"""Rows that one query of `with_statuses` reads, at most."""
 
 # Some of the account's campaigns, with the newest desired status and the memory of the platform's.
 CAMPAIGNS = f"""
@@ -54,9 +57,9 @@ PAGE = text(CAMPAIGNS.format(condition=AFTER))
 
 OF_CAMPAIGNS = text(CAMPAIGNS.format(condition="campaigns.id = ANY(CAST(:campaign_ids AS bigint[]))"))
 
-# Campaigns whose confirmed status is the opposite of the desired one. Those whose last answer is unknown are left out,
-# unless the platform cannot be read.
-OPPOSED = text(
+# Campaigns with this desired and this confirmed status. Those whose last answer is unknown are left out, unless the
+# platform cannot be read.
+WITH_STATUSES = text(
     CAMPAIGNS.format(
         condition=f"{AFTER} AND {WANTED} = :desired"
         " AND (confirmed = :confirmed AND NOT may_be_applied OR may_be_applied AND CAST(:is_unread AS boolean))"
@@ -164,22 +167,22 @@ def of_campaigns(
     return {row.campaign_id: row for row in rows}
 
 
-def opposed(
+def with_statuses(
     connection: Connection, account: int, desired: str, confirmed: str, at: datetime, *, is_unread: bool = False
 ) -> Iterator[StoredStatus]:
     """Yields the account's campaigns with this desired and this confirmed status at `at`, in order.
 
-    Leaves out campaigns whose last sent change has an unknown outcome. `is_unread`: the platform cannot be read; yields
-    those with this desired status too, whatever status was confirmed.
+    Leaves out campaigns whose last sent change has an unknown outcome. With `is_unread` (the platform cannot be read)
+    yields these campaigns too, if they have this desired status, with any confirmed status.
     """
     after: tuple[int, int] | None = FIRST
     wanted = {"account": account, "at": at, "desired": desired, "confirmed": confirmed, "is_unread": is_unread}
     while after is not None:
-        values = wanted | {"after_brand": after[0], "after_campaign": after[1], "limit": OPPOSED_A_PAGE}
-        found = connection.execute(OPPOSED, values).all()
+        values = wanted | {"after_brand": after[0], "after_campaign": after[1], "limit": ROWS_A_PAGE}
+        found = connection.execute(WITH_STATUSES, values).all()
         rows = [StoredStatus(*row) for row in found]
         yield from rows
-        after = rows[-1].key if len(rows) == OPPOSED_A_PAGE else None
+        after = rows[-1].key if len(rows) == ROWS_A_PAGE else None
 
 
 def keep(connection: Connection, account: int, statuses: Iterable[StoredStatus]) -> None:

@@ -1,4 +1,4 @@
-"""Imports in the admin: files uploaded, previewed, corrected and confirmed; past imports, their skipped rows, undo."""
+"""Imports in the admin: files uploaded, previewed, corrected and confirmed; past imports, rows left out, undo."""
 
 import io
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette_admin import CustomView, flash
 from starlette_admin.routing import route
 
-from app.imports.intake import skipped_rows, words
+from app.imports.intake import left_out, words
 from app.imports.intake import undo as undoing
 from app.imports.intake.commit import commit
 from app.ingest.by_brand import BrandsTimedOut
@@ -128,7 +128,7 @@ class Imports(CustomView):
     @route("/{import_id}/skipped.csv", name="import-skipped")
     async def skipped(self, request: Request) -> Response:
         """The rows that an import left out, as a CSV file."""
-        rows = await run_sync(partial(_skipped, request.path_params["import_id"]))
+        rows = await run_sync(partial(_left_out, request.path_params["import_id"]))
         name = f"import-{request.path_params['import_id']}-skipped.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(_as_csv(rows), media_type="text/csv; charset=utf-8", headers=headers)
@@ -234,20 +234,20 @@ def _found(import_id: str) -> dict[str, Any]:
 
 def _one(import_id: str) -> dict[str, Any]:
     row = _found(import_id)
-    rows = _skipped(import_id)
+    rows = _left_out(import_id)
     more = len(rows) - SHOWN_ROWS
     return {"title": row["file_name"], "one": _as_shown(row), "skipped": rows[:SHOWN_ROWS], "more": more}
 
 
-def _skipped(import_id: str) -> list[dict[str, Any]]:
+def _left_out(import_id: str) -> list[dict[str, Any]]:
     row = _found(import_id)
     with snapshot() as connection:
-        return history.skipped(connection, row["id"])
+        return history.left_out(connection, row["id"])
 
 
 def _as_csv(rows: list[dict[str, Any]]) -> str:
     stream = io.StringIO()
-    skipped_rows.write_csv(stream, ((row["line"], row["cell"], row["reason"]) for row in rows))
+    left_out.write_csv(stream, ((row["line"], row["cell"], row["reason"]) for row in rows))
     return stream.getvalue()
 
 

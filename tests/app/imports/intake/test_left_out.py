@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from app.imports.intake.skipped_rows import write_csv
+from app.imports.intake.left_out import write_csv
 
 
 def written(cell: str, reason: str) -> list[str]:
