@@ -40,8 +40,10 @@ DUE_A_PAGE: Final = 20_000
 """Due campaigns read by one statement."""
 
 MONTHS_AHEAD: Final = 3
+"""Partitions of months that the ledger has after the current month."""
+
 DAYS_AHEAD: Final = 10
-"""Partitions of the ledger that exist ahead: MONTHS_AHEAD after the current month, or DAYS_AHEAD after the day."""
+"""Partitions of days that the ledger has after the current day, if it is partitioned by days."""
 
 SUSPECTS_KEPT: Final = timedelta(days=7)
 """Age at which rows about suspect messages are deleted."""
@@ -246,7 +248,7 @@ def _forget_access(at: datetime) -> None:
 
 
 def _forget_before_floor() -> None:
-    """Deletes confirmations of status changes whose spend the ledger has dropped, and imports' days that no undo needs."""
+    """Deletes confirmations whose spend the ledger has dropped, and days of imports that no undo can need any more."""
     with snapshot() as connection:
         stored = ledger.stored_floor(connection)
     if stored is not None:

@@ -55,7 +55,7 @@ AT_ONCE: Final = 3
 """Passes that one job continues at the same time."""
 
 PART_SECONDS: Final = 0.15
-"""Target duration of a part: two parts must be shorter than the lock timeout of a batch of spend."""
+"""Target duration of a part, in seconds: two parts must be shorter than the lock timeout of a batch of spend."""
 
 LEAST_A_PART: Final = 100
 """Campaigns in a part, at least, however slow parts are."""
@@ -64,7 +64,7 @@ MOST_A_PART: Final = 300
 """Campaigns in a part of a continued pass, at most: other brands' status changes wait while a part writes its own."""
 
 LONGEST_SECONDS: Final = 50
-"""Time that one message works on a pass; then it enqueues another message."""
+"""Seconds for which one message works on a pass; then it enqueues another message."""
 
 
 class PassState(NamedTuple):

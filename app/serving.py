@@ -22,8 +22,11 @@ MAX_CHANGES: Final = 5_000
 """Toggles or edits since the last read above which reading all campaigns is cheaper."""
 
 REREAD_ENTRIES: Final = 500
-"""Audit entries read again. Their ids are not in commit order: a lower id may become visible after a higher one, by at
-most as many ids as edits are in progress."""
+"""Audit entries, the newest, that each read of changes looks at again.
+
+Their ids are not in commit order: a lower id may become visible after a higher one, by at most as many ids as edits are
+in progress.
+"""
 
 EXACT_HEADROOMS: Final = 1_000
 """Campaigns whose headroom alone changed, up to which a difference has each of them."""
@@ -32,8 +35,10 @@ HEADROOM_STEPS: Final = 100
 """Above EXACT_HEADROOMS, a difference has the campaigns whose headroom moved by at least 1/HEADROOM_STEPS of itself."""
 
 EDITS_OF_CAMPAIGNS: Final = frozenset({"campaign", "schedule"})
+"""Subjects of audit entries whose edit changes one campaign."""
+
 EDITS_OF_MANY: Final = frozenset({"brand", "budget", "platform_account", "import"})
-"""Subjects of audit entries: those whose edits change the edited campaign, and those that may change several."""
+"""Subjects of audit entries whose edit may change several campaigns, so that all must be read again."""
 
 Differences = dict[int, Row | None]
 """The campaigns that differ, by id: as they are now, None if they may not serve."""

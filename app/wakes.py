@@ -19,7 +19,7 @@ from domain.notices.message_types import OF_CHANGES
 log = structlog.get_logger()
 
 KNOWN_SECONDS: Final = 2.0
-"""A process reads again after this time which brands have platforms or webhooks, so toggles cost no query each."""
+"""Seconds for which a process keeps which brands have platforms or webhooks, so that toggles cost no query each."""
 
 
 @dataclass
@@ -81,7 +81,7 @@ def _brands_on_platforms() -> frozenset[int]:
 
 
 WAKE_SECONDS: Final = 0.25
-"""A process wakes webhooks at most once in this time: each wake enqueues every endpoint with something to send."""
+"""Shortest time in seconds between two wakes of webhooks by a process: each enqueues all endpoints with messages."""
 
 
 def _deliver_webhooks(toggled: set[int]) -> None:
@@ -107,9 +107,11 @@ def _brands_of_webhooks() -> frozenset[int | None]:
 
 ALERT_DELAY_SECONDS: Final = 2.0
 ALERT_PAUSE_SECONDS: Final = 20.0
-"""A process wakes the evaluation of alerts so long after a toggle, and at most once in ALERT_PAUSE_SECONDS: it compares
-the budgets of all brands with new spend, which must not compete with counting. Toggles meanwhile wait for the next
-evaluation, at the minute at the latest."""
+"""Seconds after a toggle at which a process wakes the evaluation of alerts, and shortest time between two wakes.
+
+An evaluation compares the budgets of all brands with new spend, which must not compete with counting. Toggles meanwhile
+wait for the next evaluation, at the minute at the latest.
+"""
 
 
 def _wake_alerts(_toggled: set[int]) -> None:

@@ -13,7 +13,7 @@ from runtime.settings import settings
 
 WIDEST: Final = 80
 LABEL: Final = 18
-"""Width of the column of checks."""
+"""Width of the column of checks, in characters."""
 
 COLOURS: Final = {Verdict.RIGHT: "green", Verdict.UNSAFE: "yellow", Verdict.WRONG: "red"}
 

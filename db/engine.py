@@ -35,7 +35,7 @@ MAX_TRIES = 6
 
 FIRST_PAUSE_SECONDS: Final = 0.02
 LONGEST_PAUSE_SECONDS: Final = 1.0
-"""Backoff between those attempts; the second one comes at once."""
+"""Longest backoff, in seconds, between two attempts of `committed` at a transaction; the second comes at once."""
 
 BEGINNING: Final = "beginning"
 """The connection option with the queries that begin its transaction, until its first round trip sends them."""

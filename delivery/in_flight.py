@@ -10,7 +10,7 @@ KILL_AFTER_SECONDS: Final = 2.0
 
 SLOT_BYTES: Final = 4_096
 LENGTH_BYTES: Final = 2
-"""A slot has LENGTH_BYTES for the length of its text, then the ids of a message or bundle, one per line."""
+"""Bytes at the beginning of a slot that hold the length of its text; the text is ids of messages, one per line."""
 
 
 class InFlightBoard:

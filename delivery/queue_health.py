@@ -12,10 +12,13 @@ log = structlog.get_logger()
 
 OLDEST_VERSION: Final = 7
 NEARLY_FULL: Final = 0.7
-"""Share of Redis's memory limit from which Redis is logged as nearly full."""
+"""Fraction of Redis's memory limit from which Redis is logged as nearly full."""
 
 LARGE_QUEUE: Final = 0.35
-"""Share of Redis's memory limit from which a queue is logged as large: half of NEARLY_FULL, to leave time to react."""
+"""Fraction of Redis's memory limit from which a queue is logged as large.
+
+It is half of NEARLY_FULL, to leave time to react.
+"""
 
 ERROR_EVENTS: Final = frozenset({"redis.evicts", "redis.nearly_full", "redis.queue_large"})
 """Concerns logged as errors, because Redis loses messages or will soon refuse them; the others are warnings."""

@@ -37,12 +37,13 @@ from runtime import clock
 log = structlog.get_logger()
 
 DEATHS_ALLOWED: Final = 3
+"""Deaths of processes that a message may cause; with the last of them it becomes a dead letter."""
 
 EXCLUSIVE_SECONDS: Final = 2.0
-"""Timeout of the wait for the exclusive lock. The process begins no other message meanwhile."""
+"""Timeout in seconds of the wait until a process works on no other message than the suspect one; it begins no other."""
 
 REST_SECONDS: Final = 10.0
-"""Seconds after a wait for the exclusive lock timed out in which a request for it does not wait, to block no other."""
+"""Seconds after a timeout of EXCLUSIVE_SECONDS in which suspects do not wait, so that other messages are worked on."""
 
 
 class SharedLock:

@@ -39,7 +39,7 @@ class Hold(StrEnum):
 
 SOMEONE_ENABLES_IT: Final = "someone enables it"
 NOT_BY_CLOCK: Final = "stays stopped until someone changes it"
-"""The text that pages show instead of a time for holds that time alone does not lift."""
+"""The text that pages show in place of a time for holds that last until a person acts."""
 
 SERVES_AGAIN_IF: Final = "if nobody changes anything and no budget is used up before"
 """The condition under which a campaign serves again at the time that pages show."""

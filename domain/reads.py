@@ -28,13 +28,16 @@ FIRST_RETRY: Final = timedelta(seconds=30)
 """Time until a request is tried again after its first failure."""
 
 PERCENT_FOR_PAUSES: Final = 10
-"""Percent of a quota that only pauses may use."""
+"""Percent of a platform's quota of operations that only pauses may use.
+
+For Meta's limits: PERCENT_WITHOUT_READS in `app/platforms/adapters/graph.py`.
+"""
 
 PERCENT_FOR_CHANGES: Final = 20
-"""Percent that reads leave to other requests, of a quota without the part that only pauses may use."""
+"""Percent of the rest of a quota, without PERCENT_FOR_PAUSES, that reads leave to other requests."""
 
 READ_SPANS: Final = (timedelta(minutes=5), timedelta(hours=1))
-"""Sliding spans, each with its proportional share of the reads of a day.
+"""Sliding spans of time. In each, reads may use the part of a day's reads that the span is of a day.
 
 With a limit of the hour alone, a burst in its first minute would stop reads for the rest of the hour.
 """

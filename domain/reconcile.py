@@ -15,12 +15,13 @@ REPAUSES_AN_HOUR: Final = 3
 REPAUSE_WINDOW: Final = timedelta(hours=1)
 
 TRIES: Final = 3
-"""Requests sent for one decision without a delay between them, if the account has none; then `refused_wait` applies."""
+"""Times that a change is sent before `refused_wait` delays it, if the account itself has no delay after failures."""
 
 FIRST_WAIT: Final = timedelta(minutes=5)
 """Time until a change that was refused TRIES times is sent again; it doubles with each refusal to LONGEST_WAIT."""
 
 LONGEST_WAIT: Final = timedelta(hours=6)
+"""Longest time until a change that was refused TRIES times or more is sent again."""
 
 OVERRIDDEN: Final = "another program or a person keeps enabling it on the platform"
 """The error stored for a campaign after `Action.ALERT`; if the platform names who enabled it, the name follows."""

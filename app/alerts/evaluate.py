@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 WATERMARK: Final = "alerts"
 OVERLAP_SECONDS: Final = 120
-"""A run also reads spend received so long before the last run, because it may have been committed after that run."""
+"""Seconds before the last run from which a run reads spend again: it may have been committed after that run."""
 
 BRANDS_A_TRANSACTION: Final = 500
 

@@ -12,7 +12,10 @@ from domain.alerts.channels import checked_url
 from domain.text import visible
 
 SECONDS: Final = 20.0
-"""Time for one text. The services' own timeouts are per read, so that a dripping server would never reach them."""
+"""Timeout of the delivery of one text, in seconds.
+
+The services' own timeouts are per read, so that a server that sends one byte at a time would never reach them.
+"""
 
 MAX_DETAIL: Final = 500
 _WORD: Final = re.compile(r"[\w.+-]{5,}")

@@ -30,10 +30,13 @@ EVERY: Final = timedelta(minutes=5)
 
 SETTLED_SECONDS: Final = 60
 OVERLAP_SECONDS: Final = 120
-"""A reading begins so long before the end of the last one, because events received earlier may be committed later."""
+"""Seconds before the end of the last reading at which the next begins: earlier events may be committed later."""
 
 HELD_GRACE_SECONDS: Final = 3600
-"""Spend up to this long after a stop raises no alert: platforms report hourly, and date spend at the report's time."""
+"""Seconds after a stop in which spend raises no alert.
+
+Platforms report hourly, and date spend at the moment of their report.
+"""
 
 
 def is_due(connection: Connection, at: datetime) -> bool:

@@ -14,7 +14,7 @@ from delivery.redis.kept import MEGABYTE
 from runtime.settings import settings
 
 NEARLY_ALL: Final = 0.95
-"""Share of SPENDGATE_KEEP_MESSAGES_MEGABYTES from which that setting, not the time, decides how many are kept."""
+"""Fraction of SPENDGATE_KEEP_MESSAGES_MEGABYTES above which kept messages count as cut by that setting, not by time."""
 
 SENTENCES: Final = {
     "redis.too_old": ("Redis {version}", "upgrade to Redis {oldest} or later"),

@@ -11,7 +11,7 @@ from runtime.encryption import VARIABLE
 from runtime.settings import settings
 
 NAMED: Final = 5
-"""Unreadable secrets that a finding names."""
+"""Unreadable secrets that a finding names, at most."""
 
 
 def findings() -> Iterator[Finding]:

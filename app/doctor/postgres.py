@@ -29,7 +29,7 @@ SAFE_COMMITS: Final = frozenset({"on", "remote_apply", "local", "remote_write"})
 STANDBY_COMMITS: Final = frozenset({"on", "remote_apply", "remote_write"})
 MIN_FREE_SHARE: Final = 0.1
 NAMED: Final = 3
-"""Missing privileges that a finding names."""
+"""Missing privileges that a finding names, at most."""
 
 CLOCK_ADVICE: Final = "set both clocks by NTP: until then the process decides nothing"
 FEWER_CONNECTIONS: Final = (

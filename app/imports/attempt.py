@@ -86,9 +86,10 @@ def _checked(table: Interpreted, undated: Undated, sums: Sums, scale: Scale) -> 
 
 
 def _of_several_exports(table: Interpreted, heading_lines: Sequence[int]) -> Decisions:
-    """The decisions for a table of several exports: without the range of days, which the first export states for itself.
+    """The decisions for a table of several exports, without the stated range of days.
 
-    Raises Refused if the exports contradict each other, or have the same campaign-day.
+    Only the first export states that range. Raises Refused if the exports contradict each other, or have the same
+    campaign-day.
     """
     decided = table.decided
     if not table.options.keep_duplicates:

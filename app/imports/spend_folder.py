@@ -41,7 +41,7 @@ _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 NANOSECONDS: Final = 1_000_000_000
 RENAMED_WITHIN_NS: Final = 5 * NANOSECONDS
-"""How far the times that a rename gives to the file and to its directory may differ."""
+"""Nanoseconds by which the times that a rename gives to the file and to its directory may differ."""
 
 
 class Version(NamedTuple):

@@ -41,11 +41,13 @@ DATA_EXCEPTIONS: Final = "22"
 OUT_OF_RANGE: Final = "22003"
 
 TRIES: Final = 5
-"""Repetitions of a transaction after lock timeouts from contention with our own transactions, at most."""
+"""Repetitions of a transaction, at most, after timeouts for locks that this service's other transactions hold."""
 
 FIRST_PAUSE_SECONDS: Final = 0.5
+"""Backoff in seconds before the first repetition after such a lock timeout; it doubles to LONGEST_PAUSE_SECONDS."""
+
 LONGEST_PAUSE_SECONDS: Final = 8.0
-"""Backoff between such repetitions of a transaction."""
+"""Longest backoff, in seconds, between two tries of a transaction after a lock timeout."""
 
 AnyBatch = TypeVar("AnyBatch", Batch, TotalsBatch)
 Batch_contra = TypeVar("Batch_contra", Batch, TotalsBatch, contravariant=True)

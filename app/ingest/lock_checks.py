@@ -17,22 +17,32 @@ from db.repository.ledger.locked_rows import LockedRow, locked_brand_rows, locke
 log = structlog.get_logger()
 
 BETWEEN_CHECKS_SECONDS: Final = 0.2
-LONGEST_BETWEEN_CHECKS_SECONDS: Final = 2.0
-BETWEEN_CHECKS_TRANSACTIONS: Final = 4
-"""The pause between two checks of locked rows: this many mean durations of a transaction, at least
-BETWEEN_CHECKS_SECONDS and at most LONGEST_BETWEEN_CHECKS_SECONDS.
+"""Shortest time between two checks of locked rows, in seconds."""
 
-A row that one transaction holds at both checks counts as locked, unless it waits for a lock itself; a row that passes
-between transactions does not.
+LONGEST_BETWEEN_CHECKS_SECONDS: Final = 2.0
+"""Longest time between two checks of locked rows, in seconds."""
+
+BETWEEN_CHECKS_TRANSACTIONS: Final = 4
+"""Time between two checks of locked rows, in mean durations of a transaction, within the bounds above.
+
+A row that one transaction holds at both checks counts as locked, unless that transaction waits for a lock itself. A row
+that passes between transactions does not.
 """
 
 FEW_LOCKED: Final = 8
+"""Number of locked brands up to which they are always left out of the repeated transaction."""
+
 MOST_LOCKED_SHARE: Final = 4
-"""If more than FEW_LOCKED brands and more than 1/4 of all are locked, the whole transaction is repeated instead."""
+"""Divisor: if more than 1/4 of the brands, and more than FEW_LOCKED, are locked, the whole transaction is repeated.
+
+At the last try, and for inputs left out before, any number of locked brands is left out instead.
+"""
 
 MANY_ROWS: Final = 20_000
+"""Rows of campaigns and counters that are checked, at most, at all tries but the last; each check costs a write."""
+
 MOST_ROWS: Final = 500_000
-"""Rows of campaigns and of counters to check, at most; each check costs a write. The last try uses the larger bound."""
+"""Rows of campaigns and counters that are checked, at most, at the last try; each check costs a write."""
 
 
 def find_locked_brands(attempt: Attempt, pace: CommitPace, *, is_last: bool) -> frozenset[int]:

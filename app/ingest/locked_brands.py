@@ -12,25 +12,35 @@ from runtime.backoff import pause_seconds
 from runtime.metrics import LOCKED_BRANDS
 
 FIRST_PAUSE_SECONDS: Final = 1.0
+"""Backoff in seconds after the first failed try of a locked brand; it doubles to LONGEST_PAUSE_SECONDS."""
+
 LONGEST_PAUSE_SECONDS: Final = 8.0
-"""Backoff between the tries of a locked brand: each try costs work."""
+"""Longest backoff, in seconds, between two tries of a locked brand: each try costs work."""
 
 PAUSE_PER_TRY: Final = 2
-"""Least pause in multiples of the last try's duration, so that slow tries take at most a third of the time."""
+"""Least backoff, in multiples of the duration of the last try, so that slow tries take at most a third of the time."""
 
 SPREAD: Final = 1.2
 """Largest random factor of a message's delay; the least is 1, so that it returns once the brand's next try is due."""
 
 LEAST_DELAY_SECONDS: Final = 4.0
+"""Shortest delay, in seconds, of a locked brand's messages."""
+
 LONGEST_DELAY_SECONDS: Final = 60.0
-"""Bounds of the delay of a locked brand's messages. Within them the delay equals the time that the brand has been
-locked, since each return of a message costs work. One message at a time returns sooner, for the next try."""
+"""Longest delay, in seconds, of a locked brand's messages.
+
+From LEAST_DELAY_SECONDS up to it, the delay is the time for which the brand has been locked, since each return of a
+message costs work. One message at a time returns sooner, for the next try.
+"""
 
 STALE_SECONDS: Final = 2 * LONGEST_DELAY_SECONDS
-"""Time after a due try from which a brand is forgotten: its spend returns sooner, so another process has counted it."""
+"""Seconds after a due try from which a brand is forgotten.
+
+Its delayed messages have returned by then, so another process has counted them.
+"""
 
 DELAYED_IDS_KEPT: Final = 10_000
-"""Newest delayed messages of a brand that return at once when it is free; older ones return after their delay."""
+"""Delayed messages of a brand, the newest, that return at once when it is free; older ones return after their delay."""
 
 
 @dataclass

@@ -39,10 +39,10 @@ AT_ONCE: Final = 8
 """Requests to one endpoint in progress at once, each about another campaign; 1 while its circuit is open."""
 
 RUN_SECONDS: Final = 8.0
-"""After this time a run begins no request; the next message goes on, so that endpoints take turns."""
+"""Seconds after which a run begins no request; the next message goes on, so that endpoints take turns."""
 
 POLL_SECONDS: Final = 1.0
-"""The pause between reads of new status changes while requests are in progress."""
+"""Seconds between reads of new status changes while requests are in progress."""
 
 PAGES_A_READ: Final = 50
 """Pages of status changes read before the first request: 100,000 campaigns closed at once are sent pauses first."""

@@ -7,8 +7,10 @@ from runtime.once import Once
 from runtime.settings import settings
 
 SHARE: Final = 4
+"""Worker threads of a process for each endpoint without failures that it sends to at once; at least one endpoint."""
+
 FAILING_SHARE: Final = 16
-"""One in SHARE worker threads may send to healthy endpoints, one in FAILING_SHARE to failing ones; one at least."""
+"""Worker threads of a process for each failing endpoint that it sends to at once; at least one endpoint."""
 
 
 @Once

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 KEY_BYTES: Final = 32
 OLD_SECRET_SIGNS: Final = timedelta(hours=24)
-"""How long after a rotation messages are signed with the old secret too."""
+"""Time after a rotation in which messages are signed with the old secret and with the new one."""
 
 
 class Range(NamedTuple):

@@ -12,7 +12,7 @@ from domain.reporting.bounds import Bound, measured
 from domain.zones import time_zone
 
 MEASURED: Final = timedelta(days=90)
-"""How far back pauses and days are measured."""
+"""Time before now in which pauses and days are measured."""
 
 
 def measure(stored: StoredConnection, at: datetime) -> Bound:

@@ -22,15 +22,18 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 LONGEST_HISTORY: Final = timedelta(days=28)
-"""Platforms report changes of the last 30 days at least; the rest is for their time zones."""
+"""Age up to which platforms are asked for the authors of changes.
+
+They report changes of the last 30 days at least; the rest is for their time zones.
+"""
 
 NAME_LENGTH: Final = 200
 
 EARLIER: Final = timedelta(minutes=1)
-"""A read may have been answered this long before its time was stored."""
+"""Time by which questions about changes begin before the stored time of a read: it may have been answered earlier."""
 
 QUESTIONS_A_REQUEST: Final = 500
-"""Campaigns about which one request asks."""
+"""Campaigns about which one request to the platform asks, at most."""
 
 
 def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None, at: datetime) -> Mapping[str, Changed]:

@@ -17,7 +17,7 @@ KEPT: Final = "kept"
 
 MAX_BYTES: Final = 65_536
 LEAST_SECRET: Final = 6
-"""Characters of a value that is hidden in texts; shorter ones would hide parts of ordinary words."""
+"""Characters of the shortest value that is hidden in texts; shorter ones would hide parts of ordinary words."""
 
 
 class Credentials:

@@ -16,7 +16,10 @@ from runtime import clock
 from runtime.settings import settings
 
 REQUESTS_A_READ: Final = 12
-"""Longest time of a read of spend, a login and the pages of an answer, in deadlines of one request."""
+"""Longest time of a read of spend, in deadlines of one request: a login, an answer's pages, and some to spare.
+
+PAGES_OF_SPEND in `app/platforms/adapters/meta.py` must be less.
+"""
 
 
 def reading_time() -> timedelta:

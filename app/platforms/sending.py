@@ -29,8 +29,10 @@ STATUSES_BEFORE = {
 NO_OUTCOME: Final = Unanswered("the platform answered without a result for this campaign", may_be_applied=True)
 
 FRESH_SECONDS: Final = 60
-"""Seconds after a read that reported a campaign as enabled: a pause seen after a change sent within them counts as
-Spendgate's, not as a person's."""
+"""Seconds after a read of the statuses within which a change counts as the cause of a pause seen after it.
+
+A pause seen after a change that was sent later may be a person's.
+"""
 
 Refusals = set[tuple[int, int | None]]
 """Changes that were refused in this visit and are not sent again in it: (campaign id, id of the status change)."""

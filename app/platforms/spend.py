@@ -36,7 +36,10 @@ HISTORY_DAYS: Final = 28
 """Days before today that are read once a day, because platforms restate spend for weeks."""
 
 ROWS_A_READ: Final = 200_000
-"""Campaign-days of one answer, about: 30 MB of Google's, of which the adapters take 64 MiB."""
+"""Campaign-days, or campaign-hours, that one answer has at most, about: 30 MB of Google's.
+
+The adapters refuse an answer of over 64 MiB.
+"""
 
 DESCRIBED_FOR: Final = timedelta(days=1)
 """An account's time zone and currency are read again after this time."""

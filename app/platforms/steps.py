@@ -21,7 +21,7 @@ SENT: dict[Action, Confirmed] = {Action.PAUSE: Confirmed.PAUSED, Action.ENABLE: 
 """By action that is sent, the status that it sets on the platform."""
 
 CLOCKS_DIFFER: Final = timedelta(seconds=2)
-"""How much a platform's clock and this machine's may differ."""
+"""Time by which a platform's clock and this machine's may differ: a pause counts as Spendgate's within it."""
 
 
 def facts_of(row: StoredStatus, mode: str, at: datetime, *, is_unread: bool = False) -> StatusFacts:

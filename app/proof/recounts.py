@@ -39,7 +39,7 @@ log = structlog.get_logger()
 COMPARED: Final = "counters_compared"
 A_DAY: Final = timedelta(days=1)
 SECONDS_A_RUN: Final = 10.0
-"""Time after which one run starts no further comparison; the next run continues with the remaining brands."""
+"""Seconds after which one run starts no further comparison; the next run continues with the remaining brands."""
 
 SWEEP: Final = "sweep"
 """The author of the corrections that the refresh job makes."""

@@ -16,7 +16,7 @@ from runtime import clock
 log = structlog.get_logger()
 
 WRITERS_SECONDS: Final = 10.0
-"""How long a run waits for transactions that are writing to a history; after that, the next run seals its rows."""
+"""Seconds that a run waits, at most, for transactions that are writing to a history; the next run seals their rows."""
 
 POLL_SECONDS: Final = 0.1
 SLICES_A_RUN: Final = 50

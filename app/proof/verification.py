@@ -28,7 +28,7 @@ from domain.periods import ONE_DAY, day_starts_at
 from runtime import clock
 
 NAMED_ROWS: Final = 1_000
-"""Wrong rows that one check lists, at most; beside those that a person has acknowledged."""
+"""Wrong rows that one check lists, at most, not counting those that a person has acknowledged."""
 
 CAMPAIGNS_A_PAGE: Final = 10_000
 

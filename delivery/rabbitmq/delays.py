@@ -23,9 +23,13 @@ from delivery.rabbitmq.senders import LOST
 from runtime import clock
 
 HELD_MESSAGES: Final = 2_000
+"""Delayed messages that a worker holds, at most; with so many, or with HELD_BYTES, it fetches no more."""
+
 HELD_BYTES: Final = 16_000_000
-"""A worker that holds HELD_MESSAGES messages or HELD_BYTES bytes fetches no more. Others wait in RabbitMQ, at most
-MAX_DELAY_MS: by then each message fetched before them is due."""
+"""Bytes of delayed messages from which a worker fetches no more.
+
+Further messages wait in RabbitMQ, at most MAX_DELAY_MS: by then each message fetched before them is due.
+"""
 
 FETCHED_AT_ONCE: Final = 100
 """Largest number of due messages that a round sends, and of messages that it then fetches."""

@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 MEGABYTE: Final = 1_000_000
 FULL_ENOUGH: Final = 0.6
-"""Share of Redis's memory limit above which kept messages give way to the queue."""
+"""Fraction of Redis's memory limit above which kept messages are dropped to leave room for the queue."""
 
 READ_AT_ONCE: Final = 100
 """Messages that one run of a script counts or returns to the queue, at most."""

@@ -28,7 +28,7 @@ MAX_FLAWS: Final = 3
 MAX_BRACKETS: Final = 400_000
 """Most brackets in a JSON document, those within strings included; a message of 5,000 inputs has some 10,000.
 
-Without this limit and the next one, a body of 8 MB would keep a processor busy for ten seconds.
+Without this limit and MAX_TOKENS, a body of 8 MB would keep a processor busy for ten seconds.
 """
 
 MAX_TOKENS: Final = 500_000

@@ -49,7 +49,10 @@ def merge_short_stretches(parts: Iterable[Stretch], least: timedelta) -> list[St
 
 
 def _merge(parts: Sequence[Stretch]) -> Stretch:
-    """One stretch for adjoining ones. It has the holds that lasted longest; no holds if at least half of the time served."""
+    """One stretch for adjoining ones, with the holds that lasted longest.
+
+    It has no holds if the campaign served for half of the time or more.
+    """
     lengths: dict[tuple[str, ...], timedelta] = {}
     for part in parts:
         lengths[part.holds] = lengths.get(part.holds, timedelta()) + (part.ends_at - part.starts_at)

@@ -16,10 +16,13 @@ from domain.enforcement import explain
 from domain.holds import LIFTED_BY_PEOPLE, in_words
 
 GROUPS_EXPLAINED: Final = 8
-"""Groups of each brand, the largest ones, for which a page computes when their campaigns serve again."""
+"""Groups of held campaigns of a brand, the largest ones, for which a page computes when they serve again."""
 
 KINDS_EXPLAINED: Final = 12
-"""Rows of `dashboard.held` of such a group for which a page computes it; further rows get a lower bound."""
+"""Rows of `dashboard.held` of a group, at most, for which a page computes when their campaigns serve again.
+
+For further rows it shows a lower bound (`HeldGroup.at_the_earliest`).
+"""
 
 Row = Mapping[str, Any]
 Holds = tuple[str, ...]

@@ -18,7 +18,7 @@ SHAPES: Final = str.maketrans("0123456789", "9999999999")
 MAX_DECIMALS: Final = 40
 MAX_DIGITS: Final = 22
 MAX_WRITTEN: Final = 200
-"""Characters of the longest cell that is read as an amount; Python reads no integer of over 4,300 digits."""
+"""Characters of the longest cell that is read as an amount; a longer cell counts as no amount."""
 
 MAX_SHAPES: Final = 20_000
 

@@ -15,7 +15,7 @@ _FRACTION: Final = re.compile(r"\d+[.,]\d+")
 _GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?:[\u00a0\u202f]\d{3})+")
 _URN: Final = re.compile(r"urn:li:sponsoredCampaign:(\d+)|customers/\d+/campaigns/(\d+)")
 KEPT_DIGITS: Final = 15
-"""Digits that a spreadsheet keeps of a number."""
+"""Digits of a number that a spreadsheet keeps; it writes zeros for further digits, so that longer ids may be wrong."""
 
 FIX: Final = "export it again and import it without opening it in a spreadsheet, or format the id column as text first"
 

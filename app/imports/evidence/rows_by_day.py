@@ -13,7 +13,7 @@ from app.imports.headings.columns import Columns, day_fix
 FEW_HOURS: Final = 3
 NOON: Final = 12
 EVENINGS_FROM: Final = 11
-"""The first hour that the midnight of a zone east of UTC has in UTC: 11:00 where clocks are 13 hours ahead."""
+"""Hour of UTC, 0 to 23, from which a row may stand for a midnight east of UTC: 11 where clocks are 13 hours ahead."""
 
 ABOUT_EVENINGS: Final = "times of days"
 SHORT_YEARS_FROM: Final = 15

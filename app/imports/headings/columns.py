@@ -40,7 +40,7 @@ def day_fix(platform: str | None) -> str:
 
 
 STANDS_IN: Final = 3
-"""The rank from which on an id is of something else than a campaign, such as a line item."""
+"""Rank from which a heading is another thing's id, such as a line item's; ranks are positions in `CAMPAIGN`."""
 
 
 @dataclass(frozen=True)

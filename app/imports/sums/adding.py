@@ -18,8 +18,12 @@ from domain.inputs.values import MAX_TEXT
 from domain.text import readable
 
 PARTS: Final = 64
+"""Parts of `Sums.hashes`, so that identical rows can be counted part by part, with less memory at once."""
+
 MAX_KNOWN: Final = 200_000
 MAX_BAD_ROWS: Final = 10_000
+"""Rows left out that `Sums.bad_rows` keeps, at most; `Sums.bad_count` counts all."""
+
 COMPACT_AFTER: Final = 250_000
 """Rows after which amounts are kept in arrays: dicts are faster, and their memory matters for larger files only."""
 

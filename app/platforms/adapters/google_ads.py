@@ -56,7 +56,7 @@ WORDS: Final = {"ENABLED": Confirmed.ENABLED, "PAUSED": Confirmed.PAUSED, "REMOV
 SENT_WORDS: Final = {status: word for word, status in WORDS.items()}
 
 DEFAULT_WAIT_SECONDS: Final = 900.0
-"""Wait after a used-up quota if the answer does not say how long."""
+"""Wait in seconds after a used-up quota if the answer does not say how long."""
 
 MESSAGE_LENGTH: Final = 300
 INTEGER: Final = re.compile(r"-?[0-9]{1,19}")

@@ -17,7 +17,7 @@ from runtime.settings import settings
 SCOPE: Final = "https://www.googleapis.com/auth/adwords"
 
 EARLY_SECONDS: Final = 60.0
-"""An access token is replaced this long before it expires."""
+"""Seconds before its end at which an access token is replaced."""
 
 LIMITED_SECONDS: Final = 900.0
 """Wait after Google's login answered 429 (too many requests), since it does not say how long."""

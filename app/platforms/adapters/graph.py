@@ -16,19 +16,26 @@ from app.platforms.protocol import Account, Limited, LoginFailed, PlatformError,
 from runtime.settings import settings
 
 LOGIN_CODES: Final = frozenset({102, 190})
+"""Error codes of Meta for a token that is not valid."""
+
 LIMIT_CODES: Final = frozenset({4, 17, 32, 341, 613, *range(80_000, 80_100)})
+"""Error codes of Meta for a limit that is used up."""
+
 LIMIT_CODES_OF_THE_APP: Final = frozenset({4, 341})
-"""Limits that all accounts of the app share."""
+"""Those error codes of LIMIT_CODES whose limit all accounts of the app share."""
 
 TEMPORARY_CODES: Final = frozenset({1, 2})
 TOO_MUCH_DATA: Final = 1_487_534
 """The subcode of error 100 for an answer with too many rows."""
 
 DEFAULT_WAIT_SECONDS: Final = 300.0
-"""Wait after a used-up limit if no header says how long: Meta blocks an app in development for 300 s."""
+"""Wait in seconds after a used-up limit if no header says how long: Meta blocks an app in development for 300 s."""
 
 PERCENT_WITHOUT_READS: Final = 10
-"""Percent of Meta's limits that reads leave to pauses and other changes."""
+"""Percent of Meta's limits that reads leave to pauses and other changes.
+
+Other quotas: PERCENT_FOR_PAUSES in `domain/reads.py`, which has the same value.
+"""
 
 MESSAGE_LENGTH: Final = 300
 

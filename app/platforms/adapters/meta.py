@@ -30,7 +30,7 @@ from domain.reconcile import Confirmed
 from runtime.settings import settings
 
 LIVE: Final = ("ACTIVE", "PAUSED", "IN_PROCESS", "WITH_ISSUES", "ARCHIVED")
-"""The statuses that `campaigns` lists when asked for; it refuses a list with DELETED."""
+"""The statuses by which Meta's `campaigns` is asked to list campaigns. It refuses a request that also has DELETED."""
 
 WITH_SPEND: Final = (*LIVE, "DELETED")
 """The statuses of campaigns whose spend is read: without the filter, `insights` leaves deleted campaigns out."""
@@ -46,7 +46,10 @@ SENT_WORDS: Final = {Confirmed.ENABLED: "ACTIVE", Confirmed.PAUSED: "PAUSED"}
 STATUS: Final = "effective_status"
 ROWS_A_PAGE: Final = "500"
 PAGES_OF_SPEND: Final = 10
-"""Longest time for all pages of an answer about spend, in deadlines of one request."""
+"""Longest time for all pages of an answer about spend, in deadlines of one request.
+
+Must be less than REQUESTS_A_READ in `app/platforms/pace.py`, after which the claim of the read ends.
+"""
 
 BY_HOURS: Final = "hourly_stats_aggregated_by_advertiser_time_zone"
 HOUR: Final = re.compile(r"([01][0-9]|2[0-3]):00:00 - \1:59:59")

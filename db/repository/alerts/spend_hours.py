@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from domain.alerts.silence import HISTORY, hour_of
 
 FRESH: Final = "interval '2 days'"
-"""SQL of the longest time from an event to its receipt for which its hour counts as spend. Later events are a backfill."""
+"""SQL of the longest time from an event to its receipt for which its hour counts. Later events are a backfill."""
 
 # The first run reads the ledger of two weeks.
 TAKE_TIME = text("SET LOCAL statement_timeout = '10min'")

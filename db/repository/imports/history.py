@@ -150,7 +150,10 @@ def add_left_out(connection: Connection, import_id: int, rows: Sequence[tuple[in
 
 
 def left_out(connection: Connection, import_id: int) -> list[dict[str, Any]]:
-    """The rows that an import left out, as `line`, `cell`, `reason`: those of the file, then rejected totals (line 0)."""
+    """The rows that an import left out, each with `line`, `cell` and `reason`.
+
+    Those of the file come first, in its order, then rejected totals, with line 0.
+    """
     return plain(connection.execute(LEFT_OUT, {"id": import_id}))
 
 
