@@ -71,7 +71,7 @@ def request(
 
 
 def _read(response: httpx.Response, max_bytes: int) -> bytes:
-    """The body, or its beginning if it is longer than `max_bytes`."""
+    """The body; if it is longer than `max_bytes`, its beginning, of more than `max_bytes` bytes."""
     content = bytearray()
     for chunk in response.iter_raw():
         content += chunk

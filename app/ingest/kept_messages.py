@@ -32,11 +32,11 @@ def extent(since: datetime | None) -> Extent:
 
 
 def replay(since: datetime | None) -> Iterator[int]:
-    """Returns the messages acknowledged since then (None: all kept ones) to their queue.
+    """Returns the messages acknowledged since `since` (None: all kept ones) to their queue.
 
     Moves them in pages, and yields the number of messages of each. Workers count events that the ledger lacks. Each
     message is moved by one command, so that an interrupted replay can be run again. Raises InvalidValue with RabbitMQ,
-    redis.RedisError.
+    and redis.RedisError.
     """
     return _kept().replay(since)
 

@@ -79,9 +79,9 @@ def _by_size(by_holds: Groups) -> list[Holds]:
 
 
 def _samples(by_holds: Groups, groups: int) -> Iterable[int]:
-    """Ids of campaigns to load: of serving ones and of each of the `groups` largest groups, KINDS_EXPLAINED at most.
+    """Ids of campaigns to load: of serving ones, and of each of the `groups` largest groups of held ones.
 
-    Leaves out groups with a hold that only people lift.
+    At most KINDS_EXPLAINED ids of each. Leaves out groups with a hold that only people lift.
     """
     for holds in [(), *_by_size(by_holds)[:groups]]:
         if not LIFTED_BY_PEOPLE.intersection(holds):

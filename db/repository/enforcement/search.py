@@ -196,11 +196,11 @@ def budget_states(
     most: int,
     also: Sequence[Query] = (),
 ) -> tuple[dict[int, BrandBudgetState], list[list[tuple[Any, ...]]]]:
-    """The state of the brands' budgets compared with their campaigns' holds, by brand id, and the rows of `also`.
+    """By brand id, the state of the brands' budgets compared with their campaigns' holds; and the rows of `also`.
 
     Call it after counting spend of the brands, which are of one shard. `campaign_ids`: campaigns whose own budgets are
-    compared too. A brand with more than `most` campaigns whose stored holds are unknown counts as crossed. `also`:
-    queries to send in the same round trip.
+    compared too. If the stored holds of more than `most` campaigns of a brand are unknown, the brand counts as crossed.
+    `also`: queries to send in the same round trip.
     """
     parameters = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "most": most}
     queries = [(BUDGET_STATES, parameters | current_windows(zones, at)), *also]

@@ -158,11 +158,11 @@ def _match(claims: list[Claim]) -> CampaignMatch | None:
 def find_campaigns_cached(
     connection: Connection, keys: set[CampaignKey], *, everywhere: bool = True
 ) -> Mapping[CampaignKey, CampaignMatch]:
-    """The campaigns of all brands found by `keys`; those named by id from a cache.
+    """The campaigns of all brands found by `keys`; those named by id may come from a cache.
 
-    The cache may be stale: a brand's zone and currency can change. So compare these under the brand's lock before use,
-    and look up with `find_campaigns` before rejecting an input. External ids are not cached, because they can pass to
-    another campaign.
+    The cache may be stale, because a brand's zone and currency can change. So compare the zone and currency of the
+    found campaigns under the brand's lock before use, and look up with `find_campaigns` before rejecting an input.
+    External ids are not cached, because they can pass to another campaign. `everywhere`: as for `find_campaigns`.
     """
     matches: dict[CampaignKey, CampaignMatch] = {key: known for key in keys if (known := _cache.get(key)) is not None}
     missing = keys - matches.keys()

@@ -92,7 +92,10 @@ def changes(connection: Connection, endpoint: Endpoint, limit: int, *, needs_det
 
 
 def supersede(connection: Connection, endpoint_id: int, campaign_ids: Collection[int] | None, at: datetime) -> None:
-    """Marks the pending deliveries of these campaigns' statuses as superseded; of all campaigns if it is None."""
+    """Marks the pending deliveries of these campaigns' statuses as superseded.
+
+    `campaign_ids` None: those of all campaigns of the endpoint.
+    """
     ids = None if campaign_ids is None else array_of(campaign_ids)
     connection.execute(SUPERSEDE, {"endpoint_id": endpoint_id, "campaign_ids": ids, "at": at})
 

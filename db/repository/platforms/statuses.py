@@ -138,7 +138,7 @@ class StoredStatus(NamedTuple):
 
 
 FIRST: Final = (0, 0)
-"""A key smaller than those of all campaigns."""
+"""A (brand id, campaign id) before those of all campaigns: with it, the first page is read."""
 
 
 def page(connection: Connection, account: int, at: datetime, after: tuple[int, int], limit: int) -> list[StoredStatus]:
