@@ -21,7 +21,10 @@ log = structlog.get_logger()
 
 
 def decide_shared(stored: Iterable[SharedRow], at: datetime) -> list[SharedChange]:
-    """Decides the campaigns at `at`, once for each row; returns the changes to write, none for rows that are right."""
+    """Decides the campaigns of each stored row, whose facts they share, at `at`; returns the changes to write.
+
+    A row that is right has no change.
+    """
     changes = []
     for row, campaign_ids in stored:
         change = _change(row, campaign_ids[0], decide(row.campaign, at), at)
@@ -103,7 +106,7 @@ def _log_toggles(changes: Iterable[SharedChange], cause: str) -> None:
 
 
 def _log_exhausted(changes: Iterable[SharedChange]) -> None:
-    """Logs the brands' budgets once each, and those of campaigns: a campaign with a budget shares its row with none."""
+    """Logs each budget that became exhausted, once, although changes of many campaigns name the same brand's budget."""
     exhausted: dict[tuple[int, int | None, str], dict[str, int]] = {}
     for change, _ in changes:
         for hold, figures in change.details.get("budgets", {}).items():

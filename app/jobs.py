@@ -91,7 +91,7 @@ def reset(period: Period, *, everything: bool = False) -> list[int]:
     """Enforces the brands whose local day or month (`period`) began since the last reset; returns their ids.
 
     Also enforces brands with a campaign that was never enforced. `everything`: all brands. No counter is set to zero:
-    the new day has no spend yet. The watermark is raised after enforcement, so a run that crashes is repeated.
+    the new day has no spend yet. The watermark moves after enforcement, so a run that crashes is repeated.
     """
     event, cause = RESETS[period]
     at = clock.now()

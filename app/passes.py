@@ -68,7 +68,10 @@ LONGEST_SECONDS: Final = 50
 
 
 class PassState(NamedTuple):
-    """The position of a pass and its brand, as the last part left them: the next part asks for its campaigns by it."""
+    """The position of a pass, and its brand, as the last part of the pass left them.
+
+    The next part loads its campaigns by this position, in the round trip that locks the brand.
+    """
 
     current: Pass
     brand: Brand
@@ -267,9 +270,9 @@ def _announced(part: PassPart) -> int:
 
 
 def continue_passes(brand_ids: Sequence[int]) -> int:
-    """Works through the passes of those brands that have one, each for LONGEST_SECONDS at most, and counts toggles.
+    """Works through the passes of those brands that have one; returns how many campaigns they toggled.
 
-    Raises DBAPIError if locking a brand times out.
+    Each pass takes LONGEST_SECONDS at most. Raises DBAPIError if locking a brand times out.
     """
     with transaction() as connection:
         pending = rows.pending(connection, brand_ids)

@@ -24,9 +24,9 @@ KNOWN_SECONDS: Final = 2.0
 
 @dataclass
 class _OfProcess:
-    """The moments (monotonic) until which this process knows its brands to wake, and needs no other wake.
+    """The brands to wake, as this process read them, and the wakes that it has sent; times are monotonic seconds.
 
-    Two threads that change it at once agree, or cost one query or message more.
+    Without a lock: if two threads change it at the same time, they may send a query or a message too many.
     """
 
     platforms_known_until: float = -math.inf

@@ -39,8 +39,9 @@ class Outcome:
 def send(channel_id: int, url: str, title: str, body: str, *, is_good_news: bool, seconds: float = SECONDS) -> Outcome:
     """Sends the text by the channel; returns the outcome, undelivered if the service does not answer within `seconds`.
 
-    A thread sends, because no timeout ends every service's requests. One that misses the deadline is left to end by
-    itself; until then this process sends nothing more by that channel, so that there is at most one a channel.
+    A thread sends, because no timeout ends every service's requests. A thread that misses the deadline goes on until it
+    ends by itself. Until then this process sends nothing more by that channel, so that a channel has one thread at
+    most.
     """
     began = time.monotonic()
     attempt = _Attempt(url, title, body, is_good_news)

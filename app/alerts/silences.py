@@ -67,7 +67,8 @@ def read_events(connection: Connection, at: datetime) -> Seen:
 def find(connection: Connection, at: datetime, *, seen: Seen) -> Changes:
     """The changes of the alerts about silence, and about stopped campaigns that spend. `seen`: of `read_events`.
 
-    Raises the watermark in this transaction, so that events are read again if another evaluation is under way.
+    Only here the watermark of read events moves: if another evaluation is under way, the next run reads the events
+    again.
     """
     watermarks.raise_to(connection, WATERMARK, _settled(at), at)
     last_hour = hour_of(at) - 2

@@ -174,7 +174,11 @@ def _note_problem(
     *,
     is_skipped: bool = False,
 ) -> None:
-    """Records the problem; if it is new, logs it and adds a notice. A known skipped name keeps its time."""
+    """Records the problem of a file or name; if it is new, logs it and adds a notice.
+
+    `told`: the problem in words. `is_skipped`: the name is not read at all (`spend_folder.Skipped`); its problem, once
+    recorded, is not recorded again, so that it keeps the time of the first scan that found it.
+    """
     told, version = storable(told), storable(version)  # they may quote the file
     problem = None if seen is None else seen.problem
     is_noted = problem is not None and (problem.words, problem.version) == (told, version)

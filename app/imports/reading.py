@@ -42,7 +42,7 @@ def read_file(
         except Refused as error:
             raise Refused(error.reason, error.fix) from None
         finally:
-            if stream.sha256() != digest or stream.has_grown():
+            if stream.sha256() != digest or stream.has_other_size():
                 raise Changed
 
 

@@ -57,7 +57,10 @@ class Version(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> "Version | None":
-        """The version with this text; None for the reason stored in its place for a name that is no file."""
+        """The version that `str` wrote as this text; None for any other text.
+
+        For a name that is no file, the reason is stored in place of a version.
+        """
         numbers = text.split()
         return cls(*map(int, numbers)) if all(map(str.isdecimal, numbers)) and 3 <= len(numbers) <= 4 else None
 

@@ -32,8 +32,8 @@ class FixedSize(io.BufferedIOBase):
             digest.update(block)
         return digest.hexdigest()
 
-    def has_grown(self) -> bool:
-        """Whether the stream's size, larger or smaller, differs from that at its opening; moves its position."""
+    def has_other_size(self) -> bool:
+        """Whether the stream is longer or shorter than at its opening; moves its position."""
         return self._stream.seek(0, io.SEEK_END) != self._size
 
     def read(self, size: int | None = -1) -> bytes:

@@ -279,7 +279,10 @@ class Committer(Generic[AnyBatch]):
 
 
 def _joined(first: BatchResult, second: BatchResult, brand_ids: Collection[int]) -> BatchResult:
-    """The results of a batch: `second` is that of its inputs of these brands, which `first` left uncounted."""
+    """The result of a batch after two transactions.
+
+    `second`: the result for its inputs of these brands, which the first transaction left uncounted in `first`.
+    """
     others = tuple(one for one in first.counted.uncounted if one.brand_id not in brand_ids)
     return BatchResult(sum_of([first.counted._replace(uncounted=others), second.counted]), first.error or second.error)
 

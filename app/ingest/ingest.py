@@ -131,7 +131,10 @@ def _retry_due_brands(
 def _committed(
     kind: InputKind[Any], committer: Committer[Any], messages: Sequence[Sequence[object]], terms: MessageOptions
 ) -> list[BatchResult]:
-    """Commits the batches of messages; events of senders for all brands share a transaction with other threads'."""
+    """Commits the batches of messages; returns the result of each.
+
+    Spend events whose sender may name every brand share a transaction with those of other threads.
+    """
     batches = kind.of_messages(messages)
     if kind is EVENTS and terms.only_brand_id is None:
         lane = QUICK if all(map(bundles.are_few, messages)) else HEAVY

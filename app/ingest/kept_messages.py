@@ -12,7 +12,10 @@ from domain.errors import InvalidValue
 
 
 class Extent(NamedTuple):
-    """Kept messages to replay: their number and bytes, and whether every message of that time is among them."""
+    """Kept messages to replay: their number and bytes.
+
+    `is_complete`: every message that was acknowledged since the asked moment is still kept.
+    """
 
     messages: int
     size_bytes: int
@@ -20,12 +23,15 @@ class Extent(NamedTuple):
 
 
 def state() -> KeptState:
-    """The number, size and age of all kept messages. Raises InvalidValue with RabbitMQ, redis.RedisError."""
+    """The number, size and age of all kept messages. Raises InvalidValue with RabbitMQ, and redis.RedisError."""
     return _kept().state()
 
 
 def extent(since: datetime | None) -> Extent:
-    """The messages acknowledged since then, all for None. Raises InvalidValue with RabbitMQ, redis.RedisError."""
+    """The kept messages that were acknowledged since `since`; None: all of them.
+
+    Raises InvalidValue with RabbitMQ, and redis.RedisError.
+    """
     kept = _kept()
     messages, size_bytes = kept.extent(since)
     return Extent(messages, size_bytes, since is None or kept.state().since <= since)

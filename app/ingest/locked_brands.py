@@ -108,10 +108,11 @@ class LockedBrands:
                 self._measure()
 
     def delay_ms(self, brand_ids: Collection[int]) -> int:
-        """The delay of a message of these brands in milliseconds: until the first of their next tries.
+        """The delay of a message of these brands, in milliseconds: the shortest of the brands' delays.
 
-        If another message already returns for that try: as long as the brand has been locked. At least
-        FIRST_PAUSE_SECONDS.
+        That of a brand lasts until its next try. If another message already returns for that try, it is as long as the
+        brand has been locked, from LEAST_DELAY_SECONDS to LONGEST_DELAY_SECONDS. The result is at least
+        FIRST_PAUSE_SECONDS, times a random factor of 1 to SPREAD.
         """
         now = time.monotonic()
         with self._guard:

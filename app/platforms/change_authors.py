@@ -42,10 +42,10 @@ def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None,
     Only changes that the platform reports. Empty if the quota allows no request or the platform does not answer, which
     is logged and not raised. `since` None: LONGEST_HISTORY ago.
     """
-    return (_told(visit, changes, since, at) or {}) if changes else {}
+    return (_reported(visit, changes, since, at) or {}) if changes else {}
 
 
-def _told(
+def _reported(
     visit: Visit, changes: Sequence[Change], since: datetime | None, at: datetime
 ) -> Mapping[str, Changed] | None:
     """Asks the platform who brought campaigns to these statuses after `since`; None if there is no answer.
@@ -68,9 +68,10 @@ def _told(
 
 
 def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequence[StoredStatus]:
-    """The campaigns, after the platform was asked who paused those that a person may have paused before Spendgate.
+    """The campaigns of the page, after the platform was asked about pauses that may be a person's or Spendgate's.
 
-    Waits for SPENDGATE_PLATFORM_HISTORY_SECONDS after the change, because the platform's history is late.
+    Asks only about a pause that was sent SPENDGATE_PLATFORM_HISTORY_SECONDS ago or longer, because the platform's
+    history is late. The other campaigns are unchanged.
     """
     sent_before = at - clock.passed(settings().platform_history_seconds)
     doubtful = [row for row in page if steps.is_to_be_cleared_up(row) and row.sent_at and row.sent_at <= sent_before]
@@ -78,7 +79,7 @@ def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequ
     for some in chunked(doubtful, QUESTIONS_A_REQUEST):
         changes = [Change(row.external_id, Confirmed.PAUSED) for row in some]
         since = min(row.enabled_at for row in some if row.enabled_at is not None) - EARLIER
-        answer = _told(visit, changes, since, at)
+        answer = _reported(visit, changes, since, at)
         told = answer or {}
         moments = {row.campaign_id: told[row.external_id].at if row.external_id in told else None for row in some}
         clear_up = partial(_clear_up, visit=visit, moments=moments, at=at, is_answered=answer is not None)
@@ -87,10 +88,10 @@ def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequ
 
 
 def judged_after_a_gap(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequence[StoredStatus] | None:
-    """The campaigns, after the platform was asked who paused those that Spendgate had paused before a gap in its reads.
+    """The campaigns of the page, after the platform was asked who paused those that Spendgate had paused before a gap.
 
-    A person may have enabled and paused them since. If the account was never read, or the gap began more than
-    LONGEST_HISTORY ago, all are taken to be a person's pauses. None if the platform does not answer.
+    In the gap between two reads a person may have enabled and paused them. If the account was never read, or the gap
+    began more than LONGEST_HISTORY ago, all these pauses count as a person's. None if the platform does not answer.
     """
     since = visit.stored.statuses_read_at
     ours = [row for row in page if row.paused_by_us and row.confirmed == Confirmed.PAUSED and row.enabled_at is None]
@@ -99,7 +100,7 @@ def judged_after_a_gap(visit: Visit, page: Sequence[StoredStatus], at: datetime)
         moments: dict[int, datetime | None] = {row.campaign_id: at for row in some}
         if since is not None and since > at - LONGEST_HISTORY:
             changes = [Change(row.external_id, Confirmed.PAUSED) for row in some]
-            told = _told(visit, changes, since - EARLIER, at)
+            told = _reported(visit, changes, since - EARLIER, at)
             if told is None:
                 return None
             moments = {row.campaign_id: told[row.external_id].at for row in some if row.external_id in told}
@@ -141,9 +142,9 @@ def _note_overriders(connection: Connection, account: int, names: Mapping[int, s
     )
 
 
-def names_in(told: Mapping[str, Changed]) -> dict[str, str]:
+def names_in(changed: Mapping[str, Changed]) -> dict[str, str]:
     """The names of those who changed campaigns, by the platform's id."""
-    return {external_id: one.by for external_id, one in told.items()}
+    return {external_id: one.by for external_id, one in changed.items()}
 
 
 def _printable(name: str) -> str:

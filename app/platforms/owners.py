@@ -10,9 +10,10 @@ from db.repository.platforms.spend import AccountCampaign
 class Owners:
     """The owners of the external ids of one account, by day, as spend inputs that name the ids find them.
 
-    A released id belongs to its former campaign before the day of its release. Another account may report the same
-    campaign. Before `adds_before` it had another external id there, so both accounts' figures are added up. Before
-    `keeps_before` it had this id there, so a day that this account's answer lacks keeps its stored total.
+    A released id belongs to its former campaign before the day of its release. Another account may report spend of the
+    same campaign. Before the day `adds_before`, the campaign had another external id in that account, so both accounts'
+    figures are added up. Before the day `keeps_before`, it had this same id there, so that a day that this account's
+    answer lacks keeps its stored total.
     """
 
     def __init__(self, owners: Iterable[AccountCampaign]) -> None:

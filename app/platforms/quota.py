@@ -75,7 +75,10 @@ def reads_left(connection: Connection, platform: str, at: datetime) -> int | Non
 
 
 def note_usage(stored: StoredConnection) -> None:
-    """Stores the used percentage of the account's quota, if the platform has just told it: reads depend on it."""
+    """Stores the used percentage of the account's quota, if the platform has just reported it.
+
+    The interval between reads depends on it.
+    """
     adapter = ADAPTERS.get(stored.platform)
     percent = adapter.take_usage(stored.account_id or "") if adapter else None
     if percent is not None:

@@ -21,7 +21,10 @@ NAMED: Final = 10
 
 
 class Reading(NamedTuple):
-    """Campaigns whose brands have the same days, and their complete spend on `days`, except the days in `left_out`."""
+    """The complete spend, on `days`, of campaigns whose brands have the same days.
+
+    `owners`: who owns their external ids. `left_out`: those of `days` whose spend could not be read.
+    """
 
     owners: Sequence[AccountCampaign]
     days: Days
@@ -153,7 +156,7 @@ class HourReader:
     def __init__(
         self, plan: Plan, platform: Platform, account: Account, zone: ZoneInfo, at: datetime, days_back: int
     ) -> None:
-        """Of each brand's zone, its today at `at` and `days_back` days before are read. `zone`: the account's."""
+        """Reads, for each brand's zone, its day at `at` and the `days_back` days before it. `zone`: the account's."""
         self._groups, self._platform, self._account, self._zone = plan.by_hours, platform, account, zone
         self._left = {other: _days_until(at, other, days_back) for other in plan.by_hours}
         self._names = {one.external_id for owners in plan.by_hours.values() for one in owners}
@@ -174,7 +177,10 @@ class HourReader:
         return readings
 
     def _taken_complete(self, other: ZoneInfo, read_from: date) -> Iterator[Days]:
-        """The days of a zone, if there are any, that begin on `read_from` in the account's zone or later, only once."""
+        """The days of the zone `other` that are complete once the account's days from `read_from` on are read.
+
+        Yields one range or nothing, and yields each day once: it takes the days from those left to read.
+        """
         first, last = self._left[other]
         begin = last
         while begin >= first and days_to_read(begin, begin, self._zone, other)[0] >= read_from:

@@ -149,7 +149,10 @@ def _sent(visit: Visit, batch: Batch, refusals: Refusals) -> bool:
 
 
 def _is_counted(error: Exception) -> bool:
-    """Whether the platform received the request, so that it counts it; or nothing was booked for it."""
+    """Whether the operations booked for a failed request stay booked.
+
+    They do unless the request certainly did not reach the platform.
+    """
     is_unsent = isinstance(error, Unanswered) and not error.may_be_applied
     return not (is_unsent or isinstance(error, LoginFailed | InvalidValue))
 

@@ -101,7 +101,10 @@ def attempted(stored: StoredConnection, request: Callable[[], Result], *, is_of_
 def note_failure(
     stored: StoredConnection, error: Exception, *, for_pauses: bool = False, is_of_spend: bool = False
 ) -> None:
-    """Stores and logs a failed request. After an answer that says when, waits until then."""
+    """Stores and logs a failed request.
+
+    After Limited, also stores the moment until which no further requests are sent.
+    """
     at = clock.now()
     fields = {"platform": stored.platform, "platform_account_id": stored.id, "error": str(error)}
     if isinstance(error, Limited):
@@ -120,8 +123,8 @@ def store_failure(
     """Stores a failed request, and when the account is tried again: later with each failure in a row.
 
     `stops_changes`: the failure delays changes and reads of statuses, by RETRY at most. `is_of_spend`: it delays the
-    next read of spend: less if a limit is near, but after many failures by RETRY, so that a failing account leaves the
-    quota to others.
+    next read of spend. That delay is short if a limit is near, but RETRY after many failures, so that a failing account
+    leaves the quota to others.
     """
     failures = stored.failures + 1
     next_read_at = at + retry_interval(failures, _longest_retry(stored, at)) if is_of_spend else None

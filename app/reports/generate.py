@@ -77,7 +77,10 @@ def _ended(connection: Connection, at: datetime) -> list[BrandMonth]:
 
 
 def _ended_months(zone: ZoneInfo, since: datetime | None, at: datetime) -> list[tuple[date, date]]:
-    """The zone's months [first day, end day) that ended in (since, at], oldest first; None: only the last one."""
+    """The zone's months [first day, end day) that ended in (since, at], oldest first.
+
+    `since` None: only the last one.
+    """
     end_day = window_of(Period.MONTHLY, local_day(at, zone)).first_day
     ended: list[tuple[date, date]] = []
     while not ended if since is None else day_starts_at(end_day, zone) > since:

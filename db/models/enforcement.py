@@ -47,8 +47,8 @@ class PendingEnforcement(Base):
 class StatusChange(Base):
     """One toggle of one campaign between active and inactive. Append-only.
 
-    Each row comes with a hold change of its campaign, written before. The foreign key of that one holds for both: here
-    Postgres would check it under the lock that orders all status changes, and that takes longer than writing the rows.
+    Before each row, a row of `hold_changes` of the same campaign is written, whose foreign key proves that the campaign
+    exists. This table has no such key: Postgres would check it while it holds the lock that orders all status changes.
     """
 
     __tablename__ = "status_changes"

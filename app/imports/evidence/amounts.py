@@ -108,7 +108,7 @@ def kind_of(number: str) -> Kind | None:
 
 
 def _is_whole(text: str, marks: Iterable[str]) -> bool:
-    """Whether a text is empty, digits, or digits grouped by one of the marks that do not begin with 0."""
+    """Whether a text is empty, digits, or digits grouped by one of the marks and without a 0 in front."""
     if not text or text.isdigit():
         return True
     return any(mark in text and _GROUPED_BY[mark].fullmatch(text) and text[0] != "0" for mark in marks)

@@ -12,10 +12,10 @@ ORDERS: Final[tuple[DayOrder, ...]] = ("month_first", "day_first")
 def range_of(
     stated: Stated, order: DayOrder | None, days: set[date]
 ) -> tuple[DayOrder | None, tuple[date, date] | None]:
-    """The order of day and month of the lines around the table, and the first and last day that they name.
+    """The order of day and month in the lines around the table, and the first and last day that the lines name.
 
-    `order`: that of the day column; None if none of its numbers needed one: then the order in which the range contains
-    all `days` is returned, if both do the one with the shorter range. The range is None if the lines name none.
+    `order`: that of the day column; None if none of its numbers needed one. Then the order is returned in which the
+    range contains all `days`; if both do, the one with the shorter range. The range is None if the lines name none.
     """
     if stated.range is None:
         return order, None

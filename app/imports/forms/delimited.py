@@ -74,7 +74,7 @@ class _Delimited:
                 text.detach()
 
     def _check_cell_of_lines(self, row: Sequence[str], line: int) -> None:
-        """Refuses a quoted cell of several lines with whole rows in it: its closing quote is missing."""
+        """Raises Refused for a quoted cell of several lines with whole rows in it: its closing quote is missing."""
         for cell in row:
             if "\n" in cell and cell.count(self._delimiter) >= max(len(row) - 1, 2):
                 raise Refused(

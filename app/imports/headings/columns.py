@@ -60,7 +60,10 @@ class Columns:
     """Whether names of campaigns stand for their ids, because a person chose that (`name_as_id`)."""
 
     end_counts: bool = False
-    """Whether each row's end must be its day: the day's heading names a beginning, or the end's a report or period."""
+    """Whether a row is refused if its end is another day than its day.
+
+    So it is if the day's heading names a beginning, or if the end's heading names the end of a report or period.
+    """
 
     def used(self) -> tuple[Column, ...]:
         """The used columns with the reason for each."""
@@ -144,7 +147,7 @@ def _spend(layout: Layout, options: ReadOptions, platform: str | None) -> Headin
 
 
 def _of_platform(found: Sequence[Heading], options: ReadOptions, platform: str | None) -> list[Heading]:
-    """The spend columns of the platform, where headings name platforms; those that name none if none names it.
+    """The spend columns whose heading names the platform; if none does, those whose heading names no platform.
 
     Raises Question without a platform, and if headings name several and none was chosen.
     """

@@ -14,9 +14,9 @@ def drop_sum_names(
 ) -> list[str]:
     """Removes from `sums` the campaigns that are sums of the others on each day; returns their names.
 
-    `stated`: the sums of all rows that the file states. A stated sum that includes the amounts of such a name
-    proves that it is a campaign; one that excludes them proves that they are sums of the others. `sum_rows`: a
-    person's choice. Raises Question if nothing proves either.
+    `stated`: the sums of all rows that the file states. If a stated sum includes the amounts of such a campaign, it is
+    a real one; if it excludes the amounts of all of them, they are sums of the others. `sum_rows`: a person's choice.
+    Raises Question if neither is proved.
     """
     names = [name for name in sums.by_campaign if is_total(name)]
     others, counts = _others(sums, set(names))

@@ -29,10 +29,10 @@ class MaybeSum(NamedTuple):
 
 
 def slack_of(total: int, count: int, step: int, step_of_rows: int = 1) -> int:
-    """By how much a stated sum can differ from the sum of `count` rows that were rounded, as it was itself.
+    """The largest difference between a stated sum and the sum of its `count` rows that rounding can make.
 
-    `step` and `step_of_rows` are the smallest differences that the sum and its rows can show. Of a large sum it is at
-    most a thousandth.
+    The rows and the stated sum may each have been rounded. `step` and `step_of_rows`: the smallest differences that the
+    sum and its rows can show. The slack of a large sum is at most a thousandth of the sum.
     """
     return step // 2 + min((count + 1) // 2 * step_of_rows, max(step_of_rows, abs(total) // 1000))
 
@@ -40,8 +40,8 @@ def slack_of(total: int, count: int, step: int, step_of_rows: int = 1) -> int:
 def are_sums(found: Sequence[MaybeSum], chosen: SumRows | None, why: str) -> bool:
     """Whether the figures are sums; if not, each is a part of its day beside the others.
 
-    Sums if they agree and that can be no chance. Parts if none agrees and one is less than the others, of which it can
-    be no sum. Raises Question, with `why` as its reason, if neither is so.
+    They are sums if all agree with the others and chance does not explain it. They are parts if none agrees and one is
+    less than the others, because it cannot be their sum then. Else raises Question, with `why` as its reason.
     """
     if chosen is not None:
         return chosen == "sums"
@@ -58,5 +58,8 @@ def are_sums(found: Sequence[MaybeSum], chosen: SumRows | None, why: str) -> boo
 
 
 def _is_no_chance(agreeing: Sequence[MaybeSum]) -> bool:
-    """Whether a word says that they are sums, one is the sum of several others, or several figures agree."""
+    """Whether chance does not explain that the figures agree.
+
+    A word says that one is a sum, or one is the sum of several others, or several figures agree.
+    """
     return any(one.is_labelled or one.others_count > 1 for one in agreeing) or len({one.figure for one in agreeing}) > 1

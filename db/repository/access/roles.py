@@ -180,7 +180,7 @@ def _login(here: Place, role: DatabaseRole, secret: str | None, *, is_new: bool)
 def _migrator(driver: Driver, here: Place) -> Iterator[Composed]:
     """The statement that makes the current user a member of the migrator, unless it is one or a superuser.
 
-    Changing owners and granting on its tables need that.
+    Only a member can make the migrator the owner of tables, and grant privileges on the migrator's tables.
     """
     name = here.role(DatabaseRole.MIGRATOR)
     (acts,) = driver.execute(MAY_ACT_AS, [name]).fetchone() or (False,)

@@ -143,10 +143,11 @@ def channels_due(connection: Connection, at: datetime) -> list[int]:
 
 
 def due(connection: Connection, channel_id: int, at: datetime, limit: int) -> list[Message]:
-    """Up to `limit` of the channel's due messages for one text, either digests or others.
+    """Up to `limit` of the channel's due messages, which fit into one text: either only digests or only others.
 
-    They are of one brand (or of none), or of all brands if more than BRANDS_APART have messages that are no digests.
-    First postpones messages that are muted at `at`, and drops those whose alert was raised and resolved while muted.
+    All are of one brand, or of no brand; but if more than BRANDS_APART brands have due messages that are no digests,
+    the messages are of all brands. First postpones messages that are muted at `at`, and drops those whose alert was
+    raised and resolved while muted.
     """
     parameters = {"channel_id": channel_id, "at": at}
     connection.execute(POSTPONE_MUTED, parameters)

@@ -161,7 +161,7 @@ class Misplaced(NamedTuple):
 
 
 def lock_counters(connection: Connection, brand_id: int) -> None:
-    """Locks the brand's existing counters, which blocks counting on these days, and lifts the statement timeout."""
+    """Locks the brand's existing counters, which blocks counting on their days, and lifts the statement timeout."""
     connection.execute(LIFT_TIME_LIMIT)
     connection.execute(LOCK_CAMPAIGN_DAYS, {"brand_id": brand_id})
     connection.execute(LOCK_BRAND_DAYS, {"brand_id": brand_id})

@@ -167,7 +167,8 @@ def clear_ledger_cache() -> None:
 def stored_floor(connection: Connection) -> datetime | None:
     """The first instant that the ledger accepts; None if no partition was ever dropped.
 
-    Cached for FLOOR_CACHE_SECONDS. If one is dropped meanwhile, `ensure_partitions` or the write fails and clears it.
+    Cached for FLOOR_CACHE_SECONDS. If a partition is dropped meanwhile, `ensure_partitions` or the write of an event
+    fails, and the cache is cleared.
     """
     read_at, known = _floors.get(FLOOR, (-math.inf, None))
     if time.monotonic() - read_at > FLOOR_CACHE_SECONDS:

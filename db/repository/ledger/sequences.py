@@ -286,7 +286,7 @@ def numberings(
 
 
 def gaps_to_log(connection: Connection, grace: timedelta, at: datetime, limit: int) -> tuple[list[Gap], int]:
-    """The gaps that became older than `grace` since the last committed call; raises the watermark to `at`.
+    """The gaps that became older than `grace` since the last committed call; moves the watermark ahead to `at`.
 
     Returns up to `limit` of them, and the number of further ones, which later calls do not return either.
     """

@@ -42,7 +42,7 @@ def claim(connection: Connection, account: int, at: datetime, until: datetime) -
 
 
 def prolong(connection: Connection, account: int, claimed: datetime, until: datetime) -> bool | None:
-    """Moves the end of this worker's claim from `claimed` to `until`; an `until` in the past releases it.
+    """Moves the end of this worker's claim from `claimed` to `until`; an `until` in the past ends the claim.
 
     Returns whether another worker tried to claim the account since it was claimed; None if the claim is lost.
     """

@@ -168,7 +168,10 @@ def mismatched_campaign_days(
 
 
 def ledger_between(connection: Connection, unlike: MismatchedCampaignDay, instants: tuple[datetime, datetime]) -> int:
-    """The campaign's spend in the ledger in micros, between two instants, the second excluded."""
+    """The spend in micros that the ledger has for a campaign between two instants, the second excluded.
+
+    `unlike`: the mismatched day of that campaign.
+    """
     parameters = {
         "brand_id": unlike.brand_id,
         "campaign_id": unlike.campaign_id,
