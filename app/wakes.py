@@ -37,7 +37,7 @@ class _OfProcess:
     webhooks_waked_for: float = -math.inf
     """The moment at which the last wake of webhooks is due; it covers the toggles before."""
     alerts_waked_until: float = -math.inf
-    """Until when the evaluation of alerts was waked, or no channel sends them."""
+    """The moment before which this process sends no further wake of the evaluation of alerts."""
 
 
 _of_process = _OfProcess()

@@ -84,10 +84,10 @@ def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
 
 
 def queries_that_set_here(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
-    """The queries with which a transaction begins on this connection's own server: behind a pooler they set everything.
+    """The queries with which a transaction begins on this connection's own server.
 
-    Else they set the lock timeout alone, and there are none if `lock_timeout_ms` is None. `lock_timeout_ms`: the lock
-    timeout; None: SPENDGATE_LOCK_TIMEOUT_MS.
+    Behind a pooler they set all settings, with `lock_timeout_ms` as the lock timeout, or SPENDGATE_LOCK_TIMEOUT_MS for
+    None. Without a pooler they set the lock timeout alone; for None there are none.
     """
     if connection.info.get(BEHIND_POOLER):
         return [set_here(_with_lock_timeout(lock_timeout_ms))]

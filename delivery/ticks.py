@@ -26,8 +26,8 @@ IS_OVER: Final = "is_over"
 class Run:
     """The last run of a job that began in this process and has not failed.
 
-    `began_ms`: by this machine's clock. `made_ms`: when the youngest tick that it does the work of was made, by the
-    scheduler's clock; both in milliseconds since 1970.
+    `began_ms`: by this machine's clock. `made_ms`: when the newest of the ticks whose work the run does was made, by
+    the scheduler's clock. Both are in milliseconds since 1970.
     """
 
     message_id: str

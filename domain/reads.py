@@ -158,7 +158,10 @@ class Wait(NamedTuple):
 
     @property
     def urgency(self) -> float:
-        """The number by which due reads are sorted, the highest first: `overdue`, for reads of statuses divided."""
+        """The number by which due reads are sorted, the highest first: `overdue`.
+
+        For reads of statuses, `overdue` divided by STATUSES_PATIENCE.
+        """
         return self.overdue if self.is_of_spend else self.overdue / STATUSES_PATIENCE
 
 

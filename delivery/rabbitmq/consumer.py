@@ -174,8 +174,8 @@ class RabbitConsumer(Consumer):
     def _keep_dead_letters(self) -> None:
         """Moves dead letters to the rejected inputs: those Postgres could not store before, or of other programs.
 
-        One that Postgres does not store now goes to the end of their queue, so that it blocks no other, and RabbitMQ,
-        which deletes a dead letter after a week, keeps it.
+        A letter that Postgres does not store now goes to the end of the dead letters, so that it blocks no other. There
+        RabbitMQ keeps it for another week, after which it deletes a dead letter.
         """
         self.tidied = time.monotonic()
         dead_letters = xq_name(self.queue_name)

@@ -69,7 +69,7 @@ class KeptMessages:
         return KeptState(messages, size_bytes, _moment(since_ms), timedelta(milliseconds=reach_ms))
 
     def extent(self, since: datetime | None) -> tuple[int, int]:
-        """Returns the number and the bytes of the kept messages that were acknowledged since then; None: of all."""
+        """Returns the number and the bytes of the kept messages that were acknowledged since `since`; None: of all."""
         messages = size_bytes = 0
         for count, some_bytes, _ in self._pages("COUNT_KEPT", since):
             messages, size_bytes = messages + count, size_bytes + some_bytes

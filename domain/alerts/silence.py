@@ -52,8 +52,8 @@ def silent_hours(hours: Sequence[int], until: int, serves: Callable[[int], bool]
 def is_odd(lengths: Sequence[int]) -> bool:
     """Whether the last of the lengths, in hours, is a longer silence than the earlier ones make likely.
 
-    It must have at least MIN_SILENCES earlier ones, be at least MIN_SILENT_HOURS long, and be over LONGER_BY times the
-    longest earlier one.
+    There must be at least MIN_SILENCES earlier ones. The last must be at least MIN_SILENT_HOURS long, and over
+    LONGER_BY times the longest earlier one.
     """
     if len(lengths) <= MIN_SILENCES:
         return False

@@ -70,7 +70,7 @@ def changes_of(known: Iterable[KnownAlert], holding: Sequence[Condition]) -> Cha
 
     `known`: the kind's open alerts, and all alerts of the subjects in `holding`. `holding`: the conditions that hold,
     of which only the first of a subject counts. While a subject's condition is true, its open alert stays, even if the
-    facts now date another beginning.
+    condition now has another `episode`.
     """
     found = Changes()
     open_alerts, closed = {}, {}

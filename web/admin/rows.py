@@ -16,7 +16,7 @@ from domain.platforms import label
 
 
 class BrandRow(Base):
-    """A brand."""
+    """A row of the table `brands`."""
 
     __table__ = Brand.__table__
 
@@ -25,7 +25,7 @@ class BrandRow(Base):
 
 
 class CampaignRow(Base):
-    """A campaign with its brand."""
+    """A row of the table `campaigns`, with its brand."""
 
     __table__ = Campaign.__table__
     brand: Mapped[BrandRow] = relationship(viewonly=True, lazy="joined", innerjoin=True)
@@ -35,7 +35,7 @@ class CampaignRow(Base):
 
 
 class BudgetRow(Base):
-    """A budget with its brand, and with its campaign if it has one."""
+    """A row of the table `budgets`, with its brand, and with its campaign if it has one."""
 
     __table__ = Budget.__table__
     brand: Mapped[BrandRow] = relationship(
@@ -52,7 +52,7 @@ class BudgetRow(Base):
 
 
 class StatusChangeRow(Base):
-    """A status change with its brand and campaign."""
+    """A row of the table `status_changes`, with its brand and campaign."""
 
     __table__ = StatusChange.__table__
     brand: Mapped[BrandRow] = relationship(
@@ -81,7 +81,7 @@ class AuditRow(Base):
 
 
 class KeyRow(Base):
-    """An API key with its brand, if it is for one brand."""
+    """A row of the table `api_keys`, with its brand, if the key is for one brand."""
 
     __table__ = ApiKey.__table__
     brand: Mapped[BrandRow | None] = relationship(viewonly=True, lazy="joined")

@@ -90,7 +90,10 @@ def _visible_body(connection: Connection, caller: Caller, budget_id: int) -> dic
 
 
 def _brand_of_visible(caller: Caller, budget_id: int) -> int:
-    """The brand of a budget, which never changes. Raises InvalidValue if the caller may not see the budget."""
+    """The id of the budget's brand; a budget keeps its brand.
+
+    Raises InvalidValue if the caller may not see the budget.
+    """
     with snapshot() as connection:
         return int(visible_to(caller, "budget", catalog.budget(connection, budget_id))["brand_id"])
 
