@@ -172,7 +172,8 @@ def _hashing_slot() -> Iterator[None]:
 def sign_in(email: str, password: str, *, remember: bool = False) -> Session | None:
     """Starts a session; None if the address is unknown, the login disabled, or the password wrong.
 
-    Raises HashingBusy if too many passwords are being hashed.
+    `remember`: the session lasts LONG_SESSION instead of SESSION. Raises HashingBusy if too many passwords are being
+    hashed.
     """
     with snapshot() as connection:
         login = access.credentials(connection, email.strip().lower())

@@ -131,7 +131,10 @@ def enforce_all(
 def _first_parts(
     connection: Connection, brand_ids: AbstractSet[int], *, enqueues_rest: bool
 ) -> tuple[list[tuple[int, int]], dict[int, Pass]]:
-    """The (brand id, campaign id) pairs to enforce in this transaction, and the passes for the others, by brand id."""
+    """The (brand id, campaign id) pairs to enforce in this transaction, and the passes for the others, by brand id.
+
+    `enqueues_rest`: enqueues the new passes after the commit.
+    """
     if not brand_ids:
         return [], {}
     pairs, pending = rows.first_ids(connection, brand_ids, CAMPAIGNS_A_PART + 1)

@@ -15,7 +15,7 @@ Step = Callable[[Connection], object]
 """A function that does a part of a transaction's work on the connection; its result is ignored."""
 
 RETRIED_STATES: Final = {"40P01": "deadlock", "40001": "serialization_failure"}
-"""SQLSTATEs after which Postgres rolled back and the transaction can be retried, with their names in metrics."""
+"""By SQLSTATE after which Postgres rolled back and the transaction can be retried: the reason's name in metrics."""
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 TIMEOUT_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})

@@ -32,7 +32,7 @@ FOR_WRITES = text("""
 FOR_WRITES_ALWAYS: Final = (
     "SET citus.propagate_set_commands = 'local'; SET citus.multi_shard_modify_mode = 'sequential'"
 )
-"""The statements that set the two settings of FOR_WRITES for all later transactions of a connection."""
+"""The statements that a connection runs once, so that SET LOCAL reaches shards and writes go shard by shard."""
 
 # Lets Citus read several shards of a server at a time until the transaction, which writes nothing, ends.
 FOR_READS = text("SELECT set_config('citus.multi_shard_modify_mode', 'parallel', true)")

@@ -129,7 +129,8 @@ def _is_flawed(message: Message[Any]) -> bool:
 def _known_options(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
     """Returns the options of OPTION_TYPES with valid values, so that forged options cannot stop a worker.
 
-    Only a delayed message keeps `eta`, of its sender's clock; the broker that delays it cuts the delay to MAX_DELAY_MS.
+    Only a message on a delay queue (`is_delayed`) keeps `eta`, of its sender's clock; the broker that delays it cuts
+    the delay to MAX_DELAY_MS.
     """
     known: dict[str, Any] = {name: value for name, value in options.items() if type(value) is OPTION_TYPES.get(name)}
     if known.get("retries", 0) < 0:

@@ -16,7 +16,10 @@ Holds = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A campaign's holds in their fixed order, and the next instant when they may change without an edit or spend."""
+    """A campaign's holds in their fixed order, and the next instant when they may change without an edit or spend.
+
+    `next_change_at` None: they never do.
+    """
 
     holds: Holds
     next_change_at: datetime | None

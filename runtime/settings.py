@@ -318,7 +318,7 @@ def embedded_settings(home: Path, name: str = "env") -> dict[str, Any]:
 
 
 def _name_of(field: FieldInfo) -> str | None:
-    """The name of the environment variable of a setting."""
+    """The name of the environment variable of a setting; None if the field has no aliases."""
     alias = field.validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else None
 

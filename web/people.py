@@ -53,7 +53,10 @@ def to_sign_in(request: Request, _error: Exception) -> Response:
 
 
 def set_session_cookie(response: Response, session: Session, *, remember: bool, secure: bool) -> None:
-    """Stores the session in the browser: until the browser closes, or with `remember` until the session expires."""
+    """Stores the session in the browser: until the browser closes, or with `remember` until the session expires.
+
+    `secure`: the browser sends the cookie over https only.
+    """
     response.set_cookie(
         COOKIE,
         session.token,
@@ -65,5 +68,5 @@ def set_session_cookie(response: Response, session: Session, *, remember: bool, 
 
 
 def delete_session_cookie(response: Response, *, secure: bool) -> None:
-    """Deletes the session's cookie from the browser."""
+    """Deletes the session's cookie from the browser. `secure`: as it was when the cookie was set."""
     response.delete_cookie(COOKIE, httponly=True, secure=secure, samesite="lax")

@@ -70,7 +70,10 @@ class Problem(Exception):
 def answer(
     status: int, detail: str, errors: list[FieldProblem] | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The response for a problem. Replaces unprintable characters by U+FFFD, since the texts may quote the input."""
+    """The response for a problem. `errors`: those of single fields. `headers`: to add to the response.
+
+    Replaces unprintable characters by U+FFFD, since the texts may quote the input.
+    """
     printable_errors = [
         FieldProblem(field=printable(fault.field), message=printable(fault.message)) for fault in errors or []
     ]

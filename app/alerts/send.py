@@ -80,7 +80,10 @@ def _send_one(channel_id: int, kept_url: str, at: datetime) -> bool:
 
 
 def _sent(channel_id: int, kept_url: str, title: str, body: str, *, is_good_news: bool) -> Outcome:
-    """Sends one text and returns the outcome: undelivered if no key decrypts the URL."""
+    """Sends one text and returns the outcome: undelivered if no key decrypts the URL.
+
+    `is_good_news`: the text is about ends of alerts; services may show it so.
+    """
     try:
         url = decrypted(kept_url)
     except SettingsError as error:
@@ -97,7 +100,10 @@ def _note_messages(connection: Connection, due: Sequence[Message], is_delivered:
 
 
 def text_of(rows: Sequence[dict[str, Any]], *, is_digest: bool) -> tuple[str, str]:
-    """The title and the body of a text about these alerts. Names the brand of each if they are of several brands."""
+    """The title and the body of a text about these alerts. `is_digest`: the title says so, if all are of one brand.
+
+    If the alerts are of several brands, each has its brand's name in the body, and the title has only the numbers.
+    """
     brands = {row["brand_id"] for row in rows}
     if len(brands) > 1:
         paragraphs = (f"{row['brand'] or 'Spendgate'}: {_paragraph(row)}" for row in rows)

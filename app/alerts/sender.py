@@ -26,7 +26,7 @@ _logger.propagate = False
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Whether the service accepted a text, and how long that took.
+    """Whether the service accepted a text (`is_delivered`), and the milliseconds that the attempt took.
 
     `detail`: why it was not accepted, in one line without any part of the URL; empty if it was.
     """

@@ -69,7 +69,8 @@ class Changed(Refused):
 class Choice:
     """One possible reading. `settles`: the fields of `ReadOptions` that choose it.
 
-    `sum_micros` is by currency, "" if the file names none; None if the sum is not known.
+    `sum_micros` is by currency, "" if the file names none; None if the sum is not known. `first_day`, `last_day`: of
+    the days read; None if not known.
     """
 
     label: str

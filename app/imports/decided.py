@@ -25,7 +25,7 @@ from app.imports.headings.heading_reader import squeezed
 from app.imports.headings.layout import Layout
 
 OWN_CURRENCY: Final = {"yahoo_japan": "JPY"}
-"""Platforms whose accounts have one currency; it decides whether amounts can have decimals."""
+"""By platform, the one currency of its accounts; it decides whether amounts can have decimals."""
 
 ABOUT_DECIMAL: Final = "decimal sign"
 ABOUT_UNIT: Final = "unit"

@@ -115,8 +115,8 @@ def _version(file: SpendFile, options: FolderOptions) -> str:
 def _is_due(folder: Path, file: SpendFile, options: FolderOptions, seen: Seen | None) -> bool:
     """Whether this version of the file is complete, was not imported, and has no problem of the last AGAIN_AFTER.
 
-    An import that was undone counts as none once the options differ from those under which it was read. Records a
-    version that is new.
+    `seen`: the stored row of the file, None for a new one. An import that was undone counts as none once the options
+    differ from those under which it was read. Records a version that is new.
     """
     version, at = str(file.version), clock.now()
     if seen is not None and seen.imported_version == version and seen.undone_options in {None, options.version}:

@@ -43,9 +43,9 @@ class Known:
 def plan_of(found: Found, options: FolderOptions) -> Plan | Known:
     """The plan of importing the file; `Known` if its content was imported before.
 
-    Raises NotAgreed if a person undid that import under the same options, or if the file replaced another content at
-    its path, other figures are known since and `options` does not say `restated`; InvalidValue if the import cannot be
-    planned.
+    The plan too, if a person undid that import and the options differ since. Raises NotAgreed if a person undid it
+    under the same or unknown options; also if the file replaced another content at its path, other figures are known
+    since and `options` does not say `restated`. Raises InvalidValue if the import cannot be planned.
     """
     with snapshot() as connection:
         earlier = history.of_content(connection, found.reading.sha256)

@@ -31,8 +31,9 @@ def read_file(
 ) -> Reading:
     """The reading of a file, which is given by its path or as a binary stream that can seek. `name`: for people.
 
-    Raises Refused, or Question if a person has to choose between readings, with the sums and days of each if they can
-    be made. Raises Changed instead of both if the file was written to meanwhile.
+    `progress`: called with the bytes read and the bytes to read in all. Raises Refused, or Question if a person has to
+    choose between readings, with the sums and days of each if they can be made. Raises Changed instead of both if the
+    file was written to meanwhile.
     """
     with _opened(source, progress) as stream:
         digest = stream.sha256()

@@ -154,7 +154,11 @@ class Committer(Generic[AnyBatch]):
                 return self._with_later(results, attempt, is_retry=is_retry) if attempt.later else results
 
     def _locked_in(self, attempt: Attempt, state: str, *, is_last: bool) -> frozenset[int]:
-        """The brands because of which the attempt failed with this SQLSTATE: locked ones, or those of a server away."""
+        """The brands because of which the attempt failed with this SQLSTATE: locked ones, or those of a server away.
+
+        `is_last`: no further try follows, so that rows of a transaction which waits for a lock itself count as locked
+        too. Empty for another SQLSTATE, and if no brand stays locked.
+        """
         if state == NODE_AWAY and attempt.brand_ids:
             self.servers_away |= attempt.servers()
             return frozenset(attempt.brand_ids)
@@ -165,7 +169,7 @@ class Committer(Generic[AnyBatch]):
     def _with_later(self, results: Sequence[BatchResult], attempt: Attempt, *, is_retry: bool) -> list[BatchResult]:
         """Commits the inputs that the attempt left to later transactions, one for each group of brands, in order.
 
-        Returns the results of all transactions for each batch.
+        Returns the results of all transactions for each batch. `is_retry`: as for `commit`.
         """
         whole = list(results)
         for brand_ids in attempt.later:

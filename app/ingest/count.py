@@ -113,9 +113,10 @@ def count_batches(
 ) -> list[Counted]:
     """Validates the batches' events, counts each once, and enforces brands that they moved across a limit.
 
-    Returns a result for each batch; the first one has the changes of all. `only_brand_id`: the only brand whose
-    campaigns the senders may name; None: all brands. Raises spend.SomeAlreadyStored, and StaleRead if the transaction
-    must be repeated.
+    Returns a result for each batch; the first one has the changes of all. `checks_ledger`: whether to look for
+    duplicates in the ledger first. `only_brand_id`: the only brand whose campaigns the senders may name; None: all
+    brands. `attempt`: the brands to leave out and the lock timeouts; it notes the brands written. None: leaves out
+    none. Raises spend.SomeAlreadyStored, and StaleRead if the transaction must be repeated.
     """
     at = clock.now()
     attempt = attempt or Attempt()
@@ -154,7 +155,8 @@ def _judge_batches(
 ) -> tuple[Mapping[CampaignKey, CampaignMatch], list[Judged]]:
     """Validates each batch with cached campaigns, and again with stored ones if an event would be rejected.
 
-    Without `everywhere`, an event that a server that is away may accept is left uncounted.
+    Returns the campaigns found, by campaign key, and each batch's result. With `only_brand_id` validates with stored
+    campaigns alone. Without `everywhere`, an event that a server that is away may accept is left uncounted.
     """
     keys = set[CampaignKey]().union(*(batch.campaigns() for batch in batches))
     within = bounds(connection, settings().max_event_age, at)
@@ -251,8 +253,10 @@ def count_totals(
 ) -> list[Counted]:
     """Turns the reported totals of the only batch into events for their differences, counts and enforces them.
 
-    Returns one result. `only_brand_id`: the only brand whose campaigns the senders may name; None: all brands. Raises
-    spend.SomeAlreadyStored, and StaleRead if the transaction must be repeated.
+    Returns one result. `checks_ledger`: whether to look for duplicates in the ledger first. `only_brand_id`: the only
+    brand whose campaigns the senders may name; None: all brands. `attempt`: the brands to leave out and the lock
+    timeouts; it notes the brands written. None: leaves out none. Raises spend.SomeAlreadyStored, and StaleRead if the
+    transaction must be repeated.
     """
     (batch,) = batches
     at = clock.now()

@@ -57,8 +57,9 @@ def count_and_enforce(
 
     Returns the changes of holds. Locks the brands before it reads their limits, so that a limit lowered meanwhile
     either waits for these counters or is read by this transaction. Does not check the own budgets of a brand whose
-    headroom is enough. Raises StaleRead if a brand's zone or currency, or the campaign of an external id, differs from
-    `judged_by`, by which the events were validated.
+    headroom is enough. `only_brand_id`: the only brand whose campaigns the sender may name; None: all brands.
+    `lock_timeouts` None: the connection's lock timeout. Raises StaleRead if a brand's zone or currency, or the campaign
+    of an external id, differs from `judged_by`, by which the events were validated.
     """
     added = classified.added
     if not added.of_days:

@@ -46,9 +46,9 @@ MOST_ROWS: Final = 500_000
 
 
 def find_locked_brands(attempt: Attempt, pace: CommitPace, *, is_last: bool) -> frozenset[int]:
-    """The brands with a row that the same other transaction holds at two checks, a pause apart.
+    """The brands with a row that the same other transaction holds at two checks, with a pause between them.
 
-    Rows of a transaction that waits for a lock itself do not count as locked, except at the last try.
+    Rows of a transaction that waits for a lock itself count as locked with `is_last` alone: no further try follows.
     """
     first = _find_locked_rows(attempt, is_last=is_last)
     if not first:
@@ -77,9 +77,10 @@ def are_few(locked: Collection[int], attempt: Attempt) -> bool:
 def mark_locked(
     brand_ids: Set[int], error: DBAPIError | psycopg.Error, tried_seconds: float = 0, *, is_away: bool = False
 ) -> None:
-    """Adds the brands to the locked ones of this process, with a log line of each, or one for a server that is away.
+    """Adds the brands to the locked ones of this process, and logs it.
 
-    `tried_seconds`: the duration of the transaction that failed, if it was slow.
+    Logs a line for each brand; with `is_away`, because their server does not answer, one line for all. `tried_seconds`:
+    the duration of the transaction that failed, if it was slow.
     """
     locked_brands.add(brand_ids, tried_seconds)
     cause = error.orig if isinstance(error, DBAPIError) else error

@@ -24,13 +24,13 @@ SPREAD: Final = 1.2
 """Largest random factor of a message's delay; the least is 1, so that it returns once the brand's next try is due."""
 
 LEAST_DELAY_SECONDS: Final = 4.0
-"""Shortest delay, in seconds, of a locked brand's messages."""
+"""Shortest delay, in seconds, of a locked brand's messages if another message already returns for its next try."""
 
 LONGEST_DELAY_SECONDS: Final = 60.0
-"""Longest delay, in seconds, of a locked brand's messages.
+"""Longest delay, in seconds, of a locked brand's messages if another message already returns for its next try.
 
 From LEAST_DELAY_SECONDS up to it, the delay is the time for which the brand has been locked, since each return of a
-message costs work. One message at a time returns sooner, for the next try.
+message costs work. The message that returns for the next try is delayed until that try alone.
 """
 
 STALE_SECONDS: Final = 2 * LONGEST_DELAY_SECONDS

@@ -10,7 +10,7 @@ from domain.notices.addresses import is_public
 
 LOOKUP_SECONDS: Final = 5.0
 MAX_LOOKUPS: Final = 64
-"""Lookups of this process in progress; one whose deadline has passed goes on until the resolver gives up."""
+"""Lookups of this process in progress, at most; one whose deadline has passed goes on until the resolver gives up."""
 
 _in_progress = BoundedSemaphore(MAX_LOOKUPS)
 

@@ -32,7 +32,11 @@ COMPARED_DAYS: Final = 366
 
 @dataclass
 class Checked:
-    """The result of a check: the account as the platform describes it, and a sentence about each missing thing."""
+    """The result of a check: the account as the platform describes it, and a sentence about each missing thing.
+
+    `facts`: None if the platform did not describe it. `campaigns_there`, `campaigns_here`: numbers of campaigns on the
+    platform, and in Spendgate.
+    """
 
     account_id: int
     facts: AccountFacts | None = None
@@ -167,7 +171,10 @@ def _missing(
 
 
 def _problems(owners: Sequence[rows.AccountCampaign], facts: AccountFacts, *, has_hours: bool) -> Iterator[str]:
-    """A sentence about each reason why the spend of a brand is not read, or not on all days of COMPARED_DAYS."""
+    """A sentence about each reason why the spend of a brand is not read, or not on all days of COMPARED_DAYS.
+
+    `has_hours`: the platform reports spend by the hour.
+    """
     brands = {one.brand_id: one for one in owners}
     zones = readable_zones({facts.time_zone, *(one.time_zone for one in brands.values())})
     account = zones.get(facts.time_zone)

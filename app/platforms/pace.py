@@ -42,9 +42,10 @@ def limits_now(
 def limit_at(
     before: Sequence[AccountLimit], after: Sequence[AccountLimit], last_read_at: datetime | None, at: datetime
 ) -> datetime | None:
-    """When spend reaches the nearest limit at the present rate; None: not in sight.
+    """When spend reaches the nearest limit at the present rate; None: not within 366 days, or the rate is unknown.
 
-    `before`, `after`: the limits before and after the spend that was read at `at` was counted.
+    `before`, `after`: the limits before and after the spend that was read at `at` was counted. `last_read_at`: the read
+    before that; None: there was none.
     """
     zones = readable_zones({limit.time_zone for limit in after})
     spent_before = {limit.budget_id: limit.spent_micros for limit in before}

@@ -33,7 +33,10 @@ def reserve_of_pauses(platform: str) -> bool:
 
 
 def reserve_changes(platform: str, count: int, *, for_pauses: bool) -> bool:
-    """Books changes of campaigns before they are sent; returns whether the quota allows them."""
+    """Books changes of campaigns before they are sent; returns whether the quota allows them.
+
+    `for_pauses`: they are pauses, which may use the part of the quota that is kept for pauses.
+    """
     return _reserve(platform, count, reads=0, for_pauses=for_pauses)
 
 
@@ -52,7 +55,10 @@ def _reserve(platform: str, count: int, *, reads: int, for_pauses: bool) -> bool
 
 
 def changes_left(platform: str, most: int, *, for_pauses: bool) -> int:
-    """How many changes the quota allows now, at most `most`."""
+    """How many changes the quota allows now, at most `most`.
+
+    `for_pauses`: counts the part of the quota that is kept for pauses too.
+    """
     limit = daily_limit(platform)
     if limit is None:
         return most

@@ -67,8 +67,8 @@ def age(moment: datetime | None, at: datetime) -> timedelta | None:
 class Summary:
     """All connected accounts: their number by state, their pauses that no platform confirmed, and the quotas.
 
-    `quota_left`: operations by platform. `usage`: by platform, the highest percentage that an account has used of a
-    quota of its own.
+    `oldest_unconfirmed_pause`: the age of the oldest of these pauses; None if there is none. `quota_left`: operations
+    by platform. `usage`: by platform, the highest percentage that an account has used of a quota of its own.
     """
 
     accounts: Mapping[str, int]

@@ -65,7 +65,10 @@ def send_changes(visit: Visit, *, may_enable: bool) -> None:
 
 
 def _marked(visit: Visit, action: Action, refusals: Refusals, *, is_unread: bool) -> Batch | None:
-    """The next campaigns to change, stored as about to be sent; None if there are none, or the platform allows none."""
+    """The next campaigns to change, stored as about to be sent; None if there are none, or the platform allows none.
+
+    `is_unread`: the platform was not read, so that outcomes of earlier changes stay unknown.
+    """
     at = clock.now()
     until = visit.stored.pauses_wait_until if action is Action.PAUSE else visit.stored.wait_until
     if until is not None and until > at:

@@ -64,7 +64,7 @@ def pull(account_id: int) -> None:
 
 @dataclass(slots=True)
 class _Claim:
-    """The claim of one worker to read an account's spend, which ends at `until`."""
+    """The claim of one worker to read an account's spend. `until`: the moment at which the claim ends."""
 
     account: int
     until: datetime

@@ -82,6 +82,7 @@ def _doubtful_since(row: StoredStatus, status: Confirmed, *, is_answer: bool) ->
     """Since when a person may have paused the campaign, after the platform reported `status`; None: no doubt.
 
     A change without an answer may have been lost, or applied: before or after it a person may have paused the campaign.
+    `is_answer`: the platform reported the status in the answer to that change, which leaves no such doubt.
     """
     if status is Confirmed.ENABLED:
         return None

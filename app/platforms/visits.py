@@ -103,7 +103,8 @@ def note_failure(
 ) -> None:
     """Stores and logs a failed request.
 
-    After Limited, also stores the moment until which no further requests are sent.
+    After Limited, also stores the moment until which no further requests are sent; `for_pauses`: no pauses either.
+    `is_of_spend`: the failure delays the next read of spend.
     """
     at = clock.now()
     fields = {"platform": stored.platform, "platform_account_id": stored.id, "error": str(error)}

@@ -78,9 +78,9 @@ def brands_to_repair(checks: Iterable[Check], only_brand_id: int | None = None) 
 
 
 def repair_brand(brand_id: int, by: str, *, dry_run: bool) -> Repaired:
-    """Repairs one brand in one transaction; a dry run returns the corrections and rolls back.
+    """Repairs one brand in one transaction and announces its toggles; with `dry_run` rolls it back.
 
-    `by`: the name of a person or program, stored with each correction.
+    Returns the corrections, made or proposed. `by`: the name of a person or program, stored with each correction.
     """
     proposed: list[Repaired] = []
 

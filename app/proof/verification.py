@@ -35,9 +35,10 @@ CAMPAIGNS_A_PAGE: Final = 10_000
 
 @dataclass
 class Check:
-    """The result of one check: how many rows it compared, wrong rows, and notices (rows to know of that are not wrong).
+    """The result of one check: how many rows it compared, the wrong rows, and notices.
 
-    `known`: findings of it that a person has acknowledged, by their key.
+    `notices`: rows to know of that are not wrong. `known`: findings of the check that a person has acknowledged, by
+    their key.
     """
 
     name: str

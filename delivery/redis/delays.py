@@ -91,8 +91,9 @@ class DelayedMessages:
     def _move(self, redis_id: str, data: bytes | None, now_ms: int) -> None:
         """Moves a message to its queue if it is due, else stores its due time, and removes its `eta`.
 
-        The `eta` is of its sender's clock, which may be wrong: it is cut to MAX_DELAY_MS after Redis's time. An invalid
-        message is kept as rejected.
+        `data` None: it is too large to fetch. `now_ms`: Redis's time. The `eta` is of its sender's clock, which may be
+        wrong: it is cut to MAX_DELAY_MS after Redis's time. An invalid message is kept as rejected and leaves the delay
+        queue.
         """
         read = self.steps.read(data, self.queue_name)
         if isinstance(read, Fault):

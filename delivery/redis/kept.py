@@ -43,7 +43,11 @@ class KeptState(NamedTuple):
 
 
 def keeping(read: Settings, queue_is_spend: bool) -> Keeping:
-    """Returns how messages of a queue are acknowledged: those of spend are kept for SPENDGATE_KEEP_MESSAGES_MINUTES."""
+    """Returns how messages of a queue are acknowledged.
+
+    Those of the queue `spend` (`queue_is_spend`) are kept for SPENDGATE_KEEP_MESSAGES_MINUTES, if that is more than 0.
+    Others are removed.
+    """
     if not (queue_is_spend and read.keep_messages_minutes):
         return Keeping("ACK", ())
     return Keeping("ACK_AND_KEEP", (read.keep_messages_minutes * 60_000, read.keep_messages_megabytes * MEGABYTE))

@@ -19,8 +19,9 @@ class Condition:
 
     `subject`: the row that it is about, such as `budget:12`. `episode`: one occurrence of it, such as the first day of
     the budget's window; a subject has one alert for each episode and threshold. `threshold`: percent of the limit; 0
-    for kinds without thresholds. `window_first_day`: None for a lifetime budget, and for conditions of no budget.
-    `figures`: JSON values for the alert's sentence.
+    for kinds without thresholds. `brand_id`, `campaign_id`, `budget_id`: the rows that it concerns; None: none.
+    `window_first_day`: None for a lifetime budget, and for conditions of no budget. `figures`: JSON values for the
+    alert's sentence.
     """
 
     kind: AlertKind

@@ -16,7 +16,10 @@ from domain.periods import END_INSTANT, FIRST_INSTANT, local_day
 
 
 class SpendDraft(NamedTuple):
-    """A well-formed spend event before its campaign is looked up. `payload` is the input as sent."""
+    """A well-formed spend event before its campaign is looked up. `payload` is the input as sent.
+
+    `currency`, `sequence`: None if the event has none.
+    """
 
     event_id: str
     campaign: CampaignKey

@@ -13,7 +13,10 @@ from domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, day_starts_at, local_da
 
 
 class TotalDraft(NamedTuple):
-    """A well-formed reported total before its campaign is looked up. `payload` is the input as sent."""
+    """A well-formed reported total before its campaign is looked up. `payload` is the input as sent.
+
+    `currency`: None if the total has none.
+    """
 
     source: str
     campaign: CampaignKey

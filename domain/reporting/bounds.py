@@ -12,13 +12,13 @@ CONFIDENCE_PERCENT: Final = 95
 """Probability, in percent, with which spend stays within a bound of an account."""
 
 LEAST_OBSERVATIONS: Final = 19
-"""Least observations needed: the largest of them then bounds the next one with CONFIDENCE_PERCENT."""
+"""Observations needed, at least: the largest of so many bounds the next one with CONFIDENCE_PERCENT."""
 
 LEAST_DAYS: Final = LEAST_OBSERVATIONS + 1
 """Ended days needed, at least, to find after how many days a day is complete: the newest may still grow."""
 
 AGES: Final = (0, 1, 2, 3, 5, 7, 14, 21, 28)
-"""Numbers of days after a day's end at which its total then is compared with its newest total."""
+"""Ages of a day, in days after its end, at which the total that it had by then is compared with its newest total."""
 
 COMPLETE_PERMILLE: Final = 1
 """Thousandths of its total by which a complete day may still grow, at most."""

@@ -119,8 +119,8 @@ class MonthFacts:
 class LimitWindow:
     """One window of one budget. Its limit is the one in force at its end, or at the report's end while it runs.
 
-    `complete`: the window has ended. `exhausted`: the spans in which the budget's hold was in force; for a brand's
-    budget, on any campaign.
+    `campaign_id` None: a budget of the brand itself. `complete`: the window has ended. `exhausted`: the spans in which
+    the budget's hold was in force; for a brand's budget, on any campaign.
     """
 
     campaign_id: int | None
@@ -205,11 +205,11 @@ def instants_of(window: Window, zone: ZoneInfo, ends_at: datetime) -> Span:
 
 
 def exhausted_in(span: Span, held: Iterable[Span], *, starts_exhausted: bool, ends_exhausted: bool) -> list[Span]:
-    """The spans within the window `span` in which its own budget hold was in force.
+    """The spans within the window `span` in which its own budget hold was in force. `held`: the spans with the hold.
 
     The hold of the previous window stays until the next tick lifts it, which an outage can delay. Such a carried-over
-    hold counts only if the new window was exhausted from its start (a limit of 0), or was exhausted at its end and
-    the hold was never lifted in between.
+    hold counts only if the new window was exhausted from its start (`starts_exhausted`: a limit of 0), or was exhausted
+    at its end (`ends_exhausted`) and the hold was never lifted in between.
     """
     spans = []
     for part in held:

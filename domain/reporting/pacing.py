@@ -19,12 +19,12 @@ MIN_SHARE_DIVISOR: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The pace of a window at an instant. Amounts are micros, None without a limit or too early in the window.
+    """The pace of a window at an instant. Amounts are micros. `limit_micros` None: no limit.
 
-    `even_micros`: the spend by now if the limit were spread evenly. `projected_micros`: the spend at the window's end,
-    at most what this and all other limits allow. `runs_out_at`: when spend reaches the limit at this pace; None if it
-    never does, already has, or another limit stops spend first. `is_stopped`: nothing serves; projection and
-    `runs_out_at` are None then.
+    `even_micros`: the spend by now if the limit were spread evenly; None without a limit. `projected_micros`: the spend
+    at the window's end, at most what this and all other limits allow; for an exhausted limit, the spend by now; None
+    too early in the window. `runs_out_at`: when spend reaches the limit at this pace; None if it never does, already
+    has, or another limit stops spend first. `is_stopped`: nothing serves; projection and `runs_out_at` are None then.
     """
 
     spent_micros: int
@@ -69,7 +69,7 @@ def pace(
     most_micros: int | None = None,
     serves: bool = True,
 ) -> Pace:
-    """The pace at the instant `at` of a window from `starts_at` to `ends_at`.
+    """The pace at the instant `at` of a window from `starts_at` to `ends_at`. `limit_micros` None: no limit.
 
     `most_micros`: the most that other limits still allow until the window ends, None if there are none. `serves`:
     whether any campaign of the budget serves now.

@@ -75,7 +75,7 @@ class Outcome:
         return hashlib.sha256(tokens.encode()).hexdigest()[:24]
 
     def sentence(self, action: Action, *, is_done: bool = False) -> str:
-        """`Pause 3 campaigns: stops 2 campaigns now`, or done, `Paused 3 campaigns: stopped 2 campaigns`."""
+        """`Pause 3 campaigns: stops 2 campaigns now`; with `is_done` `Paused 3 campaigns: stopped 2 campaigns`."""
         effects = self.effects.values()
         words = effect_words(
             sum(effect.stopped for effect in effects),

@@ -119,7 +119,8 @@ async def read_serving(
 async def _changed(selection: Selection, if_none_match: str | None, wait_seconds: int) -> Selection:
     """Waits until the serving campaigns of the selection differ from those that the caller's ETag names.
 
-    Waits `wait_seconds` at most, and ends when the process stops. Returns the selection as it then is.
+    Waits `wait_seconds` at most, and ends when the process stops; without an ETag does not wait. Returns the selection
+    as it then is.
     """
     until = monotonic() + wait_seconds
     is_over = serving_feed().is_over

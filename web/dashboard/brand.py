@@ -136,7 +136,10 @@ def _on_platforms(connection: Connection, brand_id: int, rows: list[dict[str, An
 def _figures(
     connection: Connection, brand_id: int, at: datetime, *, with_campaigns: bool = True
 ) -> BrandFigures | None:
-    """The brand's figures, with its held campaigns if `with_campaigns`; None if it or its time zone does not exist."""
+    """The brand's figures; None if there is no such brand, or its time zone does not exist.
+
+    Without `with_campaigns` the campaigns are not counted: `active` is 0, and `held` and `limits` are empty.
+    """
     if not 0 < brand_id <= MAX_ID:
         return None
     rows = dashboard.brands(connection, at, archived=True, brand_id=brand_id)

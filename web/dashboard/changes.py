@@ -54,7 +54,10 @@ Id = Annotated[int | None, Query(ge=1, le=MAX_ID)]
 def changes_page(
     request: Request, person: Viewer, brand_id: Id = None, campaign_id: Id = None, before: Id = None
 ) -> Response:
-    """One page of the status changes with their reasons and figures, newest first."""
+    """One page of the status changes with their reasons and figures, newest first; the 404 page for an unknown id.
+
+    `brand_id`, `campaign_id`: only changes of these; None: all. `before`: only changes with an id below it; None: all.
+    """
     with view() as connection:
         try:
             _known(connection, brand_id, campaign_id)
@@ -70,7 +73,7 @@ def changes_page(
 
 
 def _known(connection: Connection, brand_id: int | None, campaign_id: int | None) -> None:
-    """Raises InvalidValue if the brand or the campaign does not exist."""
+    """Raises InvalidValue if the brand or the campaign does not exist. None: none is asked for."""
     if brand_id is not None:
         catalog.brand(connection, brand_id)
     if campaign_id is not None:

@@ -26,7 +26,8 @@ class Day(NamedTuple):
 class Numeric(NamedTuple):
     """A date in numbers with the year last: `first` and `second` are day and month in either order.
 
-    `dotted`: dots separate the numbers. `short_year`: the year has two digits, and may be a day.
+    `dotted`: dots separate the numbers. `hour`: 0 to 23 if the cell has a time other than midnight, else None.
+    `short_year`: the year has two digits, and may be a day.
     """
 
     first: int

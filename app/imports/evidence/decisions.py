@@ -120,7 +120,7 @@ def api_of(layout: Layout, columns: Columns, known: Known, title: str) -> Api:
 def unit_of(
     evidence: Evidence, columns: Columns, options: ReadOptions, currency: str | None, api: Api
 ) -> Decided[Unit]:
-    """Decides the unit of the amounts.
+    """Decides the unit of the amounts; `currency`: the file's, None if unknown.
 
     `value` is None if heading and cells contradict each other, or whole numbers may be micros.
     """
@@ -216,7 +216,8 @@ def _order_by_the_rest(
 ) -> Decided[DayOrder]:
     """Decides between day first and month first if no cell proves it: by calendar, the file's range, the platform.
 
-    Returns a Decided with the value None if these do not decide either. `latest`: the last day that the file can have.
+    `latest`: the last day that the file can have. `is_own`: headings are those of the platform's English report; else
+    the platform proves nothing. Returns a Decided with the value None if nothing decides.
     """
     orders: tuple[DayOrder, DayOrder] = ("day_first", "month_first")
     found = {order: evidence.days.days(day_first=order == "day_first") for order in orders}

@@ -57,7 +57,9 @@ def resolve(
 ) -> Known:
     """The platform, by the options, the file's content, or else the file's name; its name is None if these do not tell.
 
-    Raises Question if a column names several and none was chosen, Refused if no row is of the chosen one.
+    `evidence` None: the rows were not read yet, so no column is considered. `around`: the rows outside of the table;
+    None: those above the headings. Raises Question if a column names several and none was chosen, Refused if no row is
+    of the chosen one.
     """
     found, scores = platform_of(layout.headings, layout.above if around is None else around)
     in_column = _in_column(evidence)

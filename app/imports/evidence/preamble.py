@@ -209,8 +209,9 @@ def day_in(text: str, *, day_first: bool | None) -> date | None:
 def stated_moment(text: str, zone: str | None, *, day_first: bool | None) -> datetime | None:
     """The moment in a text, in UTC; None if it has no day or no time.
 
-    A text that ends with UTC, GMT or Z is in UTC, one with an offset such as GMT-8 is in that offset. Others are in
-    `zone`: an IANA zone, or an offset, which is taken without summer time; in UTC if `zone` names neither.
+    `day_first`: the order of day and month; None: unknown, so that a text which may name two days has none. A text that
+    ends with UTC, GMT or Z is in UTC, one with an offset such as GMT-8 is in that offset. Others are in `zone`: an IANA
+    zone, or an offset, which is taken without summer time; in UTC if `zone` names neither.
     """
     day = day_in(_AT_UTC.sub("", text), day_first=day_first)
     clock = _CLOCK.search(text)

@@ -84,7 +84,7 @@ class Columns:
 
 
 def columns_of(layout: Layout, options: ReadOptions, platform: str | None) -> Columns:
-    """Chooses the columns.
+    """Chooses the columns. `platform`: the file's, None if unknown.
 
     Raises Refused with the missing ones, or Question if several headings can be meant, or if the file has names or ids
     of ads or line items in place of campaign ids.

@@ -44,10 +44,10 @@ def squeezed(text: str) -> str:
 
 
 class Heading(NamedTuple):
-    """A column's heading.
+    """A column's heading. `place`: the column's, from 0. `meaning` None: not known.
 
-    `rank`: 0 is the surest of its meaning, -1 a person's choice. `currency` is a code, `zone` a text such as `UTC`,
-    `platform` the canonical name of the platform that it names.
+    `rank`: 0 is the surest of its meaning, -1 a person's choice. `currency` is a code, `unit` the unit of amounts,
+    `zone` a text such as `UTC`, `platform` the canonical name of the platform; each None if the heading names none.
     """
 
     text: str

@@ -28,9 +28,9 @@ def check_last_row(layout: Layout, columns: Columns, evidence: Evidence) -> None
 
 
 def _check_last_cell(layout: Layout, line: int, cell: str, *, is_spend: bool) -> None:
-    """Raises Refused for a last cell shorter than all others of its column; for spend, with fewer decimals than all.
+    """Raises Refused for a last cell that is shorter than all others of its column, so that it may be cut off.
 
-    For spend only if all others have equally many decimals.
+    A cell of spend (`is_spend`) is shorter if it has fewer decimals than the others, which all have equally many.
     """
     place = len(layout.headings) - 1
     lengths: set[int] = set()

@@ -12,7 +12,7 @@ from app.imports.headings.layout import Layout
 from app.imports.tables import Row
 
 PREAMBLE_ROWS: Final = 20
-"""Rows above repeated headings that may belong to their preamble."""
+"""Rows above repeated headings, at most, that may belong to the preamble of the section that follows."""
 
 
 def check_sections(layout: Layout, columns: Columns, days: Days, heading_lines: Sequence[int]) -> None:

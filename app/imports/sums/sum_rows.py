@@ -40,8 +40,9 @@ def slack_of(total: int, count: int, step: int, step_of_rows: int = 1) -> int:
 def are_sums(found: Sequence[MaybeSum], chosen: SumRows | None, why: str) -> bool:
     """Whether the figures are sums; if not, each is a part of its day beside the others.
 
-    They are sums if all agree with the others and chance does not explain it. They are parts if none agrees and one is
-    less than the others, because it cannot be their sum then. Else raises Question, with `why` as its reason.
+    `chosen`: a person's choice, which decides; None: there is none. Then they are sums if all agree with the others and
+    chance does not explain it. They are parts if none agrees and one is less than the others, because it cannot be
+    their sum then. Else raises Question, with `why` as its reason.
     """
     if chosen is not None:
         return chosen == "sums"

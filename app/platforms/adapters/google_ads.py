@@ -255,7 +255,10 @@ def _digits(text: str) -> str:
 
 
 def _post(account: Account, path: str, body: dict[str, Any], *, changes_something: bool = False) -> Any:
-    """Sends a request and returns the decoded answer; renews a refused access token once."""
+    """Sends a request and returns the decoded answer; renews a refused access token once.
+
+    Raises PlatformError; with `changes_something` an error without an answer says `may_be_applied`.
+    """
     read = settings()
     url = f"{read.google_ads_url}/{read.google_ads_version}/{path}"
     for is_last in (False, True):

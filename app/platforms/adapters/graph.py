@@ -55,7 +55,7 @@ class TooMuchData(Refused):
 class Usage(NamedTuple):
     """The use of Meta's limits by its headers: the highest percentage, and the seconds until they allow more.
 
-    `is_known`: a header has a percentage; else `percent` is 0.
+    `wait_seconds`: 0 if no header has them. `is_known`: a header has a percentage; else `percent` is 0.
     """
 
     percent: Decimal
@@ -137,7 +137,10 @@ def batch(account: Account, items: list[dict[str, str]]) -> tuple[list[Any], Map
 def error_of(
     account: Account, status: int, content: Any, headers: Mapping[str, str], *, changes_something: bool
 ) -> PlatformError:
-    """The error of an answer with this HTTP status and content. `headers`: those with the use of limits."""
+    """The error of an answer with this HTTP status and content. `headers`: those with the use of limits.
+
+    `changes_something`: the request was a change, which may have been carried out all the same after Unanswered.
+    """
     error = object_in(content, "error") if isinstance(content, dict) else {}
     code = error["code"] if isinstance(error.get("code"), int) else None
     reasons = (error.get("error_user_msg"), error.get("message"))

@@ -93,7 +93,10 @@ class Person(NamedTuple):
 
 
 class StoredKey(NamedTuple):
-    """A valid API key, neither revoked nor expired. `brand_id`: its only brand, None for all brands."""
+    """A valid API key, neither revoked nor expired. `brand_id`: its only brand, None for all brands.
+
+    `used_at`: the last time of use that was stored; None: never used.
+    """
 
     id: int
     name: str
@@ -224,7 +227,10 @@ def create_key(
     expires_at: datetime | None,
     edit: Edit,
 ) -> int:
-    """Stores a new API key and returns its id. `brand_id` None: the key is valid for all brands."""
+    """Stores a new API key and returns its id.
+
+    `brand_id` None: the key is valid for all brands. `expires_at` None: it never expires.
+    """
     shown = {"name": name, "prefix": prefix, "scopes": sorted(scopes), "brand_id": brand_id, "expires_at": expires_at}
     parameters = {**shown, "secret_hash": secret_hash, "at": edit.at, "by": edit.by}
     key_id = int(connection.execute(INSERT_KEY, parameters).scalar_one())

@@ -165,7 +165,7 @@ IF_SPREAD: Final[Mapping[DatabaseRole, Mapping[str, str]]] = {
     DatabaseRole.WEB: {"directory_brands": KEEP, "directory_campaigns": KEEP},
     DatabaseRole.READER: {"directory_brands": READ, "directory_campaigns": READ},
 }
-"""Privileges besides those of TABLES, where brands are spread over several servers."""
+"""By role and table, privileges besides those of TABLES, where brands are spread over several servers."""
 
 FUNCTIONS: Final = {
     DatabaseRole.WORKER: (

@@ -98,8 +98,8 @@ ENDED = text("""
 class BudgetFacts(NamedTuple):
     """A budget in its current window, its brand's thresholds in percent, and by kind the alerts of that window.
 
-    `first_day`: of the window. `bound_micros`: the most that its platforms were measured to spend above a limit after a
-    pause; None: not measured.
+    `campaign_id` None: a budget of the brand itself. `first_day`: of the window. `bound_micros`: the most that its
+    platforms were measured to spend above a limit after a pause; None: not measured.
     """
 
     budget_id: int

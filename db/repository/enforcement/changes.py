@@ -56,7 +56,10 @@ ADD_STATUS_CHANGES = text(f"""
 
 
 class DecidedChange(NamedTuple):
-    """The decided change of one campaign's row. `details`: the figures behind it. `is_first`: its first decision."""
+    """The decided change of one campaign's row. `details`: the figures behind it. `is_first`: its first decision.
+
+    `next_change_at`: when its holds may change without an edit or spend; None: never.
+    """
 
     brand_id: int
     campaign_id: int

@@ -49,7 +49,11 @@ FORGET = text("UPDATE brands SET headroom_micros = NULL WHERE id = ANY(CAST(:bra
 
 
 class Headroom(NamedTuple):
-    """A locked brand and its headroom after subtracting the counted spend; `micros` None: exceeded or unknown."""
+    """A locked brand and its headroom in micros, after the counted spend was subtracted.
+
+    `micros` None: spend exceeded the headroom, or it was not known. `day`: the local day for which it is valid; None:
+    never set. `has_campaign_budgets`: whether a campaign of the brand has a budget of its own.
+    """
 
     time_zone: str
     currency: str

@@ -94,6 +94,7 @@ class Earlier:
     """An earlier import of a file with the same content.
 
     `folder_options`: the version of the spend folder's options under which it was read; None: a person imported it.
+    `undone_by`: the author of its undo; None: it is not undone.
     """
 
     id: int

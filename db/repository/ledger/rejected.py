@@ -102,7 +102,10 @@ MESSAGE: Final = "message"
 
 
 class Waiting(NamedTuple):
-    """A rejected input that waits to be replayed. `times`: how often it was received."""
+    """A rejected input that waits to be replayed. `times`: how often it was received.
+
+    `only_brand_id`: the only brand whose campaigns its sender may name; None: all brands.
+    """
 
     id: int
     received_at: datetime

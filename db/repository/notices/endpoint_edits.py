@@ -144,7 +144,7 @@ def update(connection: Connection, old: Endpoint, new: Mapping[str, Any], after_
 
 
 def rotate(connection: Connection, old: Endpoint, secret: str, until: datetime, edit: Edit) -> None:
-    """Sets a new secret; messages are signed with the old one too until `until`."""
+    """Sets a new secret, which is encrypted; messages are signed with the old one too until `until`."""
     connection.execute(ROTATE, {"id": old.id, "secret": secret, "until": until})
     note(connection, edit, "rotate", _subject(old.id, old.brand_id), None, {"previous_secret_until": until})
 

@@ -172,7 +172,10 @@ FORGET_REPORTED = text("""
 
 
 class Endpoint(NamedTuple):
-    """An endpoint's row. Its secrets are encrypted."""
+    """An endpoint's row, as `WebhookEndpoint` of db/models/webhooks.py describes it. Its secrets are encrypted.
+
+    `brand_id` None: it gets the messages of all brands.
+    """
 
     id: int
     brand_id: int | None

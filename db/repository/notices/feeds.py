@@ -86,7 +86,10 @@ class Status(NamedTuple):
 
 
 def changes(connection: Connection, endpoint: Endpoint, limit: int, *, needs_details: bool) -> list[Change]:
-    """At most `limit` status changes after the last one read for the endpoint, of its brands, in commit order."""
+    """At most `limit` status changes after the last one read for the endpoint, of its brands, in commit order.
+
+    `needs_details`: reads the figures behind each change too, else they are None.
+    """
     values = {"after": endpoint.after_change_id, "brand_id": endpoint.brand_id, "limit": limit}
     return [Change(*row) for row in connection.execute(CHANGES, values | {"needs_details": needs_details})]
 

@@ -139,7 +139,10 @@ WAIT = text("""
 
 
 class StoredConnection(NamedTuple):
-    """A connection's row with its account. `account_id`: the platform's id; `options`: such as `login_customer_id`."""
+    """A connection's row with its account; db/models/platforms.py describes the columns (`PlatformConnection`).
+
+    `id`: Spendgate's id of the account. `account_id`: the platform's. `options`: such as `login_customer_id`.
+    """
 
     id: int
     platform: str
@@ -166,8 +169,10 @@ class StoredConnection(NamedTuple):
 class WaitingAccount(NamedTuple):
     """The facts by which the moment of an account's next read is chosen. `is_free`: no worker has claimed it.
 
-    `holds_some`: Spendgate keeps a campaign paused there. `used_percent`: the used part of its quota, as the platform
-    reported it within USAGE_WINDOW.
+    `last_read_at`, `statuses_read_at`: when spend and statuses were read last; None: never. `limit_at`: when spend
+    reaches the nearest limit at the last rate; None: not known. `retry_at`: when statuses are read again after a
+    failure; None: there was none. `holds_some`: Spendgate keeps a campaign paused there. `used_percent`: the used part
+    of its quota, as the platform reported it within USAGE_WINDOW.
     """
 
     id: int

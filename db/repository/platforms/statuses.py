@@ -215,7 +215,7 @@ def is_paused_by_us(connection: Connection, brand_id: int, campaign_id: int) -> 
 
 
 def set_hold(connection: Connection, brand_id: int, campaign_id: int, by: str, at: datetime, *, is_held: bool) -> bool:
-    """Sets or lifts the hold `platform_paused` with an audit entry; returns whether that changed the campaign.
+    """Sets (`is_held`) or lifts the hold `platform_paused` with an audit entry; returns whether the campaign changed.
 
     The caller has locked the brand and enforces the campaign in the same commit.
     """

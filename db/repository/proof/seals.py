@@ -26,7 +26,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class History(NamedTuple):
-    """An append-only table: the columns that seals cover, and those left out because they may change."""
+    """An append-only table: the columns that seals cover, and those left out because they may change.
+
+    `is_by_brand`: each seal covers the rows of one brand; else of all.
+    """
 
     table: str
     columns: tuple[str, ...]

@@ -108,8 +108,9 @@ def mismatched_totals(
 ) -> Iterator[dict[str, Any]]:
     """Yields totals for days after `floor` that differ from the sum of their events, with both figures.
 
-    `total_micros` is None if there are events but no total. Leaves out brands with an unknown time zone. Checks at
-    most MAX_UNSURE candidates of sources that may not report totals at all.
+    `floor` None: for all days. `brand_id` None: of all brands. `total_micros` is None if there are events but no total.
+    Leaves out brands with an unknown time zone. Checks at most MAX_UNSURE candidates of sources that may not report
+    totals at all, and ends there.
     """
     parameters = {"floor": floor, "brand_id": brand_id, "sources": text_array_of(sources(connection))}
     rows = connection.execute(MISMATCHED_TOTALS, parameters, execution_options=STREAMED)

@@ -136,7 +136,10 @@ def status_changes(connection: Connection, limit: int) -> list[dict[str, Any]]:
 def named(
     connection: Connection, *, campaign_id: int | None = None, brand_id: int | None = None
 ) -> list[dict[str, Any]]:
-    """The names and ids of a campaign and its brand, or of a brand alone; an empty list if not found."""
+    """The name and id of a campaign and of its brand, or of a brand alone, in a list; an empty list if not found.
+
+    Give either `campaign_id` or `brand_id`.
+    """
     return plain(connection.execute(NAMED, {"campaign_id": campaign_id, "brand_id": brand_id}))
 
 

@@ -85,8 +85,9 @@ ENTRIES_AFTER = text("SELECT id, subject, subject_id FROM audit_entries WHERE id
 class Campaign(msgspec.Struct, frozen=True, gc=False):
     """A campaign that may serve, as it is in JSON.
 
-    `change_id`: the id of its newest status change, None if it was never toggled. `headroom_micros`: the least that is
-    left of its own and its brand's budgets, more than 0; None without a budget.
+    `change_id`: the id of its newest status change, None if it was never toggled. `next_change_at`: when its holds may
+    change without an edit or spend; None: never. `headroom_micros`: the least that is left of its own and its brand's
+    budgets, more than 0; None without a budget.
     """
 
     campaign_id: int

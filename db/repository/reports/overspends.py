@@ -195,7 +195,8 @@ def confirmed_late(
 ) -> list[int | None]:
     """The micros that platforms served after each window's hold began and before they confirmed a pause.
 
-    0 for a window without a hold; None if the ledger no longer has the window's events.
+    `held`: when each window's hold began, None if never. 0 for a window without a hold; None if the ledger no longer
+    has the window's events.
     """
     found: dict[int, int] = {}
     for numbers in _numbers_by_period(connection, overspent):

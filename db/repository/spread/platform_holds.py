@@ -78,7 +78,7 @@ def create(connection: Connection, triggers: set[tuple[str, str]]) -> None:
 
 
 def set_hold(connection: Connection, brand_id: int, campaign_id: int, by: str, at: datetime, *, is_held: bool) -> bool:
-    """Sets or lifts the hold `platform_paused` with an audit entry; returns whether that changed the campaign.
+    """Sets (`is_held`) or lifts the hold `platform_paused` with an audit entry; returns whether the campaign changed.
 
     Leaves a campaign unchanged that has no stored status on a platform.
     """

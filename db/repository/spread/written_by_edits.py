@@ -78,14 +78,20 @@ HEED_RELEASED = text("""
 
 
 def keep_facts(connection: Connection, brand_id: int, zone: str, currency: str) -> None:
-    """Appends the brand's time zone and currency to their history, and writes them to the directory."""
+    """On several servers, appends the brand's time zone and currency to their history, and to the directory.
+
+    Without Citus does nothing: triggers write the history.
+    """
     if has_citus(connection):
         connection.execute(KEEP_FACTS, {"brand_id": brand_id, "time_zone": zone, "currency": currency})
         directory.keep_brand(connection, brand_id, zone, currency)
 
 
 def order_status_changes(connection: Connection) -> None:
-    """Takes the lock that orders status changes until the transaction ends. Call it before one is inserted."""
+    """On several servers, takes the lock that orders status changes until the transaction ends.
+
+    Call it before one is inserted. Without Citus does nothing: a trigger takes the lock.
+    """
     if has_citus(connection):
         connection.execute(ORDER_STATUS_CHANGES)
 
@@ -93,9 +99,10 @@ def order_status_changes(connection: Connection) -> None:
 def keep_limit(
     connection: Connection, budget: Mapping[str, Any], old_micros: int | None, new_micros: int | None, at: datetime
 ) -> None:
-    """Appends a budget's limit to its history if it changed, and clears the brand's headroom.
+    """On several servers, appends a budget's limit to its history if it changed, and clears the brand's headroom.
 
-    `budget`: its brand_id, campaign_id and period. `old_micros`, `new_micros` None: no limit.
+    `budget`: its brand_id, campaign_id and period. `old_micros`, `new_micros` None: no limit. Without Citus does
+    nothing: triggers do this.
     """
     if not has_citus(connection):
         return
@@ -128,10 +135,11 @@ def with_account(
 
 
 def keep_name(connection: Connection, new: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
-    """Writes the campaign's external id to the directory if it changed, and deletes the stored status of the `old` id.
+    """On several servers, writes the campaign's external id to the directory, if it or its account changed.
 
-    `old`: the campaign's fields before the edit, None for a new campaign. Raises InvalidValue if another campaign of
-    the account has the external id.
+    Then also deletes the campaign's stored status on its platform. `old`: the campaign's fields before the edit, None
+    for a new campaign. Raises InvalidValue if another campaign of the account has the external id. Without Citus does
+    nothing: triggers and a key do this.
     """
     names = ("platform", "platform_account_id", "external_id")
     if not has_citus(connection) or (old is not None and all(old[name] == new[name] for name in names)):
@@ -142,10 +150,11 @@ def keep_name(connection: Connection, new: Mapping[str, Any], old: Mapping[str, 
 
 
 def heed_released(connection: Connection, campaign: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
-    """Stores that earlier owners of the campaign's new external id had it in its account, until their last day.
+    """On several servers, stores that earlier owners of the campaign's new external id had it in its account too.
 
-    Does so for owners in another account of which it is unknown whether it is the same one on the platform.
-    `old`: the campaign's fields before the edit, None for a new campaign. Call it before `keep_released`.
+    That is so for owners in another account, up to their last day there, if one of both accounts has no id of its
+    platform yet: they may be one account. `old`: the campaign's fields before the edit, None for a new campaign. Call
+    it before `keep_released`. Without Citus does nothing: a trigger does this.
     """
     given = campaign["external_id"] is not None and campaign["platform_account_id"] is not None
     if not has_citus(connection) or not given:
@@ -166,10 +175,10 @@ def keep_released(
     at: datetime | None = None,
     from_day: date | None = None,
 ) -> None:
-    """Stores that a campaign had its old external id on the days before `from_day`.
+    """On several servers, stores that a campaign had its old external id on the days before `from_day`.
 
     `from_day` None: before the day of the edit at `at`, or up to the campaign's last counted day if that is later; an
-    external id under which nothing was counted is not stored.
+    external id under which nothing was counted is not stored. Without Citus does nothing: a trigger does this.
     """
     names = ("platform_account_id", "external_id")
     given = old["external_id"] is not None and old["platform_account_id"] is not None

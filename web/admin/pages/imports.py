@@ -135,7 +135,10 @@ class Imports(CustomView):
 
     @route("/{import_id}/undo", methods=["GET", "POST"], name="import-undo")
     async def undo(self, request: Request) -> Response:
-        """Shows the totals that undoing would restore, and undoes the import once the person confirms."""
+        """Shows the totals that undoing would restore, and undoes the import once the person confirms.
+
+        Raises HTTPException: 403 if the person may not edit, 404 if there is no such import or it is undone.
+        """
         _need_right_to_edit(request)
         import_id = as_id(request.path_params["import_id"]) or 0
         back = str(request.url_for("admin:import", import_id=import_id))

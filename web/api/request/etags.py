@@ -63,6 +63,9 @@ def read(body: dict[str, Any], set_by_people: Collection[str], if_none_match: st
 
 
 def is_known(etag: str, if_none_match: str | None) -> bool:
-    """Whether the caller's `If-None-Match` has this tag, so that the answer is 304."""
+    """Whether the caller's `If-None-Match` has this tag, or `*`, so that the answer is 304.
+
+    False without the header.
+    """
     known = _tags(if_none_match or "")
     return "*" in known or etag in {tag.removeprefix("W/") for tag in known}
