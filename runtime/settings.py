@@ -287,7 +287,7 @@ def _refuse_unreadable(path: Path) -> None:
 def embedded_env(home: Path, name: str = "env") -> dict[str, str]:
     """Reads the variables that running embedded servers wrote to `home`/`name`; empty if they do not run.
 
-    Raises SettingsError if the file exists and cannot be read.
+    Raises SettingsError if the file exists and cannot be read, or was not written by `spendgate up`.
     """
     try:
         lines = (home / name).read_text().splitlines()

@@ -66,7 +66,11 @@ def decimals_of(evidence: Evidence, mark: DecimalMark | None) -> int:
 
 
 def decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadOptions, file: FileFacts) -> Decisions:
-    """Decides by the evidence. Raises Refused for contradictions, Question if the evidence proves nothing."""
+    """Decides by the evidence.
+
+    Raises Refused for contradictions, and for a report by weeks, months or years; Question if the evidence leaves the
+    currency, the decimal mark, the order of days or the unit open.
+    """
     around = list(chain(layout.above, (row for row in evidence.undated if row.line > evidence.last_dated)))
     said = stated(around)
     known = resolve(layout, options, file.name, evidence, around)

@@ -67,7 +67,7 @@ def _settle(
     """Reads the file under each choice, and raises the question with the sums of each.
 
     Returns a reading instead if the question is in _PROVEN_BY_REFUSAL and no other choice gives other totals. Raises
-    Refused if every choice is refused.
+    Refused if every choice is refused. `answers`: the number of questions already answered for this try.
     """
     read: list[Reading] = []
     choices: list[Choice] = []

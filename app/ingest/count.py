@@ -194,7 +194,10 @@ def _without_unsure(judged: Judged) -> Judged:
 
 
 def _split_unsure(rejections: Sequence[Rejection]) -> tuple[list[Rejection], tuple[UncountedInput, ...]]:
-    """Splits off the inputs whose campaign is not found, or has another currency by the directory."""
+    """Splits rejections into the certain ones, and the inputs that a server which is away may accept.
+
+    These are the inputs whose campaign is not found, or has another currency by the directory.
+    """
     unsure = {Reason.UNKNOWN_CAMPAIGN, Reason.WRONG_CURRENCY}
     uncounted = tuple(UncountedInput(UNKNOWN_BRAND, one.payload) for one in rejections if one.reason in unsure)
     return [one for one in rejections if one.reason not in unsure], uncounted

@@ -41,7 +41,10 @@ def _is_address(host: str) -> bool:
 
 
 def _looked_up(host: str, port: int) -> list[str]:
-    """The addresses of the name, in the resolver's order. Raises NotSent if there is no answer within the deadline."""
+    """The addresses of the name, in the resolver's order.
+
+    Raises NotSent if the name has none, if there is no answer within LOOKUP_SECONDS, or if MAX_LOOKUPS are in progress.
+    """
     if not _in_progress.acquire(blocking=False):
         raise NotSent("too many name lookups are in progress")
     answers: SimpleQueue[list[str] | None] = SimpleQueue()

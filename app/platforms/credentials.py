@@ -76,7 +76,11 @@ def parts_of(reference: str) -> tuple[str, str]:
 
 
 def encrypted(secrets: Mapping[str, str]) -> str:
-    """The secrets as a JSON object, encrypted for the database. Raises InvalidValue if they cannot be kept."""
+    """The secrets as a JSON object, encrypted for the database.
+
+    Raises InvalidValue if there is none, if one has no name or value, if they are too large, or without an encryption
+    key.
+    """
     content = json.dumps(dict(secrets))
     if len(content) > MAX_BYTES:
         raise InvalidValue("secrets", f"are larger than {MAX_BYTES} bytes")

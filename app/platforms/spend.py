@@ -235,7 +235,7 @@ def _count(stored: StoredConnection, readings: Sequence[Reading], as_of: datetim
 def _next_read(
     stored: StoredConnection, owners: Sequence[AccountCampaign], before: Sequence[AccountLimit], as_of: datetime
 ) -> tuple[datetime, datetime | None]:
-    """When the account is read next, and when its spend reaches the nearest limit; None: not in sight.
+    """When the account is read next, and when its spend reaches the nearest limit (None if that is not in sight).
 
     `before`: its limits before the spend that was read at `as_of` was counted.
     """

@@ -81,7 +81,7 @@ def reconcile_account(account_id: int) -> None:
 def plan(account_id: int) -> list[Planned]:
     """Reads the account's statuses and returns the actions that mode `full` would take; changes nothing.
 
-    Raises PlatformError, and InvalidValue if the account is not connected.
+    Raises PlatformError, and InvalidValue if the account is not connected or the quota allows no read.
     """
     with transaction() as connection:
         stored = connections.required_connection(connection, account_id)

@@ -43,7 +43,7 @@ MICROS_PER_CENT: Final = 10_000
 
 
 def main() -> int:
-    """Creates missing demo brands, then runs the demo until SIGTERM or SIGINT; returns 2 for a bad setting."""
+    """Creates missing demo brands, then runs the demo until SIGTERM or SIGINT; returns 0, or 2 for a bad setting."""
     stop = Stop()
     with stop.on(signal.SIGINT, signal.SIGTERM):
         try:

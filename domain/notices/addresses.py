@@ -35,8 +35,8 @@ def is_public(text: str) -> bool:
 def checked_url(url: str, *, allows_http: bool) -> str:
     """The URL of an endpoint without outer spaces. Raises InvalidValue for one that no webhook may be sent to.
 
-    It must be `https` (or `http`, if allowed) and have a host, no login and no fragment. It is not checked whether the
-    host's addresses are public.
+    It must be `https` (or `http`, with `allows_http`), have at most MAX_URL characters, all of them ASCII, and a host,
+    and no space, login or fragment. It is not checked whether the host's addresses are public.
     """
     text = url.strip()
     if len(text) > MAX_URL or not text.isascii() or not text.isprintable() or " " in text:

@@ -39,7 +39,8 @@ class Action:
     """An action that a person asked for on many rows.
 
     `change`: edits one row, by its id. `ids`: the ids of the rows to edit, by brand id. `notes`: sentences about chosen
-    rows that are left out. `option`: the label of a checkbox that includes some of those; empty: no checkbox.
+    rows that are left out. `option`: the label of a checkbox that includes some of the rows left out; empty: no
+    checkbox.
     """
 
     verbs: Verbs

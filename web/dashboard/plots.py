@@ -154,7 +154,10 @@ def _round_step(least: int) -> int:
 
 
 def _from_top(amount: int, low: int, high: int) -> int:
-    """The vertical coordinate of an amount on an axis from `low` at the bottom to `high` at the top."""
+    """The vertical coordinate, from the top, of an amount on an axis from `low` at the bottom to `high` at the top.
+
+    The axis is FIELD long.
+    """
     return (high - amount) * FIELD // (high - low)
 
 

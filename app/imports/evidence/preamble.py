@@ -78,9 +78,10 @@ _CLOCK: Final = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([AaPp])?\.?[Mm]?\
 
 @dataclass(frozen=True)
 class Stated:
-    """Facts that the lines around a table state, as they are written; `currency` is a code.
+    """Facts that the lines around a table state, as they are written; None or empty for a fact that they lack.
 
-    `range`: the first and the last day. `completed`: the last completed day. `made`: the time of the report.
+    `currency`: a code. `range`: the first and the last day. `completed`: the last completed day. `made`: the time of
+    the report. `is_incomplete`: the report says that it lacks data. `aggregation`: the period of a row, such as `week`.
     """
 
     title: str = ""

@@ -112,8 +112,8 @@ def check_evenings(evidence: Evidence, columns: Columns, options: ReadOptions) -
 def hours_warning(evidence: Evidence, columns: Columns, options: ReadOptions) -> str | None:
     """A warning if the rows name at most FEW_HOURS hours of their days; else None.
 
-    None too for the same time on each of several days: before noon, as the midnight of zones west of UTC is in UTC, its
-    date is the right day; after noon, the options say which day it is.
+    None too if each of several days has one and the same time. A time before noon may be the midnight of a zone west of
+    UTC, in UTC: its date is the right day. For a time after noon, the options say which day it is.
     """
     times = evidence.days.hours
     hours = set().union(*times.values()) if times else set()

@@ -76,7 +76,7 @@ PIPELINE_MARKS: Final = frozenset(
 CAMEL_CASED: Final[Mapping[str, str]] = {
     "TimePeriod": "microsoft_ads", "CampaignId": "microsoft_ads", "CurrencyCode": "microsoft_ads", "GregorianDate": "microsoft_ads",
 }  # fmt: skip
-"""By heading, the platform that it identifies, only in this spelling with capitals."""
+"""By heading, the platform that it identifies if it is spelled so, with these capitals."""
 
 
 A_LEAD: Final = 0.5

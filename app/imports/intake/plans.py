@@ -237,7 +237,8 @@ def _account(connection: Connection, reading: Reading, target: Target) -> str | 
 def _new_brand(connection: Connection, reading: Reading, target: Target) -> BrandFacts:
     """The brand in which campaigns are created: the one with the target's name, or a new one (id None).
 
-    Raises InvalidValue if the zone or currency of a new brand is missing or not valid.
+    Raises InvalidValue if the zone or currency of a new brand is missing or not valid, or if its currency is not the
+    file's.
     """
     name = target.brand or ""
     brand_id = catalog.brand_named(connection, name)

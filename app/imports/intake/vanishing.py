@@ -32,9 +32,10 @@ class Vanishing:
             self._left.pop((one.account.campaign_id, one.day), None)
 
     def left(self, reading: Reading, lookup: Lookup) -> tuple[SetDay, ...]:
-        """The days that are left, except those that the file has under the campaign's present external id.
+        """The days that vanished: those that earlier files set and that this file lacks.
 
-        Also without days of which the campaign has an unreadable row; `lookup` finds the campaigns of such rows.
+        Leaves out days of which the campaign has an unreadable row, whose campaigns `lookup` finds, and days that the
+        file has under the campaign's present external id. Call it after `keep` has got all days of the file.
         """
         if not self._left:
             return ()

@@ -185,7 +185,7 @@ def role_of(connection: Connection, user_id: int) -> Role:
 
 
 def users(connection: Connection) -> list[dict[str, Any]]:
-    """All users, sorted by address."""
+    """All users, sorted by address: id, email, role, disabled_at (None: enabled), created_at and signed_in_at."""
     return plain(connection.execute(USERS))
 
 
@@ -248,7 +248,7 @@ def key_of(connection: Connection, prefix: str, at: datetime) -> StoredKey | Non
 
 
 def keys(connection: Connection) -> list[dict[str, Any]]:
-    """All API keys, revoked and expired ones too, in order of creation."""
+    """All API keys, revoked and expired ones too, in order of creation: the columns of `api_keys` without the hash."""
     return plain(connection.execute(KEYS))
 
 

@@ -132,7 +132,7 @@ def note_attempt(
 
 
 def attempts(connection: Connection, channel_id: int, limit: int) -> list[dict[str, Any]]:
-    """The channel's last attempts, newest first."""
+    """The channel's last attempts, newest first, at most `limit`: the columns of `alert_attempts`."""
     return plain(connection.execute(ATTEMPTS, {"channel_id": channel_id, "limit": limit}))
 
 

@@ -275,8 +275,8 @@ def numberings(
 ) -> list[Numbering]:
     """The numbering of each source that sends sequence numbers.
 
-    Numbers absent since `until` or longer count as missing. `source`: only sources of this name. `brand_id`: only
-    sources of senders limited to this brand (ALL_BRANDS: of unlimited senders). None: all.
+    Numbers absent since `until` or longer count as missing. `source`: only sources of this name; None: all. `brand_id`:
+    only sources of senders limited to this brand (ALL_BRANDS: of unlimited senders); None: all.
     """
     rows = connection.execute(NUMBERINGS, {"source": source, "brand_id": brand_id, "until": until})
     return [

@@ -163,10 +163,13 @@ def unpaired(connection: Connection, limit: int) -> list[dict[str, Any]]:
 
 
 def mismatched_limits(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Budgets that differ from the last limit in their history. A null limit means that there is no such budget."""
+    """Budgets that differ from the last limit in their history, each with both limits in micros.
+
+    A limit of None: there is no such budget.
+    """
     return plain(connection.execute(MISMATCHED_LIMITS, {"limit": limit}))
 
 
 def mismatched_facts(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Brands whose time zone or currency differs from the last one in their history."""
+    """Brands whose time zone or currency differs from the last one in their history, each with both."""
     return plain(connection.execute(MISMATCHED_FACTS, {"limit": limit}))

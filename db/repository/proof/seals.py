@@ -148,7 +148,10 @@ ADD = text("""
 
 
 class Seen(NamedTuple):
-    """The largest id of a history at one moment, and the transactions that were then writing to it."""
+    """The largest id of a history at one moment, and the transactions that were then writing to it.
+
+    `last_id` None: the history is empty. `writers`: virtual transaction ids.
+    """
 
     last_id: int | None
     writers: frozenset[str]

@@ -209,5 +209,8 @@ def mismatched_kept_holds(connection: Connection, limit: int) -> Sequence[dict[s
 
 
 def ids_of_two_events(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
-    """The event ids that a brand has in several partitions of the ledger: valid, but perhaps a producer's mistake."""
+    """The event ids that a brand has in several partitions of the ledger, each with the number of its `events`.
+
+    They are valid, but perhaps a producer's mistake.
+    """
     return plain(connection.execute(IDS_OF_TWO_EVENTS, {"limit": limit}))

@@ -60,9 +60,9 @@ class Previewed:
     """A file as it is read by the form's options, and its effect; or the question or error that prevents the import.
 
     `headings`: all headings of the file. `taken`: the heading that is used for each meaning. `brands`: the names of
-    brands to choose from. `reading`, `plan`: the content and the effect. `refused`: the error. `question`: a fact that
-    the file does not prove, with the readings to choose from. `offer`: the reading that somebody chose for a
-    file of this layout.
+    brands to choose from. `reading`: the content. `plan`: the effect. `refused`: the error. `question`: a fact that the
+    file does not prove, with the readings to choose from. `offer`: the reading that somebody chose for a file of this
+    layout. Each is None if there is none.
     """
 
     headings: tuple[str, ...]
