@@ -10,7 +10,10 @@ from typing import Any, Final
 import structlog
 
 BURST: Final = 20
-"""Most lines of one event that a process writes within WINDOW_SECONDS; further ones are counted and left out."""
+"""Most warnings and errors of one event, and lines of an event in ROUTINE, that a process writes in WINDOW_SECONDS.
+
+Further ones are counted and left out.
+"""
 
 WINDOW_SECONDS: Final = 10.0
 SUMMARY: Final = "log.repeated"

@@ -32,8 +32,8 @@ class WebhookEndpoint(Base):
     """An address that gets webhooks of one brand, or of all (`brand_id` null). Its secrets are encrypted.
 
     `after_change_id`: the last status change for which deliveries were made, within `feed_epoch`; `after_notice_id`:
-    the last notice. `failures`: first attempts that failed since the last success. `wait_until`: no request before.
-    `told_failing_at`: when its undelivered pause was reported.
+    the last notice. `failures`: failed first attempts of deliveries, and failed probes while the circuit is open, since
+    the last success. `wait_until`: no request before. `told_failing_at`: when its undelivered pause was reported.
     """
 
     __tablename__ = "webhook_endpoints"

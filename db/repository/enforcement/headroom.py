@@ -112,7 +112,10 @@ def overstated(
 
 
 def forget(connection: Connection, brand_ids: Iterable[int]) -> None:
-    """Clears the headroom of these brands, so that the next spend reads their budgets."""
+    """Locks these brands in order and clears their headroom, so that the next spend reads their budgets.
+
+    Sends both with the transaction's next round trip.
+    """
     chosen = sorted(brand_ids)
     deferred(connection, *locks_of(connection, chosen), (FORGET, {"brand_ids": array_of(chosen)}))
 

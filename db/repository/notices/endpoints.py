@@ -304,7 +304,10 @@ def note_success(connection: Connection, endpoint_id: int) -> None:
 
 
 def note_failure(connection: Connection, endpoint_id: int, at: datetime) -> int:
-    """Counts a failed delivery and returns the failures since the last success; 0 if the endpoint is gone."""
+    """Counts a failed first attempt of a delivery, or a failed probe, and stores since when the endpoint fails.
+
+    Returns the failures since the last success; 0 if the endpoint is gone.
+    """
     return int(connection.scalar(NOTE_FAILURE, {"id": endpoint_id, "at": at}) or 0)
 
 

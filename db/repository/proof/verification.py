@@ -182,7 +182,10 @@ def ledger_between(connection: Connection, unlike: MismatchedCampaignDay, instan
 
 
 def mismatched_brand_days(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
-    """The brand days whose counter differs from the sum of its campaigns' counters."""
+    """The brand days whose counter differs from the sum of its campaigns' counters, at most `limit`.
+
+    Each has both figures in micros.
+    """
     return plain(connection.execute(MISMATCHED_BRAND_DAYS, {"limit": limit}))
 
 

@@ -140,7 +140,11 @@ def lock(connection: Connection) -> None:
 
 
 def recount_brand(connection: Connection, brand_id: int, zone: ZoneInfo, at: datetime) -> None:
-    """Recounts all hours of one brand from the ledger in `zone`, its new zone. The caller holds `lock`."""
+    """Replaces the hours of one brand by those of the ledger in `zone`, its new zone. The caller holds `lock`.
+
+    Deletes all its hours; counts those within REACH again, with the spend received until the last roll-up. The next
+    roll-up adds the rest.
+    """
     connection.execute(CLEAR_BRAND, {"brand_id": brand_id})
     until = watermarks.reached_by(connection, WATERMARK, at)
     if until is None:
