@@ -12,7 +12,7 @@ from cli.output import FOUND_EXIT, AsJson, console, print_json
 from runtime.settings import settings
 
 WIDEST: Final = 80
-LABEL: Final = 18
+LABEL_WIDTH: Final = 18
 """Width of the column of checks, in characters."""
 
 COLOURS: Final = {Verdict.RIGHT: "green", Verdict.UNSAFE: "yellow", Verdict.WRONG: "red"}
@@ -40,8 +40,8 @@ def _print_finding(finding: Finding) -> None:
     colour = COLOURS[finding.verdict]
     text = f"{finding.found}. {finding.advice[:1].upper()}{finding.advice[1:]}." if finding.advice else finding.found
     width = min(console.width, WIDEST)
-    indent = " " * LABEL
-    lines = textwrap.wrap(text, width, initial_indent=f"{finding.check:<{LABEL}}", subsequent_indent=indent)
+    indent = " " * LABEL_WIDTH
+    lines = textwrap.wrap(text, width, initial_indent=f"{finding.check:<{LABEL_WIDTH}}", subsequent_indent=indent)
     # the verdict is a word of its own line's start, so that it can be searched for without colours
     console.print(f"[{colour}]{finding.verdict:<8}[/{colour}]{escape(lines[0].strip())}", highlight=False)
     for line in lines[1:]:

@@ -3,7 +3,7 @@
 import random
 from typing import Final
 
-LEAST_SHARE: Final = 0.5
+LEAST_FACTOR: Final = 0.5
 """Least random factor of a pause; the largest is 1. Processes that failed together then do not retry together."""
 
 
@@ -14,4 +14,4 @@ def pause_seconds(failures: int, first: float, longest: float) -> float:
     """
     doublings = min(failures - 1, 32)
     pause = min(first * float(2**doublings), longest)
-    return pause * random.uniform(LEAST_SHARE, 1)  # noqa: S311 - jitter, no secret
+    return pause * random.uniform(LEAST_FACTOR, 1)  # noqa: S311 - jitter, no secret

@@ -27,7 +27,8 @@ ALERTS_A_TEXT: Final = 30
 TEXTS_A_VISIT: Final = 20
 """Texts that one message to the actor sends by its channel, at most; the next message sends the rest."""
 
-CLAIM_SECONDS: Final = sender.SECONDS + 10
+CLAIM_SECONDS: Final = sender.TIMEOUT_SECONDS + 10
+"""Seconds that a claim of a channel lasts: longer than TIMEOUT_SECONDS of `sender.py`, in which one text is sent."""
 
 
 def enqueue_due() -> None:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from domain.alerts.channels import checked_url
 from domain.text import visible
 
-SECONDS: Final = 20.0
+TIMEOUT_SECONDS: Final = 20.0
 """Timeout of the delivery of one text, in seconds.
 
 The services' own timeouts are per read, so that a server that sends one byte at a time would never reach them.
@@ -36,7 +36,9 @@ class Outcome:
     detail: str = ""
 
 
-def send(channel_id: int, url: str, title: str, body: str, *, is_good_news: bool, seconds: float = SECONDS) -> Outcome:
+def send(
+    channel_id: int, url: str, title: str, body: str, *, is_good_news: bool, seconds: float = TIMEOUT_SECONDS
+) -> Outcome:
     """Sends the text by the channel; returns the outcome, undelivered if the service does not answer within `seconds`.
 
     A thread sends, because no timeout ends every service's requests. A thread that misses the deadline goes on until it

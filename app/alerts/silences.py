@@ -25,7 +25,7 @@ from domain.alerts.states import Changes, Condition, changes_of
 from runtime import clock
 
 WATERMARK: Final = "spend_hours"
-EVERY: Final = timedelta(minutes=5)
+READ_EVERY: Final = timedelta(minutes=5)
 """Time between two readings of new events; silences are counted in hours."""
 
 SETTLED_SECONDS: Final = 60
@@ -40,9 +40,9 @@ Platforms report hourly, and date spend at the moment of their report.
 
 
 def is_due(connection: Connection, at: datetime) -> bool:
-    """Whether new events were last read EVERY or longer before `at`."""
+    """Whether new events were last read READ_EVERY or longer before `at`."""
     reached = watermarks.reached_by(connection, WATERMARK, at)
-    return reached is None or _settled(at) - reached >= EVERY
+    return reached is None or _settled(at) - reached >= READ_EVERY
 
 
 def _settled(at: datetime) -> datetime:

@@ -32,7 +32,7 @@ that passes between transactions does not.
 FEW_LOCKED: Final = 8
 """Number of locked brands up to which they are always left out of the repeated transaction."""
 
-MOST_LOCKED_SHARE: Final = 4
+LOCKED_DIVISOR: Final = 4
 """Divisor: if more than 1/4 of the brands, and more than FEW_LOCKED, are locked, the whole transaction is repeated.
 
 At the last try, and for inputs left out before, any number of locked brands is left out instead.
@@ -71,7 +71,7 @@ def _find_locked_rows(attempt: Attempt, *, is_last: bool) -> set[LockedRow]:
 
 def are_few(locked: Collection[int], attempt: Attempt) -> bool:
     """Whether few enough brands are locked to commit without them, instead of repeating the whole transaction."""
-    return len(locked) <= max(len(attempt.brand_ids) // MOST_LOCKED_SHARE, FEW_LOCKED)
+    return len(locked) <= max(len(attempt.brand_ids) // LOCKED_DIVISOR, FEW_LOCKED)
 
 
 def mark_locked(

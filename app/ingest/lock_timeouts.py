@@ -17,7 +17,7 @@ TRANSACTIONS_FOR_A_BRAND: Final = 4
 
 LEAST_OWN_MS: Final = 3_000
 LONGEST_BRANDS_MS: Final = 5_000
-LEAST_SHARE: Final = 4
+LEAST_DIVISOR: Final = 4
 """Divisor: a transaction that has already waited for counters still waits 1/4 of the timeout for brands."""
 
 
@@ -40,4 +40,4 @@ class CommitPace:
         brands_ms = max(read.ingest_lock_timeout_ms, min(int(TRANSACTIONS_FOR_A_BRAND * mean_ms), LONGEST_BRANDS_MS))
         own_ms = min(max(LEAST_OWN_MS, int(TRANSACTIONS_BEHIND * mean_ms)), read.lock_timeout_ms)
         brands_ms = min(brands_ms, own_ms)
-        return LockTimeouts(own_ms=own_ms, brands_ms=brands_ms, least_brands_ms=max(brands_ms // LEAST_SHARE, 1))
+        return LockTimeouts(own_ms=own_ms, brands_ms=brands_ms, least_brands_ms=max(brands_ms // LEAST_DIVISOR, 1))

@@ -6,20 +6,20 @@ from app.slots import Slots
 from runtime.once import Once
 from runtime.settings import settings
 
-SHARE: Final = 4
+THREADS_A_SLOT: Final = 4
 """Worker threads of a process for each endpoint without failures that it sends to at once; at least one endpoint."""
 
-FAILING_SHARE: Final = 16
+THREADS_A_FAILING_SLOT: Final = 16
 """Worker threads of a process for each failing endpoint that it sends to at once; at least one endpoint."""
 
 
 @Once
 def healthy_slots() -> Slots:
     """The slots of this process for endpoints whose last request succeeded."""
-    return Slots(max(1, settings().worker_threads // SHARE))
+    return Slots(max(1, settings().worker_threads // THREADS_A_SLOT))
 
 
 @Once
 def failing_slots() -> Slots:
     """The slots of this process for endpoints whose last request failed."""
-    return Slots(max(1, settings().worker_threads // FAILING_SHARE))
+    return Slots(max(1, settings().worker_threads // THREADS_A_FAILING_SLOT))

@@ -15,16 +15,16 @@ from domain.reads import LimitPace, time_left
 from runtime import clock
 from runtime.settings import settings
 
-REQUESTS_A_READ: Final = 12
+DEADLINES_A_READ: Final = 12
 """Longest time of a read of spend, in deadlines of one request: a login, an answer's pages, and some to spare.
 
-PAGES_OF_SPEND in `app/platforms/adapters/meta.py` must be less.
+DEADLINES_OF_SPEND in `app/platforms/adapters/meta.py` must be less.
 """
 
 
 def reading_time() -> timedelta:
     """The longest time, by Spendgate's clock, that one read of spend takes."""
-    return clock.passed(REQUESTS_A_READ * settings().platform_deadline_seconds)
+    return clock.passed(DEADLINES_A_READ * settings().platform_deadline_seconds)
 
 
 def longest_interval() -> timedelta:

@@ -10,13 +10,13 @@ from delivery.outgoing import send
 from runtime.once import Once
 from runtime.settings import settings
 
-SHARE: Final = 10
+THREADS_A_PLACE: Final = 10
 """Worker threads of a process for each place at a healthy account, for each kind of work (spend, statuses).
 
-A kind has at least one place. With FAILING_SHARE, all places are a quarter of 32 threads.
+A kind has at least one place. With THREADS_A_FAILING_PLACE, all places are a quarter of 32 threads.
 """
 
-FAILING_SHARE: Final = 32
+THREADS_A_FAILING_PLACE: Final = 32
 """Worker threads of a process for each place at a failing account, for each kind of work; at least one place."""
 
 RUN_SECONDS: Final = 8.0
@@ -32,8 +32,8 @@ class Turns:
     def __init__(self, actor: str, work: Callable[[int], None]) -> None:
         """`actor`: the name of the actor that does `work` for one account."""
         self._actor, self._work = actor, work
-        self.healthy = Slots(max(1, settings().worker_threads // SHARE))
-        self.failing = Slots(max(1, settings().worker_threads // FAILING_SHARE))
+        self.healthy = Slots(max(1, settings().worker_threads // THREADS_A_PLACE))
+        self.failing = Slots(max(1, settings().worker_threads // THREADS_A_FAILING_PLACE))
 
     def take(self, account: int) -> None:
         """Works for the account, then for those that waited meanwhile. Without a free place, the account waits, once.

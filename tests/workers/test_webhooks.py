@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.notices import webhooks
-from app.notices.slots import SHARE
+from app.notices.slots import THREADS_A_SLOT
 from db.repository.access.audit import Edit
 from db.repository.access.privileges import DatabaseRole
 from delivery.outgoing import send
@@ -151,7 +151,7 @@ def test_hanging_endpoints_leave_worker_threads_to_all_other_work(
         other = world.campaign(world.brand())
         send("ingest_spend", events=[world.event(other, 7)])
         eventually(lambda: world.spent(other) == 7, 60)
-        assert most <= THREADS // SHARE
+        assert most <= THREADS // THREADS_A_SLOT
 
 
 def test_messages_of_one_campaign_that_fail_delay_no_other_campaign(

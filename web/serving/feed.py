@@ -30,9 +30,9 @@ POLL_SECONDS: Final = 0.2
 """Seconds between two polls for toggles and edits."""
 
 REFRESH_SECONDS: Final = 5.0
-"""Seconds between the starts of two reads of all campaigns; more if a read takes over 1/REFRESH_SHARE of them."""
+"""Seconds between the starts of two reads of all campaigns; more if a read takes over 1/REFRESH_DIVISOR of them."""
 
-REFRESH_SHARE: Final = 10
+REFRESH_DIVISOR: Final = 10
 """One part in this many of the time is spent on reads of all campaigns, at most."""
 
 LINGER_SECONDS: Final = 60.0
@@ -210,7 +210,7 @@ class Feed:
         finished, self._refresh = self._refresh, None
         found = finished.result()
         began_after = monotonic() - found.seconds
-        self._refresh_soon_after = began_after + REFRESH_SHARE * found.seconds
+        self._refresh_soon_after = began_after + REFRESH_DIVISOR * found.seconds
         self._refresh_after = max(self._refresh_soon_after, began_after + REFRESH_SECONDS)
         if found.position.epoch != board.position.epoch or not _covers(found.brand_ids, brand_ids):
             return {}

@@ -45,10 +45,10 @@ SENT_WORDS: Final = {Confirmed.ENABLED: "ACTIVE", Confirmed.PAUSED: "PAUSED"}
 
 STATUS: Final = "effective_status"
 ROWS_A_PAGE: Final = "500"
-PAGES_OF_SPEND: Final = 10
+DEADLINES_OF_SPEND: Final = 10
 """Longest time for all pages of an answer about spend, in deadlines of one request.
 
-Must be less than REQUESTS_A_READ in `app/platforms/pace.py`, after which the claim of the read ends.
+Must be less than DEADLINES_A_READ in `app/platforms/pace.py`, after which the claim of the read ends.
 """
 
 BY_HOURS: Final = "hourly_stats_aggregated_by_advertiser_time_zone"
@@ -191,7 +191,7 @@ def _insights_at_once(
         "limit": ROWS_A_PAGE,
         **params,
     }
-    seconds = PAGES_OF_SPEND * settings().platform_deadline_seconds
+    seconds = DEADLINES_OF_SPEND * settings().platform_deadline_seconds
     return graph.rows(account, f"{_node(account)}/insights", asked, seconds=seconds)
 
 

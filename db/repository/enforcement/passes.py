@@ -258,6 +258,9 @@ def remember(connection: Connection, holds: Mapping[int, Holds]) -> bool:
 
 
 def forget(connection: Connection, brand_ids: Iterable[int]) -> None:
-    """Clears the stored budget holds of these brands, so that the next spend reads their campaigns."""
+    """Locks these brands in order and clears their stored budget holds, so that the next spend reads their campaigns.
+
+    Sends both with the transaction's next round trip.
+    """
     chosen = sorted(brand_ids)
     deferred(connection, *locks_of(connection, chosen), (FORGET, {"brand_ids": array_of(chosen)}))

@@ -263,8 +263,8 @@ def gaps(
 ) -> Iterator[Gap]:
     """The gaps that began after `since` (None: ever) and at the latest at `until`, by sender, source and number.
 
-    `brand_id`: only gaps of senders limited to this brand (ALL_BRANDS: of unlimited senders); None: of any sender.
-    `limit`: None for all.
+    `source`: only gaps of sources of this name; None: of any source. `brand_id`: only gaps of senders limited to this
+    brand (ALL_BRANDS: of unlimited senders); None: of any sender. `limit`: at most so many; None: all.
     """
     parameters = {"source": source, "brand_id": brand_id, "since": since, "until": until, "limit": limit}
     return (Gap(*row) for row in connection.execute(GAPS, parameters))

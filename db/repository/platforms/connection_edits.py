@@ -55,7 +55,11 @@ def account_named(connection: Connection, platform: str, account_id: str) -> int
 def connect(
     connection: Connection, account: int, mode: str, credentials: str, options: Mapping[str, str], edit: Edit
 ) -> None:
-    """Connects the platform account, or changes its connection. `credentials` is a reference, never a secret."""
+    """Connects the platform account, or changes its connection. `credentials` is a reference, never a secret.
+
+    Deletes the account's kept secrets unless `credentials` is `kept`. New credentials or options clear the stored
+    failures of the connection.
+    """
     old = connection_of(connection, account)
     new = {"mode": mode, "credentials": credentials, "options": dict(options)}
     values = new | {"id": account, "options": json.dumps(dict(options)), "at": edit.at}

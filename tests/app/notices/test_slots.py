@@ -17,7 +17,7 @@ from tests.world import World
 def one_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slots]:
     """One place for healthy endpoints in this process."""
     slots.healthy_slots.cache_clear()
-    monkeypatch.setattr(slots, "SHARE", 1_000)
+    monkeypatch.setattr(slots, "THREADS_A_SLOT", 1_000)
     yield slots.healthy_slots()
     slots.healthy_slots.cache_clear()
 

@@ -79,7 +79,7 @@ def test_accounts_that_wait_too_long_get_messages_of_their_own(hanging: Turns, w
 
 @pytest.mark.parametrize("threads", [16, 32, 64])
 def test_places_are_a_quarter_of_the_threads(threads: int) -> None:
-    assert 2 * (threads // turns.SHARE + threads // turns.FAILING_SHARE) <= threads // 4
+    assert 2 * (threads // turns.THREADS_A_PLACE + threads // turns.THREADS_A_FAILING_PLACE) <= threads // 4
 
 
 @pytest.mark.parametrize("failures", [0, 1])
