@@ -10,7 +10,10 @@ SMOOTHING: Final = 0.2
 """Weight of the newest transaction in the running mean."""
 
 TRANSACTIONS_BEHIND: Final = 20
-"""Timeout for counters, in multiples of a transaction's mean duration: other transactions of ours write them too."""
+"""Timeout for counters, in multiples of a transaction's mean duration.
+
+Such locks are mostly held by this service's other transactions.
+"""
 
 TRANSACTIONS_FOR_A_BRAND: Final = 4
 """Timeout for a brand's row, in multiples of the mean duration: edits and ticks lock it for less."""

@@ -148,5 +148,5 @@ def names_in(changed: Mapping[str, Changed]) -> dict[str, str]:
 
 
 def _printable(name: str) -> str:
-    """The name as one line of bounded length: platforms return texts that people typed."""
+    """The name as one line of at most NAME_LENGTH characters: platforms return texts that people typed."""
     return "".join(character for character in name if character.isprintable()).strip()[:NAME_LENGTH]

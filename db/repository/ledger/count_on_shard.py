@@ -21,10 +21,10 @@ from db.repository.spread import on_shard
 from db.transaction_settings import settings_of_shards
 from runtime.settings import settings
 
-SPREAD: Final = ("brands", "spend_events", "campaign_days", "brand_days")
-"""The tables that counting writes."""
+COUNTED: Final = ("brands", "spend_events", "campaign_days", "brand_days")
+"""The tables that counting writes, by whose positions the shard numbers in a statement's text are numbered."""
 
-TABLE: Final = re.compile(rf"\b(INTO|FROM|UPDATE) ({'|'.join(SPREAD)})\b( AS \w+)?")
+TABLE: Final = re.compile(rf"\b(INTO|FROM|UPDATE) ({'|'.join(COUNTED)})\b( AS \w+)?")
 PARAMETER: Final = re.compile(r"(?<!:):(\w+)")
 
 
@@ -37,13 +37,13 @@ def _on_shard(statement: TextClause) -> str:
 
     def of_shard(found: re.Match[str]) -> str:
         verb, table, alias = found.groups()
-        return f"{verb} {{schema}}.{table}_%{SPREAD.index(table) + 1}$s{alias or f' AS {table}'}"
+        return f"{verb} {{schema}}.{table}_%{COUNTED.index(table) + 1}$s{alias or f' AS {table}'}"
 
     body = PARAMETER.sub(r"($1->>'\1')", TABLE.sub(of_shard, str(statement)))
     return f"$statement$(jsonb) AS {body}$statement$"
 
 
-SHARDS: Final = ", ".join(f"get_shard_id_for_distribution_column('{{schema}}.{table}', of_brand)" for table in SPREAD)
+SHARDS: Final = ", ".join(f"get_shard_id_for_distribution_column('{{schema}}.{table}', of_brand)" for table in COUNTED)
 
 WAIT: Final = PARAMETER.sub(r"batch->>'\1'", str(WAIT_FOR_BRANDS).replace("SELECT ", "", 1))
 
