@@ -46,9 +46,10 @@ from runtime.switching import frequent_switches
 log = structlog.get_logger()
 
 CAMPAIGNS_A_PART = 2_000
-"""Campaigns up to which a brand is enforced in one transaction, and most of a larger one's first part.
+"""Campaigns up to which a brand is enforced in one transaction; the first part of a larger brand has at most so many.
 
-More would lock the brand and the status changes for longer."""
+More would lock the brand and the status changes for longer.
+"""
 
 NONE_CHOSEN: Final[Mapping[int, Sequence[int]]] = MappingProxyType({})
 AT_ONCE: Final = 3

@@ -33,7 +33,7 @@ class _OfProcess:
     brands_on_platforms: frozenset[int] = frozenset()
     webhooks_known_until: float = -math.inf
     brands_of_webhooks: frozenset[int | None] = frozenset()
-    """The brands of enabled endpoints; None: an endpoint gets the changes of all brands."""
+    """The brands of enabled endpoints; with None among them, an endpoint gets the changes of all brands."""
     webhooks_waked_for: float = -math.inf
     """The moment at which the last wake of webhooks is due; it covers the toggles before."""
     alerts_waked_until: float = -math.inf

@@ -37,7 +37,7 @@ PERCENT_FOR_CHANGES: Final = 20
 """Percent of the rest of a quota, without PERCENT_FOR_PAUSES, that reads leave to other requests."""
 
 READ_SPANS: Final = (timedelta(minutes=5), timedelta(hours=1))
-"""Sliding spans of time. In each, reads may use the part of a day's reads that the span is of a day.
+"""Sliding spans of time. In each, reads may use as large a part of a day's reads as the span is of a day.
 
 With a limit of the hour alone, a burst in its first minute would stop reads for the rest of the hour.
 """

@@ -9,9 +9,10 @@ HOST: Final = "__Host-"
 
 
 class HostCookies:
-    """Over https, adds the prefix to every cookie that is set and removes it from cookies sent back.
+    """Over https, adds the prefix `__Host-` to every cookie that is set, and removes it from cookies sent back.
 
-    Drops unprefixed cookies sent over https: another host of the domain, or a page without TLS, may have set them.
+    Drops cookies sent over https without the prefix: another host of the domain, or a page without TLS, may have set
+    them.
     """
 
     def __init__(self, app: ASGIApp) -> None:

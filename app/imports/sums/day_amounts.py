@@ -16,7 +16,10 @@ _GAP: Final = array("q", [_ABSENT])
 
 
 class DayAmounts(MutableMapping[date, int]):
-    """Integers by day, of any size and for any days. Iterates by day, but over days far from the others last."""
+    """Integers by day, of any size and for any days.
+
+    Iterates in the order of days, except that days far from the others come last.
+    """
 
     __slots__ = ("_amounts", "_count", "_first", "_others")
 
