@@ -58,11 +58,14 @@ def test_page_of_verify_describes_each_check_in_order() -> None:
 
 def test_table_of_changes_names_files_that_exist_and_each_change_once() -> None:
     page = (REPOSITORY / "CONTRIBUTING.md").read_text()
-    names = set(re.findall(r"`([\w./-]+\.(?:py|html|yml|md|json))`", page))
-    files = {path.name for folder in KEPT_IN_GIT for path in (REPOSITORY / folder).rglob("*.*")}
-    files |= {path.name for path in REPOSITORY.glob("*.*")}
-    assert sorted(name for name in names if Path(name).name not in files) == []
-    changes = re.findall(r"^\| ([^|]+?) \|", page, re.MULTILINE)
+    section = page.split("\n## Where to change things\n")[1].split("\n## ")[0]
+    names = set(re.findall(r"`([\w./-]+\.(?:py|html|js|css|yml|md|json))`", page))
+    files = [path.relative_to(REPOSITORY) for folder in KEPT_IN_GIT for path in (REPOSITORY / folder).rglob("*.*")]
+    tails = {"/".join(path.parts[start:]) for path in files for start in range(len(path.parts))}
+    tails |= {path.name for path in REPOSITORY.glob("*.*")}
+    assert sorted(names - tails) == []
+    rows = re.findall(r"^\| ([^|]+?) \| (.+) \|$", section, re.MULTILINE)
+    changes = [change for change, files in rows if files != "change"]
     assert sorted(change for change in set(changes) if changes.count(change) > 1) == []
 
 
