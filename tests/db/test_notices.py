@@ -4,7 +4,7 @@ from datetime import timedelta
 from functools import partial
 from threading import Event
 
-from app.jobs import NOTICES_KEPT, maintain
+from app.maintenance import NOTICES_KEPT, maintain
 from db.engine import committed, transaction
 from db.repository.notices import notices
 from db.repository.notices.notices import NoticeKind

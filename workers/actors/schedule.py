@@ -3,7 +3,7 @@
 import dramatiq
 from periodiq import cron
 
-from app import jobs, passes
+from app import jobs, maintenance, passes
 from app.imports import folder_imports
 from app.jobs import stop_on_timeout
 from app.proof import seals
@@ -63,7 +63,7 @@ def roll_up_hours() -> None:
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["maintain_ledger"], periodic=cron("0 0 * * *"))
 def maintain_ledger() -> None:
     """Creates partitions for coming months, drops those past the retention and deletes expired rows."""
-    jobs.maintain(clock.now())
+    maintenance.maintain(clock.now())
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["seal_histories"], periodic=cron("*/5 * * * *"))

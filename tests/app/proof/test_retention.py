@@ -5,7 +5,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from app import jobs
+from app import maintenance
 from app.proof import seals
 from cli import roles
 from db.engine import snapshot
@@ -69,7 +69,7 @@ def test_rows_past_the_retention_go_in_bounded_batches(
 
         patch.setattr(retention, "forget", counted)
         patch.setattr(retention, "FORGETTABLE", (history,))
-        jobs.maintain(clock.now())
+        maintenance.maintain(clock.now())
     assert sizes == [8, 4, 0]
     assert rows_of(world, history) == 5
     world.verify()
@@ -79,7 +79,7 @@ def test_rows_past_the_retention_go_in_bounded_batches(
 
 def test_everything_is_kept_without_a_setting(world: World) -> None:
     written(world, 3, days_ago=3_000)
-    jobs.maintain(clock.now())
+    maintenance.maintain(clock.now())
     assert [rows_of(world, history) for history in retention.FORGETTABLE] == [3, 3]
 
 
@@ -89,10 +89,10 @@ def test_rows_that_no_seal_proves_yet_stay(world: World, monkeypatch: pytest.Mon
         "INSERT INTO rejected_events (received_at, reason, payload)"
         " VALUES (now() - interval '1 year', 'malformed', '1')"
     )
-    jobs.maintain(clock.now())
+    maintenance.maintain(clock.now())
     assert rows_of(world, "rejected_events") == 1
     seals.seal()
-    jobs.maintain(clock.now())
+    maintenance.maintain(clock.now())
     assert rows_of(world, "rejected_events") == 0
     world.verify()
 
@@ -103,7 +103,7 @@ def test_rows_among_forgotten_and_deleted_rows_after_them_are_found(
     keep_days(monkeypatch, "30")
     written(world, 3, days_ago=31)
     written(world, 3, days_ago=1)
-    jobs.maintain(clock.now())
+    maintenance.maintain(clock.now())
     world.execute(
         "INSERT INTO audit_entries (id, changed_at, changed_by, action, subject, subject_id)"
         " OVERRIDING SYSTEM VALUE VALUES (2, now(), 'ada', 'edit', 'brand', 1)"
