@@ -20,7 +20,7 @@ from web.http.cookies import HostCookies
 from web.http.hosts import LoopbackNames
 from web.http.proxies import ProxyHeaders, TrustedProxies
 from web.http.request_limits import Bounds, RequestLimits
-from web.http.requests import RequestLines
+from web.http.request_log import RequestLines
 from web.http.static_files import CachedFiles
 from web.http.traced import TracedRequests
 

@@ -4,7 +4,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime import tracing
-from web.http.requests import QUIET_PATHS, route_of
+from web.http.request_log import QUIET_PATHS, route_of
 
 
 class TracedRequests:

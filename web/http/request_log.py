@@ -1,4 +1,4 @@
-"""Wraps every request: gives it an id for its log lines, counts and logs it at its end, adds security headers."""
+"""Wraps every request: gives it an id for its log lines, adds security headers, counts and logs it at its end."""
 
 import re
 import secrets
@@ -14,28 +14,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web import metrics
+from web.http import security_headers
 
 log = structlog.get_logger()
 
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 QUIET_PATHS: Final = ("/healthz", "/readyz", "/metrics", "/static/", "/admin/static/")
 """Beginnings of paths whose requests are logged only if they fail (5xx)."""
-
-# The admin's library has inline scripts, marked with a nonce by web/admin/scripts.py. Other pages have none.
-_POLICY: Final = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self'{marked}; "
-    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-)
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-
-
-STRICT_TRANSPORT: Final = f"max-age={365 * 86_400}"
-"""For a year the browser uses only https for this host. Sent in responses over https."""
 
 
 class RequestLines:
@@ -65,9 +50,8 @@ class RequestLines:
                 status = int(message["status"])
                 headers = MutableHeaders(scope=message)
                 headers.update(scope.get("state", {}).get("headers", {}))
-                _add_headers(headers, scope["path"], request_id, nonce)
-                if scope["scheme"] == "https":
-                    headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT)
+                headers["X-Request-ID"] = request_id
+                security_headers.add(headers, scope["path"], nonce, is_https=scope["scheme"] == "https")
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -82,16 +66,6 @@ class RequestLines:
                 metrics.note_request(scope["method"], route_of(scope), status, seconds)
                 if status >= 500 or not scope["path"].startswith(QUIET_PATHS):
                     _log_request(scope, status, seconds)
-
-
-def _add_headers(headers: MutableHeaders, path: str, request_id: str, nonce: str) -> None:
-    headers["X-Request-ID"] = request_id
-    marked = f" 'nonce-{nonce}'" if path.startswith("/admin") else ""
-    headers.setdefault("Content-Security-Policy", _POLICY.format(marked=marked))
-    for name, value in _HEADERS.items():
-        headers.setdefault(name, value)
-    if not path.startswith(("/static/", "/admin/static/")):
-        headers.setdefault("Cache-Control", "no-store")
 
 
 def route_of(scope: Scope) -> str | None:
