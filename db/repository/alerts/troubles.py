@@ -11,12 +11,9 @@ from db.repository.platforms.wanted import CHANGE_ID, CHANGED_AT, FORMER_OWNER, 
 from domain.alerts.kinds import AlertKind
 from domain.alerts.rejection_rises import MIN_REJECTED, is_rise
 from domain.alerts.states import Condition
+from domain.alerts.trouble_ages import FAILING_AFTER, UNCONFIRMED_AFTER_SECONDS
 from domain.reconcile import OVERRIDDEN
 from runtime import clock
-
-UNCONFIRMED_AFTER_SECONDS: Final = 60
-FAILING_AFTER: Final = timedelta(minutes=15)
-"""Time without a good read of an account before its failed request is an alert; single failures are usual."""
 
 # Campaigns of accounts that Spendgate changes, stopped before :before, of which the platform confirmed no pause. They
 # are among those whose stored status says so, found by an index, and those stopped since the account's statuses were
