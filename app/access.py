@@ -29,8 +29,12 @@ MIN_PASSWORD: Final = 12
 MAX_PASSWORD: Final = 200
 SESSION: Final = timedelta(hours=12)
 LONG_SESSION: Final = timedelta(days=30)
+"""How long a person stays signed in, SESSION by default; `web/templates/admin/login.html` names the long one."""
+
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 KEY_FORM: Final = re.compile(r"(sg_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+"""The form of an API key, as `create_key` makes it; `web.api.request.keys` has it in words."""
+
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _HASHER: Final = PasswordHasher()
 HASHES_AT_ONCE: Final = 4

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from domain.periods import ONE_DAY, day_starts_at, local_day, next_transition
 
 DIGEST_AT: Final = time(9)
+"""Local time of a digest; `web.api.alert_channels` and `web/templates/admin/alerts.html` have it in words."""
 
 
 def digest_at(day: date, zone: ZoneInfo) -> datetime:

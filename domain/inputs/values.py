@@ -14,6 +14,8 @@ from domain.money import MAX_AMOUNT_MICROS
 from domain.text import fault_of
 
 MAX_EVENTS_PER_MESSAGE: Final = 5_000
+"""Most inputs of one message or request; `web.api.spend` has the number in its texts."""
+
 MAX_TEXT: Final = 200
 """Most characters of a name, source or other text."""
 

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final, NamedTuple
 
 CONFIDENCE_PERCENT: Final = 95
-"""Probability, in percent, with which spend stays within a bound of an account."""
+"""Percent of pauses that exceed no bound. LEAST_OBSERVATIONS fits it; `web.api.connection_fields` has it in words."""
 
 LEAST_OBSERVATIONS: Final = 19
 """Observations needed, at least: the largest of so many bounds the next one with CONFIDENCE_PERCENT."""

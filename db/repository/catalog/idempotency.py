@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-# Claims the key, waiting for a transaction that is claiming it. A key older than a day can be claimed again.
+# Claims the key, waiting for a transaction that is claiming it. A key older than a day can be claimed again; the
+# function forget_expired deletes it at that age.
 CLAIM = text("""
     INSERT INTO idempotency_keys AS kept (api_key_id, key, request_hash, created_at)
     VALUES (:api_key_id, :key, :request_hash, :at)
