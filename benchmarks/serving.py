@@ -24,7 +24,7 @@ import psycopg
 
 from benchmarks import latency, workload
 from benchmarks.stage import BenchStage, running, until
-from web.serving.wire import LEVEL
+from web.serving.encoding import LEVEL
 
 CAMPAIGNS: Final = 100_000
 STARTS: Final = 5

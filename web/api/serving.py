@@ -25,11 +25,11 @@ from web.api.request.etags import IfNoneMatch
 from web.api.request.fields import QueryId
 from web.api.request.keys import Reader, visible_to
 from web.api.request.stream_keys import is_still_valid
-from web.serving import wire
+from web.serving import encoding
+from web.serving.encoding import Body, Encoded
 from web.serving.feed import serving_feed
 from web.serving.selections import Key, Selection
 from web.serving.streams import events
-from web.serving.wire import Body, Encoded
 
 MAX_WAIT_SECONDS: Final = 60
 
@@ -163,7 +163,7 @@ async def stream_serving(
 
 async def _bytes(found: AsyncIterator[Encoded], *, is_packed: bool) -> AsyncIterator[bytes]:
     if is_packed:
-        yield wire.GZIP_HEAD
+        yield encoding.GZIP_HEAD
     async for event in found:
         yield event.deflated if is_packed else event.plain
 

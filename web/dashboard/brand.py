@@ -21,7 +21,7 @@ from domain.inputs.values import MAX_ID
 from domain.periods import Period, local_day, window_of
 from web.dashboard import platform_cards
 from web.dashboard.brand_figures import BrandFigures, brand_figures, budget_paces
-from web.dashboard.charts import day_chart, month_chart
+from web.dashboard.brand_plots import day_chart, month_chart
 from web.dashboard.held import GROUPS_EXPLAINED, brand_statuses
 from web.dashboard.overview import Name, PageNumber
 from web.dashboard.pages import minute_now, not_found, page

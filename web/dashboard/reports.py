@@ -35,7 +35,7 @@ from domain.reporting.overspend import CAUSE_WORDS
 from domain.zones import time_zone
 from runtime import clock
 from runtime.formats import LOCALE, duration
-from web.dashboard import plots
+from web.dashboard import report_plots
 from web.dashboard.pages import not_found, page, sentence, templates
 from web.people import Viewer
 
@@ -172,7 +172,7 @@ def _context(stored: Mapping[str, Any], latest: int) -> dict[str, Any]:
     notable = notable_limits(content)
     last_day = local_day(stored["generated_at"], time_zone(content["time_zone"]))
     in_force = limits_in_force(content, last_day)
-    shown = plots.largest(content)
+    shown = report_plots.largest(content)
     return {
         "section": "brands",
         "stored": stored,
@@ -181,10 +181,10 @@ def _context(stored: Mapping[str, Any], latest: int) -> dict[str, Any]:
         "zone": content["time_zone"],
         "currency": content["currency"],
         "days": _days(content),
-        "spend_plot": plots.spend_by_day(content),
-        "month_plot": plots.month_to_date(content, last_day),
-        "held_plot": plots.held_by_campaign(content),
-        "monthly_limit": plots.brand_limits(content, Period.MONTHLY).get(content["first_day"]),
+        "spend_plot": report_plots.spend_by_day(content),
+        "month_plot": report_plots.month_to_date(content, last_day),
+        "held_plot": report_plots.held_by_campaign(content),
+        "monthly_limit": report_plots.brand_limits(content, Period.MONTHLY).get(content["first_day"]),
         "campaigns": shown,
         "others": _others(content, {row["campaign_id"] for row in shown}),
         "in_force": in_force[:LIMITS_SHOWN],
@@ -197,7 +197,7 @@ def _context(stored: Mapping[str, Any], latest: int) -> dict[str, Any]:
 
 def _days(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The days with spend, an exhausted daily budget, or spend that changed since the month's first stored report."""
-    limits = plots.brand_limits(content, Period.DAILY)
+    limits = report_plots.brand_limits(content, Period.DAILY)
     changed = (content["closed"] or {}).get("restated_by_day", {})
     days = sorted({*content["by_day"], *content["days_exhausted"], *changed})
     total = 0
@@ -224,7 +224,7 @@ def _others(content: Mapping[str, Any], shown: set[int]) -> dict[str, Any] | Non
     if not others:
         return None
     sums = {name: _sum(row[name] for row in others) for name in SUMMED}
-    return {"campaigns": len(others), "held_seconds": plots.others_held(content), **sums}
+    return {"campaigns": len(others), "held_seconds": report_plots.others_held(content), **sums}
 
 
 def _sum(figures: Iterable[int | None]) -> int | None:

@@ -19,8 +19,8 @@ from app.serving import Differences, Position, differences, read_all, read_since
 from db.failures import is_transient
 from db.repository.reading.serving import Row
 from web.polling import FIRST_BACKOFF_SECONDS, Poller
+from web.serving.encoding import Body
 from web.serving.selections import Board, Key, Selection, Step
-from web.serving.wire import Body
 
 log = structlog.get_logger()
 

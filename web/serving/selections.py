@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from app.serving import Differences, Position
 from db.repository.reading.serving import MARKS, Row
-from web.serving import wire
-from web.serving.wire import Body, Encoded
+from web.serving import encoding
+from web.serving.encoding import Body, Encoded
 
 MAX_HISTORY: Final = 1_000
 """Differences that a selection keeps for followers that are behind."""
@@ -51,7 +51,7 @@ class Snapshot(NamedTuple):
     def body(self) -> Body:
         """The snapshot as JSON, its campaigns in order of their ids."""
         campaigns = sorted((row.campaign for row in self.rows), key=attrgetter("campaign_id"))
-        return wire.body_of(wire.snapshot_rest(self.id, self.epoch, campaigns))
+        return encoding.body_of(encoding.snapshot_rest(self.id, self.epoch, campaigns))
 
 
 class Selection:
@@ -90,8 +90,8 @@ class Selection:
         moved = (_mark_of(row) - _mark_of(self.rows.get(key)) for key, row in changing.items())
         marks = (self.marks + sum(moved)) % MARKS
         event_id = _id(self.epoch, marks)
-        body = wire.difference_body(added, changed, removed)
-        return Difference(changing, marks, event_id, wire.event("difference", body, event_id))
+        body = encoding.difference_body(added, changed, removed)
+        return Difference(changing, marks, event_id, encoding.event("difference", body, event_id))
 
     def apply(self, difference: Difference) -> None:
         """Makes the difference, and keeps it for followers that are behind."""

@@ -6,10 +6,10 @@ from contextlib import suppress
 from time import monotonic
 from typing import Final
 
-from web.serving import wire
+from web.serving import encoding
+from web.serving.encoding import Body, Encoded
 from web.serving.feed import Feed
 from web.serving.selections import Key
-from web.serving.wire import Body, Encoded
 
 BEAT_SECONDS: Final = 5.0
 """Seconds between heartbeats, each with the age of the follower's data."""
@@ -31,7 +31,7 @@ async def events(
         selection = await feed.newest(key)
         step = selection.step_of(last_event_id)
         if step is not None:
-            yield wire.event("resumed", {"age_seconds": _age(feed)}, last_event_id)
+            yield encoding.event("resumed", {"age_seconds": _age(feed)}, last_event_id)
         checked_at = beat_at = monotonic()
         while not is_over.is_set():
             moved = selection.moved
@@ -51,7 +51,7 @@ async def events(
                     return
             if now >= beat_at + BEAT_SECONDS:
                 beat_at = now
-                yield wire.event("beat", {"age_seconds": _age(feed)})
+                yield encoding.event("beat", {"age_seconds": _age(feed)})
             with suppress(TimeoutError):
                 await asyncio.wait_for(moved.wait(), beat_at + BEAT_SECONDS - now)
             newest = feed.known(key)
@@ -62,7 +62,7 @@ async def events(
 def _snapshot(content_id: str, body: Body, age_seconds: float) -> list[Encoded]:
     """The event `snapshot` in three parts, to send in turn; all followers share the long one, `body.rest`."""
     head = f'event: snapshot\nid: {content_id}\ndata: {{"age_seconds":{age_seconds},'
-    return [wire.encoded(head.encode()), body.rest, wire.encoded(b"\n\n")]
+    return [encoding.encoded(head.encode()), body.rest, encoding.encoded(b"\n\n")]
 
 
 def _age(feed: Feed) -> float:

@@ -17,8 +17,8 @@ from domain.periods import Period, local_day, window_of
 from domain.zones import time_zone
 from tests.world import UNIT, World
 from web.serving import selections
+from web.serving.encoding import Encoded
 from web.serving.selections import Board, Key, Selection
-from web.serving.wire import Encoded
 
 STEPS = 40
 NOON = "2026-06-17T12:00:00Z"
