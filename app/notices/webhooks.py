@@ -30,7 +30,10 @@ log = structlog.get_logger()
 
 KEY_BYTES: Final = 32
 OLD_SECRET_SIGNS: Final = timedelta(hours=24)
-"""Time after a rotation in which messages are signed with the old secret and with the new one."""
+"""How long after a rotation messages are signed with the old secret too.
+
+`web.api.webhooks` and `web.admin.pages.webhooks` have it in words.
+"""
 
 
 class Range(NamedTuple):
