@@ -41,7 +41,7 @@ from domain.campaigns import Brand, EffectiveStatus
 from domain.passes import Pass, share_campaigns
 from runtime import clock
 from runtime.settings import SettingsError
-from runtime.switching import frequent_switches
+from runtime.thread_switching import frequent_switches
 
 log = structlog.get_logger()
 

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, ExceptionContext, TextClause, event, 
 from sqlalchemy.exc import DBAPIError
 
 from db import traced
+from db.citus_errors import REFUSED, in_place_of, of_sqlalchemy, translated
 from db.connections import pool_size, this_process
-from db.errors import REFUSED, in_place_of, of_sqlalchemy, translated
 from db.failures import READ_ONLY, StaleRead, Step, is_retried, retry_reason, sql_state
 from db.local_settings import has_citus, local_setting
 from db.pool import make_engine, ping_grace

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from db.errors import SHUTDOWN_STATES
+from db.citus_errors import SHUTDOWN_STATES
 from runtime.clock import ClockIsOff
 
 Step = Callable[[Connection], object]

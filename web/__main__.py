@@ -16,8 +16,8 @@ import uvicorn
 from app import processes
 from app.doctor.checkup import log_at_start
 from db.connections import ProcessKind, this_process
-from runtime import addresses, logs, metrics, tracing
-from runtime.addresses import is_loopback
+from runtime import listening, logs, metrics, tracing
+from runtime.listening import is_loopback
 from runtime.settings import BAD_SETTINGS_EXIT, Settings, SettingsError, settings
 from web.http.connections import BoundedConnection, Timeouts, WaitingConnections
 from web.http.proxies import ANY, TrustedProxies
@@ -74,7 +74,7 @@ def main() -> int:
         tracing.require()
         host = option or read.host
         _refuse_any_proxy(read, host)
-        sockets = addresses.listening_sockets(host, read.port, "--host" if option else "SPENDGATE_HOST")
+        sockets = listening.listening_sockets(host, read.port, "--host" if option else "SPENDGATE_HOST")
         logs.configure()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
@@ -97,7 +97,7 @@ def main() -> int:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = Server(config)
-    structlog.get_logger().info("web.listening", page=addresses.page_url(host, sockets[0].getsockname()[1]))
+    structlog.get_logger().info("web.listening", page=listening.page_url(host, sockets[0].getsockname()[1]))
     with suppress(KeyboardInterrupt):
         server.run(sockets)
     tracing.stop()

@@ -17,8 +17,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from runtime import addresses
-from runtime.addresses import PortInUse
+from runtime import listening
+from runtime.listening import PortInUse
 from runtime.settings import settings
 
 log = structlog.get_logger()
@@ -78,7 +78,7 @@ def listeners(port: int) -> list[socket.socket]:
     if port == 0:
         return []
     try:
-        return addresses.listening_sockets(settings().metrics_host, port, "SPENDGATE_METRICS_HOST")
+        return listening.listening_sockets(settings().metrics_host, port, "SPENDGATE_METRICS_HOST")
     except PortInUse:
         log.warning("metrics.port_in_use", port=port)
         return []
@@ -108,4 +108,4 @@ def serve_in_fork(sockets: Sequence[socket.socket], registry: CollectorRegistry,
             while os.getppid() == parent:
                 server.handle_request()
         os._exit(0)
-    addresses.close(list(sockets))
+    listening.close(list(sockets))

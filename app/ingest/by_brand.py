@@ -23,8 +23,8 @@ from app.ingest.count import Counted, optimistic, sum_of
 from app.ingest.lock_checks import are_few, find_locked_brands, mark_locked
 from app.ingest.lock_timeouts import CommitPace
 from app.ingest.locked_brands import locked_brands
+from db.citus_errors import NODE_AWAY
 from db.engine import committed
-from db.errors import NODE_AWAY
 from db.failures import LOCK_NOT_AVAILABLE, is_timeout, is_transient, sql_state
 from db.repository.ledger.spend import FEW_EVENTS
 from domain.inputs.reasons import Reason, Rejection

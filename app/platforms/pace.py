@@ -11,7 +11,7 @@ from db.repository.platforms.limits import AccountLimit
 from db.repository.platforms.spend import AccountCampaign
 from db.repository.shared.zones import readable_zones
 from domain.periods import day_starts_at
-from domain.reads import LimitPace, time_left
+from domain.platform_reads import LimitPace, time_left
 from runtime import clock
 from runtime.settings import settings
 

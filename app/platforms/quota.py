@@ -9,7 +9,7 @@ from app.platforms.registry import ADAPTERS
 from db.engine import committed, transaction
 from db.repository.platforms import connections, operations
 from db.repository.platforms.connections import StoredConnection
-from domain.reads import PERCENT_FOR_PAUSES, READ_SPANS, operations_for_reads
+from domain.platform_reads import PERCENT_FOR_PAUSES, READ_SPANS, operations_for_reads
 from runtime import clock
 
 

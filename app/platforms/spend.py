@@ -27,7 +27,7 @@ from db.repository.shared.zones import readable_zones
 from domain.hours import HOURS_A_DAY
 from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
 from domain.periods import ONE_DAY, local_day
-from domain.reads import spend_interval
+from domain.platform_reads import spend_interval
 from runtime import clock
 
 log = structlog.get_logger()

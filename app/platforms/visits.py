@@ -15,7 +15,15 @@ from db.repository.platforms import connections, reads
 from db.repository.platforms.connections import StoredConnection, WaitingAccount
 from delivery.outgoing import send
 from domain.errors import InvalidValue
-from domain.reads import READS_AHEAD, SHORTEST, Wait, due_reads, retry_interval, spend_interval, statuses_interval
+from domain.platform_reads import (
+    READS_AHEAD,
+    SHORTEST,
+    Wait,
+    due_reads,
+    retry_interval,
+    spend_interval,
+    statuses_interval,
+)
 from runtime import clock
 
 log = structlog.get_logger()

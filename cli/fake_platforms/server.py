@@ -19,7 +19,7 @@ from starlette.routing import Route
 from cli.fake_platforms import google, meta, page
 from cli.fake_platforms.faults import answered, faulty, note
 from cli.fake_platforms.state import FakePlatform
-from runtime import addresses
+from runtime import listening
 
 START_POLL_SECONDS = 0.01
 Edge = Callable[[FakePlatform, dict[str, str]], dict[str, Any]]
@@ -28,7 +28,7 @@ Edge = Callable[[FakePlatform, dict[str, str]], dict[str, Any]]
 @contextmanager
 def serving(platform: FakePlatform) -> Iterator[str]:
     """Runs the server on a free port and yields its URL."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=addresses.BACKLOG)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=listening.BACKLOG)
     config = uvicorn.Config(_app(platform), log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

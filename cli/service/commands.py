@@ -20,7 +20,7 @@ from cli.service.migrate import migrate_to
 from db.engine import committed
 from db.repository.access.privileges import DatabaseRole
 from db.repository.reading import status_feed
-from runtime import addresses, clock, logs
+from runtime import clock, listening, logs
 from runtime.embedded import servers as embedded
 from runtime.embedded.home import announce, unusable_home
 from runtime.embedded.placement import EmbeddedError
@@ -167,7 +167,7 @@ def _run_programs(
     demo, port = platform_page is not None, settings().port
     log.info(
         "service.started",
-        page=addresses.page_url(settings().host, port),
+        page=listening.page_url(settings().host, port),
         demo=demo,
         platform_page=platform_page and f"{platform_page}/",
     )
@@ -194,7 +194,7 @@ def _announced_when_ready(servers: embedded.Servers, stop: Stop, home: Path) -> 
             if not stop.is_set():
                 if servers.processes:
                     _announce(home)
-                log.info("service.ready", page=addresses.page_url(settings().host, settings().port))
+                log.info("service.ready", page=listening.page_url(settings().host, settings().port))
 
     threading.Thread(target=watch, daemon=True).start()
     try:
@@ -217,7 +217,7 @@ def _is_ready() -> bool:
     """Returns whether the web process answers its readiness check with a status below 500."""
     host = settings().host
     with closing(
-        HTTPConnection(addresses.LOOPBACK_OF_WILDCARD.get(host, host), settings().port, timeout=ANSWER_SECONDS)
+        HTTPConnection(listening.LOOPBACK_OF_WILDCARD.get(host, host), settings().port, timeout=ANSWER_SECONDS)
     ) as web:
         try:
             web.request("GET", "/readyz")
@@ -258,7 +258,7 @@ def _programs(
     if demo:
         modules["demo"] = "cli.service.demo"
     open_dashboard = {"SPENDGATE_OPEN_DASHBOARD": os.environ.get("SPENDGATE_OPEN_DASHBOARD", "true")}
-    env = {"web": web | open_dashboard if addresses.is_loopback(settings().host) else web, "demo": web}
+    env = {"web": web | open_dashboard if listening.is_loopback(settings().host) else web, "demo": web}
     return [
         Program(name, (sys.executable, "-m", module), env.get(name, worker) | redis_urls.get(name, {}))
         for name, module in modules.items()
@@ -271,17 +271,17 @@ def _port() -> int:
     if "port" in settings().model_fields_set:
         return _free_port(first)
     for port in range(first, first + PORTS_TRIED):
-        with suppress(addresses.PortInUse):
-            addresses.reserve(port)
+        with suppress(listening.PortInUse):
+            listening.reserve(port)
             return _free_port(port)
     raise SettingsError(f"PORT: ports {first} to {first + PORTS_TRIED} are all in use; set another")
 
 
 def _free_port(port: int) -> int:
     """Returns the port if it is free, or for 0 any free port. Raises PortInUse if it is not free."""
-    sockets = addresses.listening_sockets(settings().host, port)
+    sockets = listening.listening_sockets(settings().host, port)
     try:
         free_port: int = sockets[0].getsockname()[1]
     finally:
-        addresses.close(sockets)
+        listening.close(sockets)
     return free_port

@@ -6,7 +6,7 @@ import typer
 
 from cli import roles
 from cli.output import AsJson, console, print_json, print_rows
-from db import distribution, migrations
+from db import migrations, spread_tables
 from db.migrations import BASE, HEAD, Revision
 from domain.errors import InvalidValue
 from runtime.settings import settings
@@ -60,7 +60,7 @@ def migrate_to(revision: str) -> None:
     """
     migrations.upgrade(revision)
     if revision in {HEAD, migrations.revisions()[-1].id}:
-        distribution.spread()
+        spread_tables.spread()
     roles.grant_again()
 
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 import structlog
 
-from db.repository.shared.batches import ROWS_A_BATCH
+from db.repository.shared.deletions import ROWS_A_BATCH
 from runtime.settings import settings
 from tests.kit import at_each_statement, lines, wait_for_locks
 from tests.world import World

@@ -2,7 +2,7 @@
 
 import pytest
 
-from web.addresses import counted_as
+from web.client_addresses import counted_as
 from web.http.proxies import TrustedProxies
 
 

@@ -12,12 +12,12 @@ import dramatiq
 import pytest
 
 from db.repository.access.privileges import DatabaseRole
-from runtime import addresses, clock
+from runtime import clock, listening
 from tests.cli.shell import UNCHANGED, Env, Service, run, serving
 from tests.kit import is_empty
 from tests.queues import USES_NO_BROKER, is_rabbitmq, queues
 from tests.roles import UrlOf
-from tests.runtime.test_addresses import on_ipv6
+from tests.runtime.test_listening import on_ipv6
 from tests.world import UNIT, World, eventually
 
 BATCH = 200
@@ -224,12 +224,12 @@ def test_process_refuses_to_listen_on_a_host_of_another_machine(argv: tuple[str,
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=on_ipv6), pytest.param("::", marks=on_ipv6)])
 @pytest.mark.parametrize("argv", [("-m", "web"), ("-m", "cli", "up")], ids=" ".join)
 def test_process_refuses_to_listen_on_a_port_in_use(argv: tuple[str, ...], host: str) -> None:
-    sockets = addresses.listening_sockets(host, 0)
+    sockets = listening.listening_sockets(host, 0)
     port = str(sockets[0].getsockname()[1])
     try:
         result = run(*argv, env={"SPENDGATE_HOST": host, "PORT": port})
     finally:
-        addresses.close(sockets)
+        listening.close(sockets)
     assert (result.code, result.err) == (2, f"PORT: {port} is in use; set another port\n")
 
 

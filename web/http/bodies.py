@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web import problems
-from web.addresses import client_of
 from web.api.request.keys import CHALLENGE, NO_KEY
+from web.client_addresses import client_of
 
 API: Final = "/api/"
 FORMS: Final = "/admin/"

@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from web.addresses import counted_as
+from web.client_addresses import counted_as
 from web.http.proxies import TrustedProxies
 
 MIN_BYTES_PER_SECOND: Final = 1_024

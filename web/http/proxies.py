@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from web.addresses import parsed
+from web.client_addresses import parsed
 
 ANY: Final = "*"
 SCHEMES: Final = frozenset({"http", "https"})

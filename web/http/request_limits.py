@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from web import problems
-from web.addresses import client_of
+from web.client_addresses import client_of
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 STREAMS: Final = frozenset({"/changes/stream"})

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.shared import locks
 from db.repository.shared.arrays import array_of, text_array_of
-from db.repository.shared.batches import ROWS_A_BATCH
+from db.repository.shared.deletions import ROWS_A_BATCH
 from db.repository.shared.locks import Lock
 from db.repository.shared.rows import plain
 from domain.alerts.kinds import AlertKind, Ending

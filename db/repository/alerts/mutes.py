@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from db.repository.shared.batches import ROWS_A_BATCH
+from db.repository.shared.deletions import ROWS_A_BATCH
 from db.repository.shared.rows import plain
 
 MUTES = text("""

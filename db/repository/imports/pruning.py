@@ -4,7 +4,7 @@ from datetime import date
 
 from sqlalchemy import Connection, text
 
-from db.repository.shared.batches import ROWS_A_BATCH
+from db.repository.shared.deletions import ROWS_A_BATCH
 from db.repository.shared.rows import plain
 
 # The brands with rows; jumps through the primary key from one brand to the next.

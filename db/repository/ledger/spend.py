@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from db import traced
+from db.citus_errors import is_duplicate_in, translated
 from db.engine import before_next, driver_of, query_pipelined
-from db.errors import is_duplicate_in, translated
 from db.local_settings import has_citus, local_setting
 from db.repository.enforcement.headroom import Headroom
 from db.repository.ledger import count_on_shard, ledger_rows

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.notices.delivery_facts import FACTS, SPREAD
 from db.repository.shared.arrays import array_of
-from db.repository.shared.batches import ROWS_A_BATCH
+from db.repository.shared.deletions import ROWS_A_BATCH
 
 ONE = text(f"{SPREAD.format(condition='delivery.id = :id')} {FACTS} WHERE delivery.id = :id")
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from db.repository.shared import locks
-from db.repository.shared.batches import ROWS_A_BATCH
+from db.repository.shared.deletions import ROWS_A_BATCH
 from db.repository.shared.locks import Lock
 
 IS_KNOWN = text("SELECT FROM notices WHERE kind = :kind AND key = :key")

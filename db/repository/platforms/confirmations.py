@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.platforms.statuses import StoredStatus
 from db.repository.shared.amounts import bounded
-from db.repository.shared.batches import ROWS_A_BATCH
+from db.repository.shared.deletions import ROWS_A_BATCH
 
 # Only the first confirmation of a status change counts: a pause that is sent again confirms no new decision.
 ADD = text("""

@@ -26,7 +26,7 @@ from tests.cli.conftest import Spendgate
 from tests.cli.shell import UNCHANGED, CommandResult, Env, Service, serving, shell
 from tests.folders import new_folder
 from tests.ports import free_port, listens
-from tests.runtime.test_addresses import on_ipv6
+from tests.runtime.test_listening import on_ipv6
 from tests.world import UNIT, World, eventually
 
 START_SECONDS = 60

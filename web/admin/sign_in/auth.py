@@ -21,7 +21,7 @@ from app.access import Session
 from db.repository.access.access import Person
 from runtime import clock
 from runtime.settings import settings
-from web import addresses, people, rates
+from web import client_addresses, people, rates
 from web.admin.sign_in import browsers
 
 log = structlog.get_logger()
@@ -52,7 +52,7 @@ class Try(NamedTuple):
         """The rate limits against which a failed attempt counts, each with its key."""
         if self.browser is not None:
             return ((rates.FAILURES_IN_KNOWN_BROWSER, f"{self.person} {self.browser}"),)
-        counted_as = addresses.counted_as(self.address)
+        counted_as = client_addresses.counted_as(self.address)
         return (
             (rates.FAILURES_AS_PERSON_FROM_ADDRESS, f"{self.person} {counted_as}"),
             (rates.FAILURES_FROM_ADDRESS, counted_as),

@@ -16,8 +16,8 @@ from domain.errors import NotFound
 from runtime import clock
 from runtime.settings import settings
 from web import problems, rates
-from web.addresses import client_of
 from web.api.request.wrong_keys import throttle
+from web.client_addresses import client_of
 from web.problems import Problem
 
 bearer: Final = HTTPBearer(

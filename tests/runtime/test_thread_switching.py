@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.switching import SHORT_SECONDS, frequent_switches
+from runtime.thread_switching import SHORT_SECONDS, frequent_switches
 
 LONG_SECONDS = 0.05
 

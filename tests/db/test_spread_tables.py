@@ -4,9 +4,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from db import distribution
+from db import spread_tables
 from db.pool import unpooled_engine
-from db.repository.spread import citus as spread_tables
+from db.repository.spread import citus as citus_tables
 from db.repository.spread.places import SPREAD
 from domain.errors import InvalidValue
 from tests import citus
@@ -18,7 +18,7 @@ from tests.world import World
 def test_nothing_is_spread_without_the_extension(world: World) -> None:
     if citus.is_used():
         pytest.skip("the tests run on Citus")
-    assert distribution.spread() == []
+    assert spread_tables.spread() == []
     assert "servers" not in shell("doctor").out
 
 
@@ -30,7 +30,7 @@ def cluster(world: World) -> World:
 
 
 def test_spreading_again_changes_nothing(cluster: World) -> None:
-    assert distribution.spread() == []
+    assert spread_tables.spread() == []
     places = cluster.rows("SELECT table_name::text, citus_table_type FROM citus_tables")
     assert {row["table_name"] for row in places if row["citus_table_type"] == "distributed"} >= set(SPREAD)
 
@@ -44,12 +44,12 @@ def test_rows_that_a_killed_run_left_on_the_coordinator_are_freed(
     with monkeypatch.context() as patch:
         patch.setattr("db.repository.spread.citus.FREE_LOCAL_ROWS", text("SELECT 1 / 0"))
         with pytest.raises(DBAPIError):
-            distribution.spread()
+            spread_tables.spread()
     with unpooled_engine().connect() as connection:
-        assert "spend_events" in spread_tables.with_local_rows(connection)
-    assert distribution.spread() == []
+        assert "spend_events" in citus_tables.with_local_rows(connection)
+    assert spread_tables.spread() == []
     with unpooled_engine().connect() as connection:
-        assert spread_tables.with_local_rows(connection) == []
+        assert citus_tables.with_local_rows(connection) == []
     assert cluster.spent(campaign) == 4
 
 
@@ -57,10 +57,10 @@ def test_table_that_was_spread_by_hand_is_refused(cluster: World) -> None:
     cluster.execute("SELECT create_distributed_table('import_mappings', 'layout', colocate_with => 'none')")
     try:
         with pytest.raises(InvalidValue, match="import_mappings is distributed, not local"):
-            distribution.spread()
+            spread_tables.spread()
     finally:
         cluster.execute("SELECT undistribute_table('import_mappings')")
-    assert distribution.spread() == []
+    assert spread_tables.spread() == []
 
 
 def test_doctor_says_how_brands_lie_over_the_servers(cluster: World) -> None:

@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from runtime import addresses
-from runtime.addresses import PortInUse
+from runtime import listening
+from runtime.listening import PortInUse
 from runtime.settings import SettingsError
 from tests.ports import free_port
 
 
 def has_ipv6() -> bool:
     try:
-        addresses.close(addresses.listening_sockets("::1", 0))
+        listening.close(listening.listening_sockets("::1", 0))
     except SettingsError:
         return False
     return True
@@ -31,30 +31,30 @@ def host(request: pytest.FixtureRequest) -> str:
 
 
 def test_listening_sockets_use_one_port_for_every_address_of_a_host(host: str) -> None:
-    sockets = addresses.listening_sockets(host, 0)
+    sockets = listening.listening_sockets(host, 0)
     try:
         (port,) = {one.getsockname()[1] for one in sockets}
-        with socket.create_connection((addresses.LOOPBACK_OF_WILDCARD.get(host, host), port), timeout=10):
+        with socket.create_connection((listening.LOOPBACK_OF_WILDCARD.get(host, host), port), timeout=10):
             pass
     finally:
-        addresses.close(sockets)
+        listening.close(sockets)
 
 
 def test_listening_sockets_refuses_a_port_in_use(host: str) -> None:
-    sockets = addresses.listening_sockets(host, 0)
+    sockets = listening.listening_sockets(host, 0)
     port = sockets[0].getsockname()[1]
     try:
         with pytest.raises(PortInUse, match=f"^PORT: {port} is in use; set another port$"):
-            addresses.listening_sockets(host, port)
+            listening.listening_sockets(host, port)
     finally:
-        addresses.close(sockets)
+        listening.close(sockets)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-host.invalid", "a..b", "x" * 70 + ".example"])
 def test_listening_sockets_refuses_a_host_of_another_machine_and_names_the_variable(host: str) -> None:
     for variable in ("SPENDGATE_HOST", "--host"):
         with pytest.raises(SettingsError, match=f"^{variable}: .* is not an address of this machine"):
-            addresses.listening_sockets(host, free_port(), variable)
+            listening.listening_sockets(host, free_port(), variable)
 
 
 def test_listening_sockets_refuses_a_port_that_the_user_may_not_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def test_listening_sockets_refuses_a_port_that_the_user_may_not_use(monkeypatch:
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
     with pytest.raises(SettingsError, match=r"^PORT: this user may not listen on 80;"):
-        addresses.listening_sockets("127.0.0.1", 80)
+        listening.listening_sockets("127.0.0.1", 80)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_listening_sockets_refuses_a_port_that_the_user_may_not_use(monkeypatch:
     ],
 )
 def test_page_url_puts_brackets_around_ipv6_addresses(host: str, page: str) -> None:
-    assert addresses.page_url(host, 8000) == page
+    assert listening.page_url(host, 8000) == page
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_page_url_puts_brackets_around_ipv6_addresses(host: str, page: str) -> N
     [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), (ALL, False), ("::", False)],
 )
 def test_is_loopback_recognises_loopback_hosts(host: str, is_loopback: bool) -> None:
-    assert addresses.is_loopback(host) is is_loopback
+    assert listening.is_loopback(host) is is_loopback
 
 
 def test_reserved_port_is_refused_to_another_process() -> None:
     port = free_udp_port()
-    addresses.reserve(port)
-    reserves = f"from runtime import addresses; addresses.reserve({port})"
+    listening.reserve(port)
+    reserves = f"from runtime import listening; listening.reserve({port})"
     other = subprocess.run([sys.executable, "-c", reserves], capture_output=True, text=True, check=False)
     assert f"PORT: {port} is in use" in other.stderr
 

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
 from app.ingest.ingest import count_events
+from db.citus_errors import is_duplicate_in, translated
 from db.engine import query_pipelined, transaction
-from db.errors import is_duplicate_in, translated
 from db.failures import is_timeout, is_transient, sql_state
 from tests.citus import Limit
 from tests.world import World

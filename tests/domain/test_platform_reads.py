@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.reads import (
+from domain.platform_reads import (
     READ_SPANS,
     SHORTEST,
     LimitPace,
