@@ -35,6 +35,7 @@ def test_spreading_again_changes_nothing(cluster: World) -> None:
     assert {row["table_name"] for row in places if row["citus_table_type"] == "distributed"} >= set(SPREAD)
 
 
+@pytest.mark.usefixtures("own_copy")  # sessions prepared statements on parts that have other numbers afterwards
 def test_rows_that_a_killed_run_left_on_the_coordinator_are_freed(
     cluster: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
