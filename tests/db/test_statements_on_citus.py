@@ -35,6 +35,7 @@ SEVERAL = range(1, 101)
 BY_SHARD = {
     *("brand_locks.LOCK_BRANDS.0", "locked_rows.LOCKED_BRANDS.0"),
     *("locked_rows.LOCKED_ROWS_OF_BRANDS.0", "facts.FEW_CAMPAIGNS.0", "facts.BUDGETS_OF_FEW.0", "passes.SIZES.0"),
+    *("facts.CAMPAIGNS_OF_PART.0", "facts.BUDGETS_OF_PART.0"),
     *("passes.IDS_OF_PARTS.0", "passes.IDS_OF_BRANDS.0", "search.BUDGET_STATES.0"),
 }
 """Statements that lock rows or look up each brand of a list: the code sends them for the brands of one shard."""
