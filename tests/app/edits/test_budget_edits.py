@@ -15,6 +15,7 @@ from app.proof.verification import verify
 from db.repository.access.audit import Edit
 from db.repository.catalog import catalog
 from domain.periods import Period
+from tests.citus import Limit
 from tests.kit import at_once, lines
 from tests.world import World, eventually
 
@@ -51,6 +52,7 @@ def flags(world: World) -> dict[int, bool]:
     return {row["id"]: row["has_campaign_budgets"] for row in world.rows("SELECT id, has_campaign_budgets FROM brands")}
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 @pytest.mark.parametrize("statement", [SET, INSERT, UPSERT, MOVE, REMOVE])
 @pytest.mark.parametrize("removes", [False, True])
 def test_edit_waits_for_an_sql_edit_without_a_deadlock(
@@ -121,6 +123,7 @@ def test_concurrent_sql_edits_product_edits_and_spend_never_deadlock(world: Worl
     world.verify()
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_one_statement_locks_brands_in_id_order_for_any_order_of_rows(world: World, run: Run) -> None:
     first, second = world.brand(), world.brand()
     for brand in (second, first):
@@ -140,6 +143,7 @@ WAITS_FOR_A_BUDGET = """
 """
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_edit_waits_without_its_brand_for_an_sql_edit_that_takes_long(world: World, noon: datetime) -> None:
     edit = Edit("test", world.set_clock(noon))
     first, second = world.brand(daily=LIMIT), world.brand(daily=LIMIT)
@@ -170,6 +174,7 @@ def test_edit_waits_without_its_brand_for_an_sql_edit_that_takes_long(world: Wor
 # --- whether campaigns have budgets
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_flag_stays_true_when_one_campaign_budget_is_removed_while_another_is_inserted(world: World, run: Run) -> None:
     brand = world.brand()
     one, two = world.campaign(brand, daily=LIMIT), world.campaign(brand)
@@ -187,6 +192,7 @@ def test_flag_stays_true_when_one_campaign_budget_is_removed_while_another_is_in
     world.verify()
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_flag_stays_true_when_one_campaign_budget_is_inserted_while_another_is_removed(world: World, run: Run) -> None:
     brand = world.brand()
     one, two = world.campaign(brand, daily=LIMIT), world.campaign(brand)
@@ -199,6 +205,7 @@ def test_flag_stays_true_when_one_campaign_budget_is_inserted_while_another_is_r
     assert flags(world) == {brand: True}
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_edit_on_a_snapshot_older_than_another_edit_is_refused(world: World) -> None:
     brand = world.brand()
     one, two = world.campaign(brand, daily=LIMIT), world.campaign(brand)
@@ -211,6 +218,7 @@ def test_edit_on_a_snapshot_older_than_another_edit_is_refused(world: World) -> 
     assert flags(world) == {brand: True}
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_flag_follows_every_kind_of_sql_edit(world: World) -> None:
     brand, other = world.brand(), world.brand(daily=LIMIT)
     campaign = world.campaign(brand)
@@ -229,6 +237,7 @@ def test_flag_follows_every_kind_of_sql_edit(world: World) -> None:
     assert flags(world) == {brand: False, other: False}
 
 
+@pytest.mark.on_one_server(Limit.SQL_BY_HAND)
 def test_edit_that_waited_for_a_lock_is_dated_after_the_edit_that_held_it(world: World, run: Run) -> None:
     brand = world.brand(daily=LIMIT)
     set_limit = "UPDATE budgets SET limit_micros = %s"
