@@ -117,8 +117,8 @@ def state(world: World) -> dict[str, list[dict[str, Any]]]:
 def counters(world: World, platform: str) -> dict[tuple[str, str], int]:
     """The micros of each campaign's day on a platform, by external id and day."""
     rows = world.rows(
-        "SELECT external_id, day, spent_micros FROM campaign_days JOIN campaigns ON id = campaign_id"
-        " WHERE platform = %s",
+        "SELECT external_id, day, spent_micros FROM campaign_days"
+        " JOIN campaigns ON campaigns.brand_id = campaign_days.brand_id AND id = campaign_id WHERE platform = %s",
         platform,
     )
     return {(row["external_id"], str(row["day"])): row["spent_micros"] for row in rows}

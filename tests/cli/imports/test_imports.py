@@ -72,7 +72,10 @@ each_real_export = pytest.mark.parametrize("export", [MICROSOFT, GOOGLE, SNAPCHA
 
 
 def counters(world: World) -> dict[tuple[str, str], int]:
-    rows = world.rows("SELECT external_id, day, spent_micros FROM campaign_days JOIN campaigns ON id = campaign_id")
+    rows = world.rows(
+        "SELECT external_id, day, spent_micros FROM campaign_days"
+        " JOIN campaigns ON campaigns.brand_id = campaign_days.brand_id AND id = campaign_id"
+    )
     return {(row["external_id"], str(row["day"])): row["spent_micros"] for row in rows}
 
 
