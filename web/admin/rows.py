@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ScalarSelect, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, select
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, column_property, foreign, relationship
 from starlette.requests import Request
 
@@ -34,6 +34,14 @@ class CampaignRow(Base):
         return f"{named(self)} ({named(self.brand)})"
 
 
+def _is_campaign_of(model: type[Base]) -> ColumnElement[bool]:
+    """The condition that a campaign is that of the model's row; it names the brand, by which Citus spreads both."""
+    columns, campaigns = model.__table__.c, Campaign.__table__.c
+    return and_(
+        foreign(columns["brand_id"]) == campaigns["brand_id"], foreign(columns["campaign_id"]) == campaigns["id"]
+    )
+
+
 class BudgetRow(Base):
     """A row of the table `budgets`, with its brand, and with its campaign if it has one."""
 
@@ -45,7 +53,7 @@ class BudgetRow(Base):
         innerjoin=True,
     )
     campaign: Mapped[CampaignRow | None] = relationship(
-        primaryjoin=lambda: foreign(Budget.__table__.c.campaign_id) == Campaign.__table__.c.id,
+        primaryjoin=lambda: _is_campaign_of(Budget),
         viewonly=True,
         lazy="joined",
     )
@@ -62,7 +70,7 @@ class StatusChangeRow(Base):
         innerjoin=True,
     )
     campaign: Mapped[CampaignRow] = relationship(
-        primaryjoin=lambda: foreign(StatusChange.__table__.c.campaign_id) == Campaign.__table__.c.id,
+        primaryjoin=lambda: _is_campaign_of(StatusChange),
         viewonly=True,
         lazy="joined",
         innerjoin=True,
