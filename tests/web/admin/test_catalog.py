@@ -225,7 +225,7 @@ def test_second_of_two_concurrent_equal_budgets_is_refused(world: World, browser
         output.append(someone.post("/admin/budgets/create", form).status_code)
 
     jobs = [partial(sets, browser(Role.OPERATOR), limit) for limit in ("5", "7")]
-    held_up(world, "SELECT 1 FROM brands FOR UPDATE", *jobs)
+    held_up(world, "SELECT 1 FROM brands WHERE id = 1 FOR UPDATE", *jobs)
     assert sorted(output) == [303, 422]
     assert len(world.rows("SELECT FROM audit_entries WHERE subject = 'budget'")) == 1
 

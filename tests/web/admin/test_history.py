@@ -70,7 +70,7 @@ def test_replay_counts_inputs_that_are_valid_now_and_keeps_the_rest(world: World
     world.ingest([world.event(campaign, UNIT, **later), world.event(99, UNIT), world.event(98, UNIT)])
     ids = {row["payload"]["campaign_id"]: row["id"] for row in world.rejected()}
     right, wrong, left = ids[None], ids[99], ids[98]
-    world.execute("UPDATE campaigns SET platform = 'google_ads', external_id = '7'")
+    world.edit_campaign(campaign, platform="google_ads", external_id="7")
     someone = browser(Role.OPERATOR)
     assert someone.act("rejected-events", "replay", right, wrong).status_code == 200
     assert "2 replayed: 1 valid, 1 rejected again." in someone.banners()
@@ -99,7 +99,7 @@ def test_replay_of_all_matching_inputs_counts_them(world: World, browser: Open) 
             *(world.event(campaign, UNIT, platform="p", external_id="e", campaign_id=None) for _ in range(30)),
         ]
     )
-    world.execute("UPDATE campaigns SET platform = 'p', external_id = 'e'")
+    world.edit_campaign(campaign, platform="p", external_id="e")
     someone = browser(Role.OPERATOR)
     query = "name=replay&all=1&_list_query=%3Ffilter%3Dreason__eq%3Dunknown_campaign"
     answer = someone.client.post(

@@ -61,6 +61,6 @@ def held_up(world: World, lock: str, *jobs: Callable[[], object]) -> None:
         other.execute(lock.encode())
         for thread in threads:
             thread.start()
-        eventually(lambda: len(world.rows("SELECT 1 FROM pg_locks WHERE NOT granted")) == len(jobs))
+        eventually(lambda: world.waits(len(jobs)))
     for thread in threads:
         thread.join()
