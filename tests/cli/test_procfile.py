@@ -96,7 +96,8 @@ def test_line_for_a_runner_migrates_then_counts_and_stops_by_itself(world: World
     page = (REPOSITORY / "docs/operations/deploy.md").read_text()
     (line,) = re.findall(rf"^\| \[{runner}\].*\| `(.+)` \|$", page, re.MULTILINE)
     port = free_port()
-    env = environment({"PATH": path, "PORT": str(port), "SPENDGATE_WORKER_PROCESSES": "1"})
+    variables = {"PATH": path, "PORT": str(port), "SPENDGATE_WORKER_PROCESSES": "1"}
+    env = environment({**variables, "MIGRATOR_DATABASE_URL": world.url})
     output = tmp_path / "output"
     script = f"trap : TERM\n{line}"  # bash ends after the runner
     with output.open("wb") as out:

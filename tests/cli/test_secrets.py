@@ -88,7 +88,7 @@ def test_mode_is_previewed_then_set_with_yes(
 
 
 ENCRYPTED = """
-    SELECT EXISTS (SELECT FROM {table} WHERE {column}::text LIKE 'gAAAA%%')
+    SELECT EXISTS (SELECT 1 FROM {table} WHERE {column}::text LIKE 'gAAAA%%')
 """
 
 
