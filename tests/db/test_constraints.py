@@ -245,7 +245,7 @@ def test_constraints_refuse_every_impossible_row_by_name(small_world: World) -> 
 def test_campaign_with_a_status_change_cannot_be_deleted(small_world: World) -> None:
     small_world.set_status(2, "paused")
     assert [row["to_status"] for row in small_world.rows("SELECT * FROM status_changes WHERE campaign_id = 2")]
-    assert refusal(small_world, "DELETE FROM campaigns WHERE id = 2") == "fk_hold_changes_campaigns"
+    assert "fk_hold_changes_campaigns" in refusal(small_world, "DELETE FROM campaigns WHERE id = 2")
 
 
 @pytest.mark.on_one_server(Limit.CATALOGS)
