@@ -34,7 +34,7 @@ DEFAULT_WAIT_SECONDS: Final = 300.0
 PERCENT_WITHOUT_READS: Final = 10
 """Percent of Meta's limits that reads leave to pauses and other changes.
 
-Other quotas: PERCENT_FOR_PAUSES in `domain/reads.py`, which has the same value.
+Other quotas: PERCENT_FOR_PAUSES in `domain/platform_reads.py`, which has the same value.
 """
 
 MESSAGE_LENGTH: Final = 300
