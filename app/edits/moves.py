@@ -135,9 +135,9 @@ def move(
 
     Returns the move, made or tried. `check`, if given, runs before any change, while both brands are locked. Raises
     Unconfirmed, and moves nothing, if `agree` does not allow the effect. Raises InvalidValue for an unknown campaign or
-    brand, a campaign without platform and external id, a move to its own brand, and a `from_day` on or before the last
-    day with counted spend: if a platform reported that day again, its spend would count twice. Also for a day after the
-    end of a flight that has not ended yet.
+    brand, a campaign without platform and external id, and a move to its own brand. Raises it too for a `from_day` on
+    or before the last day with counted spend: if a platform reported that day again, its spend would count twice; and
+    for a `from_day` after the end of a flight that has not ended yet.
     """
     work = partial(_move, asked=asked, edit=edit, check=check)
     if dry_run:

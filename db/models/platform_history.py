@@ -49,8 +49,9 @@ class PlatformBound(Base):
     """How far the spend of an account may exceed a limit, as measured at `measured_at`.
 
     `pauses`, `days`: the settled pauses and ended days measured. `bound_micros`: spend above a limit after a pause that
-    95 % of pauses do not exceed; `grows_seconds`: the time after a confirmed pause until spend stays flat, likewise;
-    `settles_after_days`: days after which 95 % of the platform's days are complete. Each is NULL without enough data.
+    95 % of pauses do not exceed. `grows_seconds`: the time after a confirmed pause until spend stays flat that 95 % of
+    pauses do not exceed. `settles_after_days`: days after which 95 % of the platform's days are complete. Each is NULL
+    without enough data.
     """
 
     __tablename__ = "platform_bounds"

@@ -243,7 +243,7 @@ def _note_other(evidence: AmountEvidence, cell: str, line: int) -> None:
 
 
 def _check_width(layout: Layout, columns: Columns, row: Sequence[str], line: int, read: Read) -> None:
-    """Raises Refused for a row of data that has cells behind the last heading."""
+    """Raises Refused if a row with cells behind the last heading is a row of data. Call it for such rows alone."""
     used = (row[one.place].strip() for one in (columns.campaign, columns.day, columns.spend))
     if isinstance(read, (Day, Numeric)) or any(cell[:1].isdigit() for cell in used):
         extra = next(cell for cell in row[len(layout.headings) :] if cell.strip())

@@ -109,8 +109,12 @@ def _heading(text: str) -> Heading:
     return _of_a_platform(Heading(text, place, None, currency=currency, unit=unit), words)
 
 
-def _of_a_platform(nothing: Heading, words: Sequence[str]) -> Heading:
-    """A heading with a platform's name before or behind it: `microsoft_spend`, «Cost - Google Ads»."""
+def _of_a_platform(unread: Heading, words: Sequence[str]) -> Heading:
+    """A heading with a platform's name before or behind it: `microsoft_spend`, «Cost - Google Ads».
+
+    `unread`: the heading without a meaning. It is returned, without currency and unit, if its words have no platform's
+    name beside a known heading.
+    """
     for count in range(1, min(4, len(words))):
         for name, rest in ((words[:count], words[count:]), (words[-count:], words[:-count])):
             platform = platforms.canonical("".join(name)) if len("".join(name)) > 2 else None
@@ -118,10 +122,10 @@ def _of_a_platform(nothing: Heading, words: Sequence[str]) -> Heading:
                 continue
             for key, code in _readings(rest):
                 if found := _INDEX.get(key):
-                    return nothing._replace(
-                        meaning=found[0], rank=found[1], currency=nothing.currency or code, platform=platform
+                    return unread._replace(
+                        meaning=found[0], rank=found[1], currency=unread.currency or code, platform=platform
                     )
-    return nothing._replace(currency=None, unit=None)
+    return unread._replace(currency=None, unit=None)
 
 
 def _readings(words: Sequence[str]) -> Iterable[tuple[str, str | None]]:
