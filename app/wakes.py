@@ -106,8 +106,10 @@ def _brands_of_webhooks() -> frozenset[int | None]:
 
 
 ALERT_DELAY_SECONDS: Final = 2.0
+"""Delay, in seconds, of the message by which a process wakes the evaluation of alerts after a toggle."""
+
 ALERT_PAUSE_SECONDS: Final = 20.0
-"""Seconds after a toggle at which a process wakes the evaluation of alerts, and shortest time between two wakes.
+"""Shortest time, in seconds, between two wakes of the evaluation of alerts by one process.
 
 An evaluation compares the budgets of all brands with new spend, which must not compete with counting. Toggles meanwhile
 wait for the next evaluation, at the minute at the latest.

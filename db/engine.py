@@ -34,6 +34,8 @@ MAX_TRIES = 6
 """Most attempts of `committed` at one transaction."""
 
 FIRST_PAUSE_SECONDS: Final = 0.02
+"""Backoff, in seconds, that doubles with each attempt of `committed` at a transaction up to LONGEST_PAUSE_SECONDS."""
+
 LONGEST_PAUSE_SECONDS: Final = 1.0
 """Longest backoff, in seconds, between two attempts of `committed` at a transaction; the second comes at once."""
 
