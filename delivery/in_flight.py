@@ -9,6 +9,11 @@ KILL_AFTER_SECONDS: Final = 2.0
 """Seconds from the end of the shutdown timeout until a worker process that still runs is killed."""
 
 SLOT_BYTES: Final = 4_096
+"""Bytes of a thread's slot.
+
+The ids of the largest bundle must fit into it: MAX_MESSAGES of MAX_ID_LENGTH in `delivery/bundles.py`.
+"""
+
 LENGTH_BYTES: Final = 2
 """Bytes at the beginning of a slot that hold the length of its text; the text is ids of messages, one per line."""
 

@@ -29,6 +29,8 @@ READ_EVERY: Final = timedelta(minutes=5)
 """Time between two readings of new events; silences are counted in hours."""
 
 SETTLED_SECONDS: Final = 60
+"""Seconds before now up to which a reading reads events; later ones may not be committed yet."""
+
 OVERLAP_SECONDS: Final = 120
 """Seconds before the end of the last reading at which the next begins: earlier events may be committed later."""
 
