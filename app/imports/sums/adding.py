@@ -20,9 +20,6 @@ from domain.text import readable
 PARTS: Final = 64
 """Parts of `Sums.hashes`, so that identical rows can be counted part by part, with less memory at once."""
 
-MAX_KNOWN: Final = 200_000
-"""Campaign ids, by the texts of their cells, that the second pass caches, at most."""
-
 MAX_BAD_ROWS: Final = 10_000
 """Rows left out that `Sums.bad_rows` keeps, at most; `Sums.bad_count` counts all."""
 
