@@ -38,7 +38,10 @@ KEY_FORM: Final = re.compile(r"(sg_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _HASHER: Final = PasswordHasher()
 HASHES_AT_ONCE: Final = 4
-"""Passwords hashed at the same time in one process; each hash takes 64 MiB of memory while it is computed."""
+"""Passwords hashed at the same time in one process; each hash takes 64 MiB of memory while it is computed.
+
+`web.admin.sign_in.admission` lets as many sign-ins of the admin run (SIGN_INS_AT_ONCE).
+"""
 
 HASH_WAIT_SECONDS: Final = 10
 _hashing: Final = BoundedSemaphore(HASHES_AT_ONCE)

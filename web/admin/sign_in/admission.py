@@ -12,7 +12,10 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SIGN_INS_AT_ONCE: Final = 4
-"""Slots for sign-ins, beside those of other requests: each hashes a password with 64 MiB in tens of milliseconds."""
+"""Slots for sign-ins, beside those of other requests: each hashes a password with 64 MiB in tens of milliseconds.
+
+`app.access.HASHES_AT_ONCE` bounds the hashes of the whole process.
+"""
 
 RETRY_LATER: Final = {"Retry-After": "5"}
 
