@@ -43,6 +43,8 @@ BEAT: Final = ServerSentEvent(raw_data=".", event="beat")
 """Heartbeat: shows an open page that its stream works."""
 
 BEAT_SECONDS: Final = 4.0
+"""Seconds between heartbeats; `web/static/app.js` takes twice as many without one for a server that does not answer."""
+
 _ID: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
