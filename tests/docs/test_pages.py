@@ -69,6 +69,21 @@ def test_table_of_changes_names_files_that_exist_and_each_change_once() -> None:
     assert sorted(change for change in set(changes) if changes.count(change) > 1) == []
 
 
+def test_table_of_changes_names_constants_that_a_file_of_their_row_has() -> None:
+    page = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    section = page.split("\n## Where to change things\n")[1].split("\n## ")[0]
+    files = [path for folder in KEPT_IN_GIT for path in (REPOSITORY / folder).rglob("*.py")]
+    unknown = {}
+    for change, cell in re.findall(r"^\| ([^|]+?) \| (.+) \|$", section, re.MULTILINE):
+        places = re.findall(r"`([\w./-]+\.py)`", cell)
+        named = [path for path in files if any(f"/{path}".endswith(f"/{place}") for place in places)]
+        words = {word for path in named for word in re.findall(r"\b[A-Z][A-Z_]+\b", path.read_text())}
+        lost = set(re.findall(r"`([A-Z][A-Z_]+)`", cell)) - words
+        if lost:
+            unknown[change] = lost
+    assert unknown == {}
+
+
 def test_readme_has_at_most_8_kb() -> None:
     assert len((REPOSITORY / "README.md").read_bytes()) <= README_BYTES
 
