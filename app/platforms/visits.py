@@ -32,7 +32,8 @@ Result = TypeVar("Result")
 
 
 RETRY: Final = timedelta(minutes=5)
-"""Longest time until changes are sent again, and statuses read, after failures."""
+"""Longest time until changes are sent again, and statuses read, after failures of the account. Refused changes wait by
+`refused_wait` of `domain/reconcile.py`."""
 
 
 def enqueue_due(platforms: Iterable[str], at: datetime) -> None:
@@ -43,7 +44,7 @@ def enqueue_due(platforms: Iterable[str], at: datetime) -> None:
     for platform in platforms:
         committed(partial(_hasten, platform=platform, at=at))
         with transaction() as connection:
-            changing = connections.due_for_changes(connection, platform, at, at - RETRY)
+            changing = connections.due_for_changes(connection, platform, at)
             waiting = connections.waiting(connection, platform, at)
             reads_left = quota.reads_left(connection, platform, at) if waiting else 0
         for account in changing:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from db.repository.platforms.wanted import FORMER_OWNER, WANTED
 from domain.errors import NotFound
-from domain.reconcile import LONGEST_WAIT, REPAUSE_WINDOW, REPAUSES_AN_HOUR, TRIES
+from domain.reconcile import FIRST_WAIT, LONGEST_WAIT, REPAUSE_WINDOW, REPAUSES_AN_HOUR, TRIES
 
 USAGE_WINDOW: Final = timedelta(hours=1)
 """How long a platform's report about the used part of a quota counts: Meta's quotas are for an hour."""
@@ -211,14 +211,14 @@ def waiting(connection: Connection, platform: str, at: datetime) -> list[Waiting
     return [WaitingAccount(*row) for row in connection.execute(WAITING, values)]
 
 
-def due_for_changes(connection: Connection, platform: str, at: datetime, retry_before: datetime) -> list[int]:
+def due_for_changes(connection: Connection, platform: str, at: datetime) -> list[int]:
     """The ids of the platform's accounts whose statuses must be reconciled at `at`, before their next regular read.
 
-    Leaves out accounts that another worker has claimed or to which no request is allowed yet. `retry_before`: a change
-    that keeps failing is tried again if the last try was before this; the delay doubles with each further try.
+    Leaves out accounts that another worker has claimed or to which no request is allowed yet, and changes that were
+    refused and whose `refused_wait` (domain/reconcile.py) has not passed.
     """
     values = {"platform": platform, "at": at, "tries": TRIES}
-    values |= {"first_wait": at - retry_before, "longest_wait": max(LONGEST_WAIT, at - retry_before)}
+    values |= {"first_wait": FIRST_WAIT, "longest_wait": LONGEST_WAIT}
     values |= {"repaused_since": at - REPAUSE_WINDOW, "repauses": REPAUSES_AN_HOUR}
     return list(connection.scalars(DUE_FOR_CHANGES, values))
 

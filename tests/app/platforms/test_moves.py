@@ -29,7 +29,7 @@ def due(connected: Connected) -> list[int]:
     """The accounts to reconcile at once."""
     with transaction() as connection:
         at = clock.now()
-        return connections.due_for_changes(connection, connected.platform, at, at - timedelta(minutes=5))
+        return connections.due_for_changes(connection, connected.platform, at)
 
 
 def unconfirmed_pauses() -> int:

@@ -9,7 +9,6 @@ from app.platforms.registry import ADAPTERS
 from cli.fake_platforms.state import Received
 from db.engine import transaction
 from db.repository.platforms import connections
-from domain.periods import ONE_DAY
 from tests.app.platforms.kit import Connected
 from tests.world import World, moment
 
@@ -100,7 +99,7 @@ def test_wake_refused_by_the_claim_of_a_dead_worker_makes_the_account_due(connec
     connected.reconcile()
     for at, due in (("2026-06-17T12:00:06", []), ("2026-06-17T12:00:07", [connected.account])):
         with transaction() as connection:
-            assert connections.due_for_changes(connection, "google_ads", moment(at), AT - ONE_DAY) == due
+            assert connections.due_for_changes(connection, "google_ads", moment(at)) == due
 
 
 def test_worker_whose_claim_was_taken_over_sends_nothing_more(connected: Connected, world: World) -> None:

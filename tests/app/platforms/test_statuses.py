@@ -27,7 +27,7 @@ def exhaust(connected: Connected, campaign: int) -> None:
 def due(connected: Connected, at: datetime) -> list[int]:
     """The accounts to reconcile at once."""
     with transaction() as connection:
-        return connections.due_for_changes(connection, "google_ads", at, at - timedelta(minutes=5))
+        return connections.due_for_changes(connection, "google_ads", at)
 
 
 def test_decisions_are_carried_out_and_confirmed(connected: Connected, world: World) -> None:
