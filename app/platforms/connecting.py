@@ -155,7 +155,11 @@ def check(account: int) -> Checked:
 def _missing(
     stored: StoredConnection, owners: Sequence[rows.AccountCampaign], facts: AccountFacts, there: set[str]
 ) -> list[str]:
-    """Sentences about brands with another currency or other days, and campaigns that exist on one side only."""
+    """Sentences about what is missing for reads and changes, each once.
+
+    They are about: campaigns here; brands whose currency or days differ from the account's; external ids that do not
+    exist there; a mode that changes nothing. Campaigns that only the platform has are not named.
+    """
     sentences: dict[str, None] = {}
     if not owners:
         sentences["the account has no campaign here: bind a brand and give campaigns their external ids"] = None

@@ -26,7 +26,8 @@ POLLED_MS: Final = 200
 """Poll interval if Redis sends no notifications of new delayed messages."""
 
 PAUSE_SECONDS: Final = 0.05
-"""The shortest wait after a run that moved nothing, even if other messages are enqueued with a delay meanwhile."""
+"""Least timeout, in seconds, of a wait for the first due time, so that a due message that was not moved causes no busy
+loop. A newly delayed message ends the wait early."""
 
 LEASE_MS: Final = 3_000
 """Milliseconds in which only the worker that took a due message may move it; then another worker may take it."""

@@ -104,8 +104,8 @@ def check_evenings(evidence: Evidence, columns: Columns, options: ReadOptions) -
     raise Question(
         ABOUT_EVENINGS,
         choices,
-        f"days have one time, {shown}, as {day} does: an hour of the written day, or the midnight that begins the next "
-        f"day in a zone east of UTC",
+        f"all rows of a day have one time, {shown} on {day}: an hour of the written day, or the midnight that begins "
+        f"the next day in a zone east of UTC, written in UTC",
     )
 
 
