@@ -60,22 +60,24 @@ def expected(world: World, key: Key) -> dict[int, dict[str, Any]]:
 
     at = clock.now()
     found = {}
+    released = world.rows("SELECT campaign_id, until_day, external_id FROM released_external_ids")
+    leaving = {(row["campaign_id"], row["until_day"]): row["external_id"] for row in released}
     for row in world.rows(
         "SELECT campaigns.*, time_zone, (SELECT account_id FROM platform_accounts WHERE id = platform_account_id)"
-        " AS account, (SELECT max(id) FROM status_changes WHERE campaign_id = campaigns.id) AS change_id,"
-        " (SELECT external_id FROM released_external_ids AS released"
-        " WHERE released.campaign_id = campaigns.id AND until_day = ends_on + 1) AS leaving"
+        " AS account, (SELECT max(id) FROM status_changes AS changes"
+        " WHERE changes.brand_id = campaigns.brand_id AND campaign_id = campaigns.id) AS change_id"
         " FROM campaigns JOIN brands ON brands.id = brand_id WHERE effective_status = 'active'"
     ):
         today = local_day(at, time_zone(row["time_zone"]))
         lefts = [_left(world, budget, today) for budget in _budgets(world, row)]
         if key.brand_id in {None, row["brand_id"]} and key.platform in {None, row["platform"]}:
-            next_change_at = row["next_change_at"]
+            next_change_at, ends_on = row["next_change_at"], row["ends_on"]
+            left_id = leaving.get((row["id"], ends_on + timedelta(days=1))) if ends_on else None
             found[row["id"]] = {
                 "campaign_id": row["id"],
                 "brand_id": row["brand_id"],
                 "platform": row["platform"],
-                "external_id": row["external_id"] or row["leaving"],
+                "external_id": row["external_id"] or left_id,
                 "account": row["account"],
                 "change_id": row["change_id"],
                 "next_change_at": next_change_at and next_change_at.isoformat().replace("+00:00", "Z"),
