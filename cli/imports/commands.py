@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from app.imports.answers import Meaning, Reading, ReadOptions
 from app.imports.intake import words
 from app.imports.intake.commit import Outcome, commit
-from app.imports.intake.left_out import write_csv
+from app.imports.intake.left_out import LeftOut, rows_left_out, write_csv
 from app.imports.intake.plans import Plan, Target, plan
 from cli.catalog.consent import Yes
 from cli.catalog.options import edit
@@ -113,8 +113,7 @@ def _read_and_import(
         assert planned is not None  # noqa: S101 - only a dry run goes without
         _agree(planned, yes=yes)
         outcome = _commit(planned)
-    left_out = [(row.line, row.cell, row.reason) for row in reading.bad_rows]
-    left_out += [(0, key, reason) for key, reason in outcome.rejections]
+    left_out = rows_left_out(reading, outcome.rejections)
     into = skipped or (_beside(file) if left_out and not dry_run else None)
     named = _written(left_out, into)
     tell_import(reading, planned, outcome, named, left_out, dry_run=dry_run, as_json=as_json)
@@ -181,7 +180,7 @@ def _beside(file: Path) -> Path:
         return Path(tempfile.gettempdir()) / name
 
 
-def _written(rows: Sequence[tuple[int, str, str]], into: Path | None) -> Path | None:
+def _written(rows: Sequence[LeftOut], into: Path | None) -> Path | None:
     """Writes (line, cell, reason) of rows left out to the CSV file `into`; returns its path.
 
     Returns None without rows or without `into`. Raises InvalidValue for a file that cannot be written.

@@ -10,6 +10,7 @@ from rich.table import Table
 from app.imports.answers import Reading
 from app.imports.intake import words
 from app.imports.intake.commit import Outcome
+from app.imports.intake.left_out import LeftOut
 from app.imports.intake.plans import Plan
 from cli.output import console, errors, print_json
 
@@ -52,7 +53,7 @@ def tell_import(
     planned: Plan | None,
     outcome: Outcome,
     left_out_file: Path | None,
-    left_out: Sequence[tuple[int, str, str]],
+    left_out: Sequence[LeftOut],
     *,
     dry_run: bool,
     as_json: bool,

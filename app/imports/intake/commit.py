@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from app.imports.answers import ReadOptions
 from app.imports.intake import campaigns
+from app.imports.intake.left_out import rows_left_out
 from app.imports.intake.lookups import Lookup, campaigns_of, known_of, named_days
 from app.imports.intake.plans import Plan
 from app.ingest.attempts import Attempt
@@ -134,8 +135,7 @@ def _only_brand(brand_ids: Sequence[int]) -> int | None:
 
 
 def _end(connection: Connection, plan: Plan, outcome: Outcome, import_id: int) -> None:
-    left_out = [(row.line, row.cell, row.reason) for row in plan.reading.bad_rows]
-    left_out += [(0, key, reason) for key, reason in outcome.rejections]
+    left_out = rows_left_out(plan.reading, outcome.rejections)
     if left_out:
         history.add_left_out(connection, import_id, left_out)
     history.end(
