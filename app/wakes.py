@@ -2,11 +2,13 @@
 
 import math
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
+from sqlalchemy import Connection
 
 from db.engine import transaction
 from db.repository.alerts import messages
@@ -23,16 +25,33 @@ KNOWN_SECONDS: Final = 2.0
 
 
 @dataclass
+class _KnownBrands:
+    """Brands that this process reads again KNOWN_SECONDS after it read them; times are monotonic seconds.
+
+    Without a lock: two threads may both read them.
+    """
+
+    known_until: float = -math.inf
+    brand_ids: frozenset[int | None] = frozenset()
+
+    def read_by(self, read: Callable[[Connection], frozenset[int | None]]) -> frozenset[int | None]:
+        """The brands, read by `read` if they are not known any more."""
+        if time.monotonic() >= self.known_until:
+            with transaction() as connection:
+                self.brand_ids = read(connection)
+            self.known_until = time.monotonic() + KNOWN_SECONDS
+        return self.brand_ids
+
+
+@dataclass
 class _OfProcess:
     """The brands to wake, as this process read them, and the wakes that it has sent; times are monotonic seconds.
 
-    Without a lock: if two threads change it at the same time, they may send a query or a message too many.
+    Without a lock: if two threads change it at the same time, they may send a message too many.
     """
 
-    platforms_known_until: float = -math.inf
-    brands_on_platforms: frozenset[int] = frozenset()
-    webhooks_known_until: float = -math.inf
-    brands_of_webhooks: frozenset[int | None] = frozenset()
+    on_platforms: _KnownBrands = field(default_factory=_KnownBrands)
+    with_webhooks: _KnownBrands = field(default_factory=_KnownBrands)
     """The brands of enabled endpoints; with None among them, an endpoint gets the changes of all brands."""
     webhooks_waked_for: float = -math.inf
     """The moment at which the last wake of webhooks is due; it covers the toggles before."""
@@ -66,18 +85,9 @@ def after_toggles(changes: Iterable[DecidedChange]) -> None:
 
 def _wake_platforms(toggled: set[int]) -> None:
     """Wakes the accounts of toggled brands that are on a connected platform."""
-    brand_ids = sorted(toggled & _brands_on_platforms())
+    brand_ids = sorted(toggled & _of_process.on_platforms.read_by(connections.brands_visited))
     if brand_ids:
         send("wake_platforms", brand_ids)
-
-
-def _brands_on_platforms() -> frozenset[int]:
-    state = _of_process
-    if time.monotonic() >= state.platforms_known_until:
-        with transaction() as connection:
-            state.brands_on_platforms = connections.brands_visited(connection)
-        state.platforms_known_until = time.monotonic() + KNOWN_SECONDS
-    return state.brands_on_platforms
 
 
 WAKE_SECONDS: Final = 0.25
@@ -87,22 +97,13 @@ WAKE_SECONDS: Final = 0.25
 def _deliver_webhooks(toggled: set[int]) -> None:
     """Wakes the delivery of webhooks if an endpoint gets status changes of one of the brands, or of all."""
     state = _of_process
-    wanted = _brands_of_webhooks()
+    wanted = state.with_webhooks.read_by(partial(endpoints.brands_with_endpoints, of_changes=sorted(OF_CHANGES)))
     now = time.monotonic()
     if state.webhooks_waked_for > now or not (None in wanted or toggled & wanted):
         return
     delay_seconds = max(0.0, state.webhooks_waked_for + WAKE_SECONDS - now)
     state.webhooks_waked_for = now + delay_seconds
     send("deliver_webhooks", delay_ms=round(delay_seconds * 1000) or None)
-
-
-def _brands_of_webhooks() -> frozenset[int | None]:
-    state = _of_process
-    if time.monotonic() >= state.webhooks_known_until:
-        with transaction() as connection:
-            state.brands_of_webhooks = endpoints.brands_with_endpoints(connection, sorted(OF_CHANGES))
-        state.webhooks_known_until = time.monotonic() + KNOWN_SECONDS
-    return state.brands_of_webhooks
 
 
 ALERT_DELAY_SECONDS: Final = 2.0
