@@ -155,8 +155,7 @@ def _first_parts(
 def _with_toggles(current: Mapping[int, Pass], changes: Iterable[SharedChange]) -> dict[int, Pass]:
     toggles = Counter[tuple[int, str]]()
     for change in changes:
-        if change.of_first.is_toggle:
-            toggles[change.of_first.brand_id, change.of_first.to_status] += len(change.campaign_ids)
+        toggles[change.of_first.brand_id, change.of_first.to_status] += change.toggles
     return {
         brand_id: one.with_toggles(
             toggles[brand_id, EffectiveStatus.INACTIVE], toggles[brand_id, EffectiveStatus.ACTIVE]
@@ -270,7 +269,7 @@ def _parts(brand_id: int, ends_at: float) -> Iterator[PassPart]:
 def _announced(part: PassPart) -> int:
     """Logs and passes on the toggles of a committed part while the next one is worked on; returns their number."""
     announce_shared(part.changes, part.cause)
-    return sum(len(change.campaign_ids) for change in part.changes if change.of_first.is_toggle)
+    return sum(change.toggles for change in part.changes)
 
 
 def continue_passes(brand_ids: Sequence[int]) -> int:

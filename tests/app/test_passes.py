@@ -61,7 +61,7 @@ def is_pending(world: World, brand: int) -> bool:
 
 
 left_by_brand: dict[int, PassState | None] = {}
-"""The pass as the last part of the test left it. What the test does between two parts makes it outdated."""
+"""The pass as the last part of the test left it. A test that edits something between two parts makes it outdated."""
 
 
 def one_part(brand: int) -> None:

@@ -87,6 +87,11 @@ class SharedChange(NamedTuple):
     of_first: DecidedChange
     campaign_ids: list[int]
 
+    @property
+    def toggles(self) -> int:
+        """The number of campaigns that the change toggles: all or none."""
+        return len(self.campaign_ids) if self.of_first.is_toggle else 0
+
     def each(self) -> Iterator[DecidedChange]:
         """Yields the change of each campaign."""
         brand_id, rest = self.of_first.brand_id, self.of_first[2:]
