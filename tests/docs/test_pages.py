@@ -56,25 +56,28 @@ def test_page_of_verify_describes_each_check_in_order() -> None:
     assert described[1:] == [name for name, _, _ in CHECKS]
 
 
-def test_table_of_changes_names_files_that_exist_and_each_change_once() -> None:
+def table_of_changes() -> list[tuple[str, str]]:
+    """The rows of the table in CONTRIBUTING.md: a change, and the files to change; its headings too."""
     page = (REPOSITORY / "CONTRIBUTING.md").read_text()
     section = page.split("\n## Where to change things\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| ([^|]+?) \| (.+) \|$", section, re.MULTILINE)
+
+
+def test_table_of_changes_names_files_that_exist_and_each_change_once() -> None:
+    page = (REPOSITORY / "CONTRIBUTING.md").read_text()
     names = set(re.findall(r"`([\w./-]+\.(?:py|html|js|css|yml|md|json))`", page))
     files = [path.relative_to(REPOSITORY) for folder in KEPT_IN_GIT for path in (REPOSITORY / folder).rglob("*.*")]
     tails = {"/".join(path.parts[start:]) for path in files for start in range(len(path.parts))}
     tails |= {path.name for path in REPOSITORY.glob("*.*")}
     assert sorted(names - tails) == []
-    rows = re.findall(r"^\| ([^|]+?) \| (.+) \|$", section, re.MULTILINE)
-    changes = [change for change, files in rows if files != "change"]
+    changes = [change for change, files in table_of_changes() if files != "change"]
     assert sorted(change for change in set(changes) if changes.count(change) > 1) == []
 
 
 def test_table_of_changes_names_constants_that_a_file_of_their_row_has() -> None:
-    page = (REPOSITORY / "CONTRIBUTING.md").read_text()
-    section = page.split("\n## Where to change things\n")[1].split("\n## ")[0]
     files = [path for folder in KEPT_IN_GIT for path in (REPOSITORY / folder).rglob("*.py")]
     unknown = {}
-    for change, cell in re.findall(r"^\| ([^|]+?) \| (.+) \|$", section, re.MULTILINE):
+    for change, cell in table_of_changes():
         places = re.findall(r"`([\w./-]+\.py)`", cell)
         named = [path for path in files if any(f"/{path}".endswith(f"/{place}") for place in places)]
         words = {word for path in named for word in re.findall(r"\b[A-Z][A-Z_]+\b", path.read_text())}
