@@ -119,7 +119,7 @@ def has_name(relation: InstrumentedAttribute[Any], words: str) -> Any:
     # Not by EXISTS: Citus refuses a query of one row of the coordinator for rows of other servers.
     ours, related = zip(*relation.property.local_remote_pairs, strict=True)
     named = select(*related).where(relation.property.mapper.class_.name.icontains(words, autoescape=True))
-    return tuple_(*ours).in_(named) if len(ours) > 1 else ours[0].in_(named)
+    return tuple_(*ours).in_(named)
 
 
 class RelatedName(ContainsFilter):
