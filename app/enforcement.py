@@ -19,8 +19,7 @@ from app.decisions import (
     announce,
     changes_of_holds,
     count_toggles,
-    decide_shared,
-    each_change,
+    decide_rows,
 )
 from app.side_by_side import side_by_side
 from db.engine import committed, transaction
@@ -145,11 +144,11 @@ def outlook(connection: Connection, brand_id: int, at: datetime) -> tuple[list[D
     """
     chosen: Sequence[int] = first_campaigns(connection, brand_id, LOOKED_AT + 1)
     if len(chosen) <= LOOKED_AT:
-        return each_change(decide_shared(load_shared(connection, [brand_id], at, None), at)), False
+        return decide_rows(load_shared(connection, [brand_id], at, None), at), False
     edited_ids = audit.edited_campaigns(connection)
     chosen = chosen if edited_ids is None else edited_ids
-    changes = decide_shared(load_shared(connection, [brand_id], at, chosen[:LOOKED_AT]), at)
-    return each_change(changes), len(chosen) > LOOKED_AT
+    changes = decide_rows(load_shared(connection, [brand_id], at, chosen[:LOOKED_AT]), at)
+    return changes, len(chosen) > LOOKED_AT
 
 
 @dataclass

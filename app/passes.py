@@ -21,13 +21,13 @@ from dramatiq.errors import DramatiqError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from app.decisions import announce_shared, decide_shared, each_change
+from app.decisions import announce, count_toggles, decide_rows
 from app.side_by_side import side_by_side
 from db.engine import Query, after_commit, committed, query_pipelined, transaction
 from db.failures import TRANSIENT_ERRORS, is_transient
 from db.repository.enforcement import passes as rows
 from db.repository.enforcement.brand_locks import locks_of
-from db.repository.enforcement.changes import DecidedChange, SharedChange, apply
+from db.repository.enforcement.changes import DecidedChange, apply
 from db.repository.enforcement.facts import (
     SmallBrands,
     brands_of,
@@ -85,7 +85,7 @@ class PassPart(NamedTuple):
     which it had locked the brand.
     """
 
-    changes: list[SharedChange]
+    changes: list[DecidedChange]
     cause: str
     left: PassState | None
     locked_at: float = 0.0
@@ -121,12 +121,12 @@ def enforce_all(
     else:
         new_passes = {brand_id: one.current.restarted() for brand_id, one in small.pending.items()}
         facts = small.facts
-    changes = decide_shared(facts.campaigns, at)
+    changes = decide_rows(facts.campaigns, at)
     before = [rows.keep_holds_query(facts.budget_holds, of_all=True)]
     if new_passes:
         before.append(rows.keep_query(_with_toggles(new_passes, changes), cause, at, is_new=True))
     apply(connection, changes, at, cause, before)
-    return each_change(changes)
+    return changes
 
 
 def _first_parts(
@@ -152,10 +152,10 @@ def _first_parts(
     return pairs, new_passes | {one: Pass(after_id=last_ids.get(one, 0), done=done[one]) for one in cut}
 
 
-def _with_toggles(current: Mapping[int, Pass], changes: Iterable[SharedChange]) -> dict[int, Pass]:
+def _with_toggles(current: Mapping[int, Pass], changes: Iterable[DecidedChange]) -> dict[int, Pass]:
     toggles = Counter[tuple[int, str]]()
     for change in changes:
-        toggles[change.of_first.brand_id, change.of_first.to_status] += change.toggles
+        toggles[change.brand_id, change.to_status] += change.toggles
     return {
         brand_id: one.with_toggles(
             toggles[brand_id, EffectiveStatus.INACTIVE], toggles[brand_id, EffectiveStatus.ACTIVE]
@@ -169,9 +169,9 @@ def enforce_chosen(
 ) -> list[DecidedChange]:
     """Enforces the chosen campaigns of the locked brands and returns the changes; the caller bounds their number."""
     facts = load_facts(connection, brands, at, campaign_ids)
-    changes = decide_shared(facts.campaigns, at)
+    changes = decide_rows(facts.campaigns, at)
     apply(connection, changes, at, cause, [rows.keep_holds_query(facts.budget_holds, of_all=False)])
-    return each_change(changes)
+    return changes
 
 
 def chosen_of_large(connection: Connection, brand_id: int, campaign_ids: Collection[int]) -> list[int] | None:
@@ -213,7 +213,7 @@ def next_part(
     wanted = _queries(brand_id, PassState(pending.current, brands[brand_id]), at, max_campaigns)
     answers = found[-len(asked) :] if wanted == asked else query_pipelined(connection, *wanted)
     facts = facts_in(brands, at, *answers)
-    changes = decide_shared(facts.campaigns, at)
+    changes = decide_rows(facts.campaigns, at)
     is_restarted = not rows.has_kept(kept, facts.budget_holds[brand_id])
     ids = sorted(chain.from_iterable(shared.campaign_ids for shared in facts.campaigns))
     current = pending.current.after_part(ids, max_campaigns, begins_again=is_restarted)
@@ -268,8 +268,8 @@ def _parts(brand_id: int, ends_at: float) -> Iterator[PassPart]:
 
 def _announced(part: PassPart) -> int:
     """Logs and passes on the toggles of a committed part while the next one is worked on; returns their number."""
-    announce_shared(part.changes, part.cause)
-    return sum(change.toggles for change in part.changes)
+    announce(part.changes, part.cause)
+    return count_toggles(part.changes)
 
 
 def continue_passes(brand_ids: Sequence[int]) -> int:

@@ -17,12 +17,12 @@ class Toggled(NamedTuple):
 
 
 def toggled(changes: Iterable[DecidedChange]) -> Toggled:
-    """The ids of the campaigns that the changes toggle, in the order of the changes."""
+    """The ids of the campaigns that the changes toggle, in order."""
     both = Toggled([], [])
     for change in changes:
         if change.is_toggle:
-            both[change.to_status == EffectiveStatus.ACTIVE].append(change.campaign_id)
-    return both
+            both[change.to_status == EffectiveStatus.ACTIVE].extend(change.campaign_ids)
+    return Toggled(*map(sorted, both))
 
 
 def token_of(*facts: Any) -> str:

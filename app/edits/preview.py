@@ -55,12 +55,12 @@ class Effect:
     @property
     def stopped(self) -> int:
         """How many campaigns stop."""
-        return sum(change.to_status == EffectiveStatus.INACTIVE for change in self.toggles)
+        return sum(change.toggles for change in self.toggles if change.to_status == EffectiveStatus.INACTIVE)
 
     @property
     def released(self) -> int:
         """How many campaigns start again."""
-        return len(self.toggles) - self.stopped
+        return sum(change.toggles for change in self.toggles) - self.stopped
 
     @property
     def needs_consent(self) -> bool:
@@ -71,7 +71,7 @@ class Effect:
     def token(self) -> str:
         """A hash (24 hex digits) of the edit, the values it replaces and its toggles; sent back to confirm the edit."""
         edits = [(edit.subject, edit.old, edit.new) for edit in self.edits]
-        toggles = sorted((change.campaign_id, change.to_status) for change in self.toggles)
+        toggles = sorted((one, change.to_status) for change in self.toggles for one in change.campaign_ids)
         return token_of(edits, toggles, self.is_partial)
 
     @property

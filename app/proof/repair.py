@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from app.decisions import announce, changes_of_holds, count_toggles
+from app.decisions import announce, changes_of_campaigns, changes_of_holds, count_toggles
 from app.enforcement import enforce_locked, outlook
 from app.proof import verification
 from app.proof.recounts import corrections_of, recount_days
@@ -125,8 +125,8 @@ def _repair(connection: Connection, brand_id: int, by: str) -> tuple[Repaired, l
     made += _histories(connection, brand_id, at)
     effect, at_least = outlook(connection, brand_id, at)
     changes = enforce_locked(connection, brands, Cause.REPAIR, at)
-    corrections.add(connection, [*made, *map(_of_holds, changes)], by, at)
-    return Repaired([*made, *map(_of_holds, changes_of_holds(effect))], count_toggles(effect), at_least), changes
+    corrections.add(connection, [*made, *_of_holds(changes)], by, at)
+    return Repaired([*made, *_of_holds(changes_of_holds(effect))], count_toggles(effect), at_least), changes
 
 
 def _totals(connection: Connection, brand_id: int, zone: ZoneInfo, floor: date | None) -> Iterator[Correction]:
@@ -175,9 +175,10 @@ def _histories(connection: Connection, brand_id: int, at: datetime) -> Iterator[
         yield Correction(brand_id, "history", {"campaign_id": campaign.campaign_id}, old, new)
 
 
-def _of_holds(change: DecidedChange) -> Correction:
-    old, new = {"holds": list(change.holds_before)}, {"holds": list(change.holds_after)}
-    return Correction(change.brand_id, "holds", {"campaign_id": change.campaign_id}, old, new)
+def _of_holds(changes: Iterable[DecidedChange]) -> Iterator[Correction]:
+    for campaign_id, change in changes_of_campaigns(changes):
+        old, new = {"holds": list(change.holds_before)}, {"holds": list(change.holds_after)}
+        yield Correction(change.brand_id, "holds", {"campaign_id": campaign_id}, old, new)
 
 
 def to_acknowledge(checks: Iterable[Check], only_brand_id: int | None = None) -> list[Finding]:

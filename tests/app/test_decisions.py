@@ -11,8 +11,8 @@ from tests.world import World
 
 HOLD = "brand_daily_budget"
 DETAILS = {"day": "2026-06-17", "budgets": {HOLD: {"spent_micros": 5, "limit_micros": 5}}}
-PAUSED = DecidedChange(1, 2, "active", "inactive", (), (HOLD,), None, DETAILS)
-ACTIVATED = DecidedChange(1, 3, "inactive", "active", ("archived",), (), None, {})
+PAUSED = DecidedChange(1, [2], "active", "inactive", (), (HOLD,), None, DETAILS)
+ACTIVATED = DecidedChange(1, [3], "inactive", "active", ("archived",), (), None, {})
 
 
 def documented_fields() -> dict[str, set[str]]:

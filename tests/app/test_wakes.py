@@ -34,7 +34,7 @@ def connect(world: World, brands: Sequence[int], mode: str) -> None:
 
 def toggle(brand_id: int) -> DecidedChange:
     """The change of a campaign of the brand that is paused."""
-    return DecidedChange(brand_id, 1, "active", "inactive", (), ("user_paused",), None, {})
+    return DecidedChange(brand_id, [1], "active", "inactive", (), ("user_paused",), None, {})
 
 
 @pytest.mark.parametrize(("mode", "wakes_it"), [("full", True), ("pause_only", True), ("shadow", True), ("off", False)])

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, model_validator
 
 from app.access import Caller
+from app.decisions import changes_of_campaigns
 from app.ingest import http_batches
 from app.ingest.count import Counted
 from app.ingest.http_batches import RejectionsByPlace
@@ -231,13 +232,13 @@ def _counted(kind: _InputKind, caller: Caller, payloads: list[Any]) -> CountedNo
         rejections=_rejections(refused),
         toggles=[
             Toggle(
-                campaign_id=change.campaign_id,
+                campaign_id=campaign_id,
                 brand_id=change.brand_id,
                 from_status=EffectiveStatus(change.from_status),
                 to_status=EffectiveStatus(change.to_status),
                 holds=list(change.holds_after),
             )
-            for change in counted.changes
+            for campaign_id, change in changes_of_campaigns(counted.changes)
             if change.is_toggle
         ],
     )

@@ -56,13 +56,14 @@ ADD_STATUS_CHANGES = text(f"""
 
 
 class DecidedChange(NamedTuple):
-    """The decided change of one campaign's row. `details`: the figures behind it. `is_first`: its first decision.
+    """One decided change of the rows of several campaigns of a brand, whose facts and rows are equal.
 
-    `next_change_at`: when its holds may change without an edit or spend; None: never.
+    `campaign_ids`: these campaigns, in order, one at least. `details`: the figures behind the change. `is_first`: it is
+    their first decision. `next_change_at`: when their holds may change without an edit or spend; None: never.
     """
 
     brand_id: int
-    campaign_id: int
+    campaign_ids: Sequence[int]
     from_status: str
     to_status: str
     holds_before: tuple[str, ...]
@@ -77,29 +78,17 @@ class DecidedChange(NamedTuple):
 
     @property
     def changes_holds(self) -> bool:
-        """Whether to write a hold change: the holds differ, or this is the campaign's first decision."""
+        """Whether to write hold changes: the holds differ, or this is the campaigns' first decision."""
         return self.is_first or self.holds_before != self.holds_after
-
-
-class SharedChange(NamedTuple):
-    """One decision for several campaigns of a brand: the change of the first, and the ids of all, in order."""
-
-    of_first: DecidedChange
-    campaign_ids: list[int]
 
     @property
     def toggles(self) -> int:
         """The number of campaigns that the change toggles: all or none."""
-        return len(self.campaign_ids) if self.of_first.is_toggle else 0
-
-    def each(self) -> Iterator[DecidedChange]:
-        """Yields the change of each campaign."""
-        brand_id, rest = self.of_first.brand_id, self.of_first[2:]
-        return (DecidedChange(brand_id, campaign_id, *rest) for campaign_id in self.campaign_ids)
+        return len(self.campaign_ids) if self.is_toggle else 0
 
 
 def apply(
-    connection: Connection, changes: Sequence[SharedChange], at: datetime, cause: str, before: Sequence[Query] = ()
+    connection: Connection, changes: Sequence[DecidedChange], at: datetime, cause: str, before: Sequence[Query] = ()
 ) -> None:
     """Writes decided holds to the campaigns and their history, and a status change for each toggle.
 
@@ -111,30 +100,29 @@ def apply(
         deferred(connection, *queries)
 
 
-def _queries(changes: Sequence[SharedChange], at: datetime, cause: str, is_spread: bool) -> list[Query]:
+def _queries(changes: Sequence[DecidedChange], at: datetime, cause: str, is_spread: bool) -> list[Query]:
     if not changes:
         return []
-    distinct = [change.of_first for change in changes]
     sizes = [len(change.campaign_ids) for change in changes]
     parameters = {
         "at": at,
         "cause": cause,
-        "brand_ids": array_of(sorted({change.brand_id for change in distinct})),
-        "of_brands": array_of(_repeated((change.brand_id for change in distinct), sizes)),
+        "brand_ids": array_of(sorted({change.brand_id for change in changes})),
+        "of_brands": array_of(_repeated((change.brand_id for change in changes), sizes)),
         "campaign_ids": array_of(chain.from_iterable(change.campaign_ids for change in changes)),
         "numbers": array_of(_repeated(count(1), sizes)),
-        "from_statuses": array_of(change.from_status for change in distinct),
-        "to_statuses": array_of(change.to_status for change in distinct),
-        "holds_before": text_array_of(",".join(change.holds_before) for change in distinct),
-        "holds_after": text_array_of(",".join(change.holds_after) for change in distinct),
-        "next_changes": text_array_of(_moment(change.next_change_at) for change in distinct),
-        "details": text_array_of(json.dumps(change.details) for change in distinct),
-        "changes_holds": array_of(str(change.changes_holds) for change in distinct),
+        "from_statuses": array_of(change.from_status for change in changes),
+        "to_statuses": array_of(change.to_status for change in changes),
+        "holds_before": text_array_of(",".join(change.holds_before) for change in changes),
+        "holds_after": text_array_of(",".join(change.holds_after) for change in changes),
+        "next_changes": text_array_of(_moment(change.next_change_at) for change in changes),
+        "details": text_array_of(json.dumps(change.details) for change in changes),
+        "changes_holds": array_of(str(change.changes_holds) for change in changes),
     }
     queries: list[Query] = [(APPLY, parameters)]
-    if any(change.changes_holds for change in distinct):
+    if any(change.changes_holds for change in changes):
         queries.append((ADD_HOLD_CHANGES, parameters))
-    if any(change.is_toggle for change in distinct):
+    if any(change.is_toggle for change in changes):
         # On several servers no trigger takes the lock.
         queries += [(ORDER_STATUS_CHANGES, {})] if is_spread else []
         queries.append((ADD_STATUS_CHANGES, parameters))

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from app.decisions import changes_of_campaigns
 from app.edits import preview as edits
 from domain.campaigns import EffectiveStatus
 
@@ -53,11 +54,11 @@ def previewed(work: Callable[[Connection], object], brand_id: int) -> Response:
         needs_confirmation=effect.needs_consent,
         toggles=[
             PreviewedToggle(
-                campaign_id=change.campaign_id,
+                campaign_id=campaign_id,
                 to_status=EffectiveStatus(change.to_status),
                 holds=list(change.holds_after),
             )
-            for change in sorted(effect.toggles, key=lambda change: change.campaign_id)[:MAX_TOGGLES_LISTED]
+            for campaign_id, change in changes_of_campaigns(effect.toggles)[:MAX_TOGGLES_LISTED]
         ],
     )
     return JSONResponse(preview.model_dump(mode="json"))
