@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Final, TypeVar
+from uuid import uuid4
 
 import psycopg
 import redis
@@ -97,6 +98,10 @@ def children(parent: int) -> list[int]:
     return sorted(found)
 
 
+def _message(events: list[Any]) -> Message[None]:
+    return Message(queue_name="spend", actor_name="ingest_spend", args=(), kwargs={"events": events}, options={})
+
+
 class FaultStage:
     """A database, a Redis, the messages sent to them, and the processes that work on them."""
 
@@ -127,14 +132,19 @@ class FaultStage:
 
     def is_sent(self, events: list[Any]) -> bool:
         """Sends one message of these events; returns whether the queue accepted it."""
-        message: Message[None] = Message(
-            queue_name="spend", actor_name="ingest_spend", args=(), kwargs={"events": events}, options={}
-        )
         try:
-            self.producer.enqueue(message)
+            self.producer.enqueue(_message(events))
         except BrokerConnectionError:
             return False
         return True
+
+    def send_together(self, batches: list[list[dict[str, Any]]]) -> None:
+        """Sends a message for each batch in one Redis transaction, so that workers see all of them at one moment."""
+        by_id = {str(uuid4()): _message(events) for events in batches}
+        bodies = {key: one.copy(options={"redis_message_id": key}).encode() for key, one in by_id.items()}
+        with self.queue.pipeline(transaction=True) as both:
+            both.hset("dramatiq:spend.msgs", mapping=bodies).rpush("dramatiq:spend", *bodies)
+            both.execute()
 
     @contextmanager
     def sending(self, load: Load, messages_at_once: int = 20) -> Iterator[None]:
@@ -217,7 +227,7 @@ class FaultStage:
         while hits < times:
             assert rounds < times * ROUNDS_A_FAULT, f"hit only {hits} times in {rounds} rounds"
             rounds += 1
-            self.send(load.batches(a_round))
+            self.send_together(load.batches(a_round))
             left = self.draw.randint(a_round // 2, a_round - 1)
             until(lambda left=left: self.waiting() <= left, "the workers began")  # type: ignore[misc]  # bound now
             if fault():
