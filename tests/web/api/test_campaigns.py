@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from app.explanations import explained
+from db.engine import snapshot
+from runtime import clock
 from tests.world import UNIT, World
 
 
@@ -173,6 +176,16 @@ def test_a_held_campaign_is_explained_with_figures_and_when_it_serves_again(worl
     lifetime = shown["holds"][1]
     assert (lifetime["hold"], lifetime["lifts_at"]) == ("campaign_lifetime_budget", None)
     assert (lifetime["window_first_day"], lifetime["window_end_day"]) == (None, None)
+
+
+def test_api_leaves_out_no_field_of_an_explanation(world: World, client: TestClient) -> None:
+    campaign = world.campaign(world.brand(daily=UNIT))
+    world.spend(campaign, UNIT)
+    with snapshot() as connection:
+        fields = explained(connection, campaign, clock.now()).fields()
+    shown = client.get(f"/api/campaigns/{campaign}/explain/").json()
+    assert shown.keys() == fields.keys()
+    assert shown["holds"][0].keys() == fields["holds"][0].keys()
 
 
 def test_an_active_campaign_serves_now(world: World, client: TestClient) -> None:
