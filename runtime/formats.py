@@ -1,5 +1,6 @@
-"""Formats of money and times for people."""
+"""Formats of money, times and lists for people."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
@@ -19,6 +20,12 @@ def exact_money(micros: int, currency: str) -> str:
 def rounded_money(micros: int, currency: str) -> str:
     """Formats micros in the usual form of the currency, rounded to its usual decimals."""
     return str(format_currency(Decimal(micros) / _MICROS_PER_UNIT, currency, locale=LOCALE))
+
+
+def first_of(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """Lists the first `most` names, and says how many there are besides: a, b and 3 more."""
+    more = len(names) - most
+    return separator.join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def instant(moment: datetime) -> str:

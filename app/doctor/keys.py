@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from app import key_rotation
 from app.doctor.findings import Finding, right, unsafe, wrong
 from runtime.encryption import VARIABLE
+from runtime.formats import first_of
 from runtime.settings import settings
 
 NAMED: Final = 5
@@ -27,8 +28,7 @@ def findings() -> Iterator[Finding]:
         yield right("encryption keys", found)
         return
     if kept.unreadable:
-        more = f" and {len(kept.unreadable) - NAMED} more" if len(kept.unreadable) > NAMED else ""
-        named = f"{', '.join(kept.unreadable[:NAMED])}{more}"
+        named = first_of(kept.unreadable, NAMED)
         yield wrong(
             "encryption keys", f"{found}; none decrypts: {named}", "add the key that encrypted them, or set them again"
         )

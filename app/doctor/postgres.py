@@ -22,6 +22,7 @@ from db.repository.health.processes import Process
 from db.repository.health.servers import ServerFacts
 from db.repository.spread import citus
 from db.repository.spread.citus import Server
+from runtime.formats import first_of
 from runtime.settings import is_embedded, settings
 
 OLDEST_VERSION: Final = 150_000
@@ -261,9 +262,8 @@ def _roles(connection: Connection, facts: ServerFacts) -> Iterator[Finding]:
     roles = servers.roles_of_database(connection, facts["database"])
     missing = servers.missing_privileges(connection, roles)
     if missing:
-        named = ", ".join(f"{one.privilege} on {one.table} of {one.role}" for one in missing[:NAMED])
-        rest = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-        yield wrong("roles", f"missing: {named}{rest}", "run `spendgate migrate` as the migrator: it grants them")
+        named = first_of([f"{one.privilege} on {one.table} of {one.role}" for one in missing], NAMED)
+        yield wrong("roles", f"missing: {named}", "run `spendgate migrate` as the migrator: it grants them")
     elif not set(DatabaseRole) <= roles.keys():
         found = "every process may change and delete everything"
         yield unsafe("roles", found, "run `spendgate create-roles`, and give each process its own login")

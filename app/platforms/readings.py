@@ -1,4 +1,4 @@
-"""Sorts campaigns by how their brands' days can be read: as the account's days, by hours, or not at all."""
+"""Plans which campaigns to read by the account's days and which by hours, and adds read hours up to brands' days."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ from db.repository.shared.zones import readable_zones
 from domain.hours import Regrouped, SharedHour, days_to_read, regrouped
 from domain.periods import ONE_DAY, local_day
 from domain.zones import same_days
+from runtime.formats import first_of
 
 Days = tuple[date, date]
 """The first and the last day of a range, both included."""
@@ -94,13 +95,8 @@ def problems_of(
     if found.shared:
         left_out = found.left_out.intersection(_days(days))
         is_whole = len(left_out) == len(_days(days))
-        which = "its spend" if is_whole else f"its spend on {_listed(sorted(map(str, left_out)))}"
+        which = "its spend" if is_whole else f"its spend on {first_of(sorted(map(str, left_out)), NAMED)}"
         yield Problem(f"{brand}: {shared_words(found.shared[0], account, zone)}: {which} is not read", is_whole)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    return f"{', '.join(names[:NAMED])} and {more} more" if more > 0 else ", ".join(names)
 
 
 def shared_words(shared: SharedHour, account: ZoneInfo, brand: ZoneInfo) -> str:
@@ -135,7 +131,7 @@ def _without_moved(plan: Plan) -> Plan:
     moved = {name for name, count in counts.items() if count > 1}
     if not moved:
         return plan
-    sentence = f"campaigns that moved between brands of different days are not read: {_listed(sorted(moved))}"
+    sentence = f"campaigns that moved between brands of different days are not read: {first_of(sorted(moved), NAMED)}"
     by_days, *by_hours = [[one for one in group if one.external_id not in moved] for group in groups]
     return Plan(by_days, dict(zip(plan.by_hours, by_hours, strict=True)), [*plan.problems, sentence])
 

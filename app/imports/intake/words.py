@@ -9,7 +9,7 @@ from app.imports.intake.plans import Plan
 from domain import platforms
 from domain.edits.words import counted
 from domain.money import format_units
-from runtime.formats import exact_money, instant
+from runtime.formats import exact_money, first_of, instant
 
 UNITS: Final = {
     "currency": "units of the currency",
@@ -80,14 +80,13 @@ def _campaigns(plan: Plan) -> str:
     told = f"{plan.known_campaigns} known, {len(plan.missing)} new"
     if not plan.missing:
         return told
-    names = ", ".join(list(plan.missing.values())[:SHOWN_NAMES])
-    more = f" and {len(plan.missing) - SHOWN_NAMES} more" if len(plan.missing) > SHOWN_NAMES else ""
+    names = first_of(list(plan.missing.values()), SHOWN_NAMES)
     if plan.target.brand is None:
         then = "their totals are rejected, unless you name a brand in which to create them"
     else:
         made = "" if plan.new_brand is None or plan.new_brand.id is not None else " new"
         then = f"made in{made} brand {plan.target.brand}"
-    return f"{told} ({names}{more}): {then}"
+    return f"{told} ({names}): {then}"
 
 
 def _change(plan: Plan, currency: str) -> str:

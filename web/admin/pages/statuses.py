@@ -17,7 +17,7 @@ from db.repository.access.audit import Edit
 from db.repository.enforcement import passes
 from domain.campaigns import ConfiguredStatus
 from domain.edits.words import counted
-from runtime.formats import instant
+from runtime.formats import first_of, instant
 from web.admin import bulk, consent
 from web.admin.bulk import Action, Verbs
 
@@ -71,9 +71,7 @@ def _action(noun: str, rows: Sequence[Any], status: ConfiguredStatus, *, include
     if status == ConfiguredStatus.ENABLED:
         paused_together, others = _last_paused(noun, wanted, is_mixed=bool(same))
         if others:
-            paused_before = "; ".join(_paused_by(row, last) for row, last in others[:NAMED_AT_MOST])
-            more = len(others) - NAMED_AT_MOST
-            paused_before += f"; and {more} more" if more > 0 else ""
+            paused_before = first_of([_paused_by(row, last) for row, last in others], NAMED_AT_MOST, "; ")
             option = f"Also enable rows that were paused earlier: {paused_before}"
             notes += [] if includes_others else [f"Paused earlier, and left as they are: {paused_before}."]
         wanted = wanted if includes_others else paused_together
@@ -114,5 +112,4 @@ def _paused_by(row: Any, pause: Edit | None) -> str:
 
 
 def _named(rows: Sequence[Any]) -> str:
-    names = ", ".join(f"{row.name} ({row.id})" for row in rows[:NAMED_AT_MOST])
-    return names if len(rows) <= NAMED_AT_MOST else f"{names} and {len(rows) - NAMED_AT_MOST} more"
+    return first_of([f"{row.name} ({row.id})" for row in rows], NAMED_AT_MOST)
