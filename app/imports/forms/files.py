@@ -17,6 +17,7 @@ from app.imports.forms.json_tables import json_table, unwrapped
 from app.imports.forms.workbooks import workbook_tables
 from app.imports.tables import Table
 from domain.errors import InvalidValue
+from runtime.formats import first_of
 
 MAX_UNPACKED: Final = 4 * 1024**3
 IN_MEMORY: Final = 8 * 1024 * 1024
@@ -48,7 +49,13 @@ _PAGES: Final = (b"<!doctype", b"<html", b"<table", b"<?xml", b"<meta", b"<head"
 _PANIC: Final = "PanicException"
 """The name of the exception of a panic in a library written in Rust. It is no Exception and cannot be imported."""
 
+_ZIP: Final = b"PK\x03\x04"
+_EMPTY_ZIP: Final = b"PK\x05\x06"
+
 _JUNK: Final = ("__MACOSX", ".DS_Store")
+
+FILES_NAMED: Final = 5
+"""Files of an archive in a sentence, at most."""
 
 
 @contextmanager
@@ -83,7 +90,7 @@ def _tables(stream: BinaryIO, options: ReadOptions) -> list[Table]:
         raise Refused(
             "is a web page (HTML or XML), whatever its name says", "save it as XLSX or CSV in the spreadsheet"
         )
-    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+    if start.startswith((_ZIP, b"\xd0\xcf\x11\xe0")):
         return workbook_tables(stream)
     if text[:1] == b"{" or (text[:1] == b"[" and text[1:].lstrip()[:1] in {b"{", b"[", b"]"}):
         return [json_table(stream)]
@@ -102,7 +109,7 @@ def unpacked(stream: BinaryIO, depth: int = 0) -> Iterator[BinaryIO]:
     if start[:2] == b"\x1f\x8b" and depth < 3:
         with _copied(cast("IO[bytes]", gzip.GzipFile(fileobj=stream))) as inner, unpacked(inner, depth + 1) as plain:
             yield plain
-    elif start == b"PK\x03\x04" and depth < 3:
+    elif start in {_ZIP, _EMPTY_ZIP} and depth < 3:
         with _archive(stream) as archive:
             name = _member(archive)
             if name is None:
@@ -135,9 +142,11 @@ def _member(archive: zipfile.ZipFile) -> str | None:
     ]
     if any(info.filename in {"[Content_Types].xml", "mimetype", "content.xml"} for info in names):
         return None
-    if len(names) != 1:
-        inside = ", ".join(PurePosixPath(info.filename).name for info in names[:5])
-        raise Refused(f"packs {len(names)} files ({inside})", "unpack it and import them one by one")
+    if not names:
+        raise Refused("the zip archive contains no file", "export it again")
+    if len(names) > 1:
+        inside = first_of([PurePosixPath(info.filename).name for info in names], FILES_NAMED)
+        raise Refused(f"the zip archive contains {len(names)} files ({inside})", "unpack it and import each file alone")
     if names[0].flag_bits & 1:
         raise Refused("the archive has a password", "unpack it first")
     return names[0].filename
