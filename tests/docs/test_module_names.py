@@ -18,10 +18,13 @@ SLASHED = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)})/[\w/-]+\.(?:py|sql|
 
 def prose_of(path: Path) -> Iterator[str]:
     """The docstrings and comments of a module, and the strings that stand alone below a constant."""
-    tree = ast.parse(path.read_text())
+    text = path.read_text()
+    tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.value.value
+    if not any(pattern.search(line) for line in text.splitlines() if "#" in line for pattern in (DOTTED, SLASHED)):
+        return  # no comment can name a module, and splitting a module into tokens takes long
     with path.open("rb") as source:
         yield from (token.string for token in tokenize.tokenize(source.readline) if token.type == tokenize.COMMENT)
 
