@@ -32,7 +32,7 @@ def add_endpoint(
         typer.Option("--type", help="A type of message to send; repeat the option for several. Default: all."),
     ] = None,
     brand: Annotated[int | None, typer.Option(help="The id of the only brand to send. Default: all brands.")] = None,
-    description: Annotated[str, typer.Option(help="A line about the endpoint, for people.")] = "",
+    description: Annotated[str, typer.Option(help="A short description of the endpoint.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Add an endpoint and print its secret once. It gets messages about changes from now on."""

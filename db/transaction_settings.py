@@ -86,8 +86,8 @@ def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
 def queries_that_set_here(connection: Connection, lock_timeout_ms: int | None = None) -> list[Setting]:
     """The queries with which a transaction begins on this connection's own server.
 
-    Behind a pooler they set all settings, with `lock_timeout_ms` as the lock timeout, or SPENDGATE_LOCK_TIMEOUT_MS for
-    None. Without a pooler they set the lock timeout alone; for None there are none.
+    Behind a pooler they set all settings, with `lock_timeout_ms` (None: SPENDGATE_LOCK_TIMEOUT_MS) as the lock timeout.
+    Without a pooler they set the lock timeout alone, and the list is empty if `lock_timeout_ms` is None.
     """
     if connection.info.get(BEHIND_POOLER):
         return [set_here(_with_lock_timeout(lock_timeout_ms))]

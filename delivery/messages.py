@@ -41,7 +41,10 @@ INPUTS: Final = frozenset({"events", "totals"})
 
 _RECEIPT: Final = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}")
 REDELIVERED: Final = "redelivered"
-"""The option that a consumer sets on a suspect message: the number of process deaths that it certainly caused."""
+"""The option that a consumer sets on a suspect message: the process deaths that the broker knows it caused.
+
+Always 0 with RabbitMQ. Postgres keeps the count over all deliveries, in `suspect_messages`.
+"""
 
 POSTPONED: Final = "postponed"
 """The option of a suspect message that its consumer returns to the queue after POSTPONED_MS; never set on a queue."""

@@ -54,12 +54,12 @@ class Effect:
 
     @property
     def stopped(self) -> int:
-        """How many campaigns stop."""
+        """How many campaigns stop; at least so many if `is_partial`."""
         return sum(change.toggles for change in self.toggles if change.to_status == EffectiveStatus.INACTIVE)
 
     @property
     def released(self) -> int:
-        """How many campaigns start again."""
+        """How many campaigns start again; at least so many if `is_partial`."""
         return sum(change.toggles for change in self.toggles) - self.stopped
 
     @property

@@ -14,7 +14,10 @@ Good = TypeVar("Good")
 
 
 class Batch(NamedTuple):
-    """Parsed spend events: as columns (`plain`) if all have the plain form, else as drafts and rejections."""
+    """Parsed spend events: as columns (`plain`) if all have the plain form, else as drafts and rejections.
+
+    The plain form: well-formed, in the usual spelling, with the campaign's id (`domain.inputs.columns`).
+    """
 
     plain: PlainDrafts | None
     drafts: Sequence[SpendDraft] = ()
@@ -28,7 +31,10 @@ class Batch(NamedTuple):
 
     @classmethod
     def from_messages(cls, messages: Sequence[Sequence[object]]) -> "list[Batch]":
-        """Parses the decoded JSON values of messages: one batch if all have the plain form, else one each."""
+        """Parses the events (decoded JSON values) of several messages; malformed ones become rejections.
+
+        Returns one batch if every event has the plain form, otherwise one batch for each message.
+        """
         plain = plain_drafts(list(chain.from_iterable(messages))) if len(messages) > 1 else None
         return [cls.read(payloads) for payloads in messages] if plain is None else [cls(plain)]
 

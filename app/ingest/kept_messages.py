@@ -50,5 +50,5 @@ def replay(since: datetime | None) -> Iterator[int]:
 def _kept() -> KeptMessages:
     broker = get_broker()
     if not isinstance(broker, SpendgateBroker):
-        raise InvalidValue("BROKER_URL", "RabbitMQ keeps no message after its commit; let the producers send again")
+        raise InvalidValue("BROKER_URL", "RabbitMQ keeps no counted messages; let the sender send them again")
     return KeptMessages(broker.steps, QUEUE)

@@ -127,7 +127,7 @@ class LockedBrands:
     def add_delayed(self, brand_ids: Iterable[int], redis_id: str | None) -> None:
         """Stores the id of a delayed message for each of these brands that is locked, for `take_freed`.
 
-        `redis_id` None: the broker is RabbitMQ, which cannot return a message before its delay ends.
+        `redis_id` None: stores nothing, because RabbitMQ cannot return a message before its delay ends.
         """
         if redis_id is None:
             return

@@ -54,10 +54,10 @@ class RollBack(Exception):
 
 
 class Repaired(NamedTuple):
-    """The corrections of one brand, made or (in a dry run) proposed, and how many campaigns they toggle.
+    """The corrections of one brand, and the number of campaigns that they toggle. A dry run makes none of them.
 
-    Of a brand that is too large for one transaction also those of later transactions. `at_least`: the brand has so many
-    campaigns that not all were looked at.
+    If the brand is too large for one transaction, both include changes of holds that its pass makes after the commit.
+    `at_least`: the brand has more than LOOKED_AT campaigns, and both leave out changes of holds of the others.
     """
 
     corrections: list[Correction]

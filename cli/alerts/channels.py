@@ -114,9 +114,9 @@ def set_route(
     kind: KindOption = None,
     when: TimingOption = Timing.DEFAULT,
 ) -> None:
-    """Set when the alerts of a brand and kind are sent to a channel.
+    """Set when a channel gets alerts; --brand and --kind choose only some of them.
 
-    Of several routes that match an alert, one that names the brand wins, then one that names the kind.
+    If several routes match an alert, one with its brand wins over one without, and then one with its kind.
     """
     made = work.set_route(channel, brand, kind, when, edit())
     console.print(f"route {made} is set")

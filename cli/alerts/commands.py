@@ -64,7 +64,7 @@ def acknowledge(
     ids: AlertArgument,
     undo: Annotated[bool, typer.Option("--undo", help="Take the acknowledgement back.")] = False,
 ) -> None:
-    """Acknowledge alerts: people see that you take care of them, and they leave the list."""
+    """Acknowledge alerts: other people see that you take care of them, and the list hides them (--all shows them)."""
     work.acknowledge(ids, edit(), take_back=undo)
     console.print(f"{'taken back' if undo else 'acknowledged'}: {', '.join(map(str, ids))}")
 

@@ -18,7 +18,7 @@ from domain.errors import InvalidValue
 from domain.periods import Period
 from runtime import clock
 
-budgets = typer.Typer(no_args_is_help=True, help="Manage budgets: limits for a day, week, month, year or lifetime.")
+budgets = typer.Typer(no_args_is_help=True, help=f"Manage budgets: limits of spend. Periods: {', '.join(Period)}.")
 
 
 NO_BUDGETS = "There are no budgets, so spend is not limited. Set one: spendgate budget set daily 100 --brand ID"
@@ -61,7 +61,7 @@ def remove_budget(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Remove the budget of a brand or campaign for one period: its spend is no longer limited by it."""
+    """Remove the budget of a brand or campaign for one period, so that this limit no longer applies."""
     brand_id, campaign_id = _scope(brand, campaign)
     work = partial(editing.remove_budget, brand_id=brand_id, campaign_id=campaign_id, period=period, edit=edit())
     done = f"{_scope_words(brand_id, campaign_id)} has no {period} budget now"

@@ -23,10 +23,11 @@ PERIOD_WORDS = {"daily": "a day", "weekly": "a week", "monthly": "a month", "yea
 
 
 class BrandSummary(NamedTuple):
-    """One brand's figures of last month and this month, in micros.
+    """The figures of one brand of the demo; amounts are in micros.
 
-    `limits`: the present budgets. `stops`: how often campaigns were paused, by their holds. `overspends`: the overspend
-    of each window that had one. `there`: the pauses that the ad platform confirmed.
+    `spent_by_day`: of last month and this month. `limits`: the present budgets. `stops`: for each set of holds, how
+    often it has paused a campaign since the demo began. `overspends`: the overspend of each window of the two months
+    that had one. `confirmed`: number, longest delay and spend of the pauses that the ad platform confirmed.
     """
 
     name: str
@@ -36,7 +37,7 @@ class BrandSummary(NamedTuple):
     limits: Sequence[dict[str, Any]]
     stops: Sequence[dict[str, Any]]
     overspends: Sequence[int]
-    there: ConfirmedPauses
+    confirmed: ConfirmedPauses
 
     def lines(self) -> Iterator[str]:
         """Yields the summary as lines of text."""
@@ -50,9 +51,12 @@ class BrandSummary(NamedTuple):
         yield f"  paused     {sum(stop['times'] for stop in self.stops)} times"
         for stop in self.stops:
             yield f"  {stop['times']:>9}× {in_words(stop['holds_after'])}"
-        if self.there.pauses:
-            served, longest = money(self.there.delayed_micros, self.currency), duration(self.there.longest_seconds)
-            yield f"  confirmed  {self.there.pauses} pauses by the ad platform, each within {longest}"
+        if self.confirmed.pauses:
+            served, longest = (
+                money(self.confirmed.delayed_micros, self.currency),
+                duration(self.confirmed.longest_seconds),
+            )
+            yield f"  confirmed  {self.confirmed.pauses} pauses by the ad platform, each within {longest}"
             yield f"  served     {served} there between these decisions and their confirmations"
         if not self.overspends:
             yield "  overspent  never"
@@ -94,7 +98,7 @@ def _summary(connection: Connection, brand_id: int, at: datetime) -> BrandSummar
         ],
         stops=overview.stops(connection, brand_id),
         overspends=[micros for micros in windows.values() if micros],
-        there=confirmed_pauses(connection, brand_id),
+        confirmed=confirmed_pauses(connection, brand_id),
     )
 
 

@@ -48,7 +48,10 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Servers:
-    """The running servers' URLs, which contain their passwords, their processes, and the key that encrypts secrets."""
+    """The running Postgres and Valkey: their URLs, with passwords, and their processes.
+
+    `encryption_key`: the key with which the product encrypts secrets.
+    """
 
     database_url: str
     redis_url: str

@@ -1,4 +1,4 @@
-"""Adapts the library's templates to the content security policy: nonces for scripts, no inline handlers."""
+"""Adapts the templates of starlette-admin to the content security policy: nonces for scripts, no inline handlers."""
 
 import re
 from typing import Final

@@ -36,7 +36,7 @@ class RejectedEvent(BaseModel):
 
 
 class Replayed(BaseModel):
-    """The outcome of a replay."""
+    """The result of processing one rejected input again."""
 
     id: int
     taken: bool = Field(

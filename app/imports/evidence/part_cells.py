@@ -43,5 +43,5 @@ class PartCells:
         return tuple(sorted(labelled.union(empty)))
 
     def is_labelled(self, row: Sequence[str], summed: Places) -> bool:
-        """Whether the row has a word for a sum, such as «Total», in one of the columns `summed`."""
+        """Whether the row has a word for a sum, such as «Total», in one of the columns at the places `summed`."""
         return any(place < len(row) and row[place] in _SUM_CELLS for place in summed)

@@ -61,7 +61,10 @@ class Outcome:
 def commit(
     plan: Plan, edit: Edit, progress: Progress = lambda _: None, *, folder_options: str | None = None
 ) -> Outcome:
-    """Imports a plan and returns the outcome. If batches have a locked brand, raises BrandsTimedOut after all others.
+    """Imports a plan, in several transactions, and returns the outcome.
+
+    If a brand stays locked, counts all other totals, marks the import as partial and then raises BrandsTimedOut. Raises
+    Refused or InvalidValue, and writes nothing, if missing campaigns cannot be created in the plan's brand any more.
 
     `folder_options`: the version of the spend folder's options; None: a person imports, so it adds an audit entry and
     remembers the person's choices for the layout.

@@ -93,7 +93,10 @@ class Plan:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the history gets a row: the import changes something, or is the file's first and leaves out rows."""
+        """Whether the history gets a row for this import.
+
+        It does if the import changes something, or if it leaves out rows and the file was never imported before.
+        """
         leaves_out = bool(self.reading.bad_rows) or self.tally.unknown.count > 0
         return not self.changes_nothing or (leaves_out and not self.earlier)
 

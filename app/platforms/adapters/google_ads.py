@@ -80,7 +80,7 @@ class GoogleAds:
         """The account's name, time zone and currency. Raises Refused if there is no such account."""
         customers = [object_in(row, "customer") for row in _search(account, DESCRIBE)]
         if not customers:
-            raise Refused(f"Google Ads answered without an account of the id {account.account_id}")
+            raise Refused(f"Google Ads has no account with the id {account.account_id} for this login")
         found = customers[0]
         return AccountFacts(text_in(found, "descriptiveName"), _text(found, "timeZone"), _text(found, "currencyCode"))
 

@@ -1,4 +1,7 @@
-"""Reads the budgets whose alerts may change: of brands with new spend or limits, and those whose alerts are open."""
+"""Reads the budgets whose alerts may change: those with open alerts, and those of changed brands.
+
+A brand has changed if it has new spend, limits or thresholds.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime

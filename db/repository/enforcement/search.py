@@ -180,9 +180,9 @@ class BrandBudgetState(NamedTuple):
 
 
 def crossed(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
-    """The ids, in order, of brands with a campaign whose budget holds differ from those that the counters require.
+    """The ids, in order, of brands in `zones` with a campaign whose holds are wrong for one of its budgets at `at`.
 
-    Leaves out brands with a pass in progress.
+    It lacks the hold of an exhausted budget, or has that of another one. Leaves out brands with a pass in progress.
     """
     return list(connection.scalars(CROSSED, current_windows(zones, at)))
 

@@ -27,5 +27,8 @@ def is_continued(connection: Connection, account: int) -> bool:
 
 
 def keep(connection: Connection, account: int) -> None:
-    """Stores that the account's statuses were read in the present epoch."""
+    """Stores that the account's statuses were read in the present epoch; does nothing if it is not connected.
+
+    The epoch changes when a backup is restored.
+    """
     connection.execute(KEEP, {"id": account, "epoch": status_feed.epoch(connection)})

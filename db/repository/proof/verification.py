@@ -1,4 +1,4 @@
-"""Checks of a live database for `spendgate verify`. Each returns the rows that break a rule."""
+"""The queries of `spendgate verify` on a live database. Those of a check return the rows that break its rule."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time

@@ -130,7 +130,7 @@ def lefts(connection: Connection, brand_ids: Collection[int] | None, at: datetim
 
 
 def serving(connection: Connection, brand_ids: Collection[int] | None, left: Callable[[], Lefts]) -> list[Row]:
-    """The campaigns of these brands, or of all brands (None), that are active and have micros left.
+    """The campaigns of these brands, or of all (None), that are stored as active and have micros left, or no budget.
 
     Leaves out brands with an unknown time zone. `left`: returns the least micros left; called after the campaigns are
     read.
@@ -141,7 +141,10 @@ def serving(connection: Connection, brand_ids: Collection[int] | None, left: Cal
 
 
 def serving_of(connection: Connection, campaign_ids: Iterable[int], at: datetime) -> list[Row]:
-    """Those of the given campaigns that may serve at `at`."""
+    """Those of the given campaigns that are stored as active and have micros left at `at`, or no budget.
+
+    Leaves out brands with an unknown time zone.
+    """
     chosen = {"campaign_ids": array_of(sorted(campaign_ids))}
     return _rows(connection, ACTIVE_CHOSEN, chosen, partial(_lefts, connection, LEFT_OF_CHOSEN, chosen, at))
 

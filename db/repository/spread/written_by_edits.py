@@ -1,6 +1,7 @@
-"""Writes by edits on several servers that triggers do on one: histories, headroom and the rule on external ids.
+"""Does for edits on Citus what triggers do on a single server.
 
-Without Citus, each function does nothing. The caller of a function that writes has locked the brand.
+Writes the histories of limits and brands, clears headroom, orders status changes, sets the default account and checks
+external ids. Without Citus, each function does nothing. The caller of a function that writes has locked the brand.
 """
 
 from collections.abc import Mapping
