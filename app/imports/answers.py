@@ -24,12 +24,13 @@ MICROS_OF: Final[Mapping[Unit, int]] = {"currency": 1_000_000, "cents": 10_000, 
 class ReadOptions:
     """Options that a person sets for a file; None and empty leave a decision to the evidence in the file.
 
-    `columns`: headings by meaning. `name_as_id`: a file without ids names its campaigns. `delta`: amounts are added to
-    known ones, instead of replacing them. `as_of`: when the figures were true. `currency`: only rows in this one.
-    `keep_duplicates`: rows that the file repeats count again. `complete`: whether the file has every campaign-day of
-    its range. `sheet`: the sheet of a workbook, by name. `sum_rows`: whether rows that may be sums of others, such as
-    those without a device, are sums or parts. `evening_times`: whether the one time that each day has after noon is of
-    the written day, or the midnight that begins the next one in a zone east of UTC.
+    `columns`: headings by meaning. `name_as_id`: names of campaigns stand for their ids in a file without ids. `delta`:
+    amounts are added to known ones, instead of replacing them. `as_of`: when the figures were true. `currency`: the
+    code of the file's currency; if a column has several, only rows in this one are read. `keep_duplicates`: rows that
+    the file repeats count again. `complete`: whether the file has every campaign-day of its range. `sheet`: the sheet
+    of a workbook, by name. `sum_rows`: whether rows that may be sums of others, such as those without a device, are
+    sums or parts. `evening_times`: whether the one time that each day has after noon is of the written day, or the
+    midnight that begins the next one in a zone east of UTC.
     """
 
     platform: str | None = None
@@ -147,7 +148,7 @@ class Warned(NamedTuple):
 
 
 class TotalsRow(NamedTuple):
-    """A row of sums: its line, its label and its amount in micros; None without one."""
+    """A row of sums: its line, its label and its amount in micros, which is None if the row has none."""
 
     line: int
     label: str
@@ -203,11 +204,13 @@ class Reading:
     """The content of a file, and why it was read so.
 
     `totals` are exact micros by (external id, day), rounded once; a campaign's day of which a row could not be read is
-    in `incomplete` and not in `totals`. `currency` is the file's one currency, if it says one; `currencies` are those
-    that its signs allow (`$` allows several; None: it says nothing). `time_zone` is as the file writes it.
-    `as_of_source` says where `as_of` comes from. `stated_days` is the range that the file names for itself.
-    `totals_phrase`: a phrase on the totals rows and whether they agree. `proofs` say how unit, decimal sign and
-    dates were decided. `names`: by external id. `layout`: a hash of the headings.
+    in `incomplete` and not in `totals`. `names`: campaign names by external id. `currency`: the file's one currency,
+    None if unknown; `currencies`: the currencies that it can be in by its code or signs (`$` allows several), None if
+    it has neither. `time_zone` is as the file writes it. `as_of`: when the figures were true; `as_of_source`: the
+    source of that moment. `first_day`, `last_day`: of `totals`, None without any. `stated_days`: the range that the
+    file names for itself, None if it names none. `is_complete`: the file has every campaign-day of its range.
+    `totals_phrase`: a phrase on the totals rows and whether they agree. `proofs` say how unit, decimal sign and dates
+    were decided, and which rows make no total of their own. `layout`: a hash of the headings.
     """
 
     platform: str

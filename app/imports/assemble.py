@@ -34,7 +34,7 @@ class Interpreted(NamedTuple):
 
 
 class AddedUp(NamedTuple):
-    """The sums of a table, their comparison with its totals rows, and the number of rows identical to others."""
+    """A table's sums, their scale to micros, their comparison with totals rows, and the number of identical rows."""
 
     sums: Sums
     scale: Scale
@@ -43,7 +43,11 @@ class AddedUp(NamedTuple):
 
 
 class _Times(NamedTuple):
-    """The zone and range that the file states, whether it has every day of the range, and when it was true."""
+    """The times of a file. `zone`, `stated_days`: its time zone and first and last day; None if it states none.
+
+    `is_complete`: the file has every campaign-day of its range. `as_of`: when its figures were true; `as_of_source`:
+    the source of that moment, in words.
+    """
 
     zone: str | None
     stated_days: tuple[date, date] | None
@@ -53,7 +57,7 @@ class _Times(NamedTuple):
 
 
 def assemble(table: Interpreted, added: AddedUp, warned: Sequence[Warned]) -> Reading:
-    """The reading of the table; `warned`: the warnings so far, in their order."""
+    """Turns the sums into micros, in place, and returns the reading. `warned`: warnings to include, in their order."""
     decided, evidence, sums = table.decided, table.evidence, added.sums
     totals = totals_of(sums, added.scale)
     times, time_warnings = _times(table, totals.days, has_unplaced=bool(sums.unplaced))
@@ -98,7 +102,10 @@ def assemble(table: Interpreted, added: AddedUp, warned: Sequence[Warned]) -> Re
 
 
 def _times(table: Interpreted, days: set[date], *, has_unplaced: bool) -> tuple[_Times, list[Warned]]:
-    """The stated times, and warnings about days. `has_unplaced`: rows that cannot be read may be of any day."""
+    """The file's times, and warnings about its days.
+
+    `days`: the days with a total. `has_unplaced`: rows are left out that may be of any campaign and day.
+    """
     decided, options, warned = table.decided, table.options, []
     zone = decided.columns.day.zone or decided.stated.zone
     order_of_days = decided.order.value if table.evidence.days.numeric else None
@@ -118,7 +125,11 @@ def _times(table: Interpreted, days: set[date], *, has_unplaced: bool) -> tuple[
 
 
 def _proofs(decided: Decisions, sums: Sums, totals: int) -> tuple[str, ...]:
-    """Phrases: how unit, decimal mark and order of days were decided, and how many rows make no total of their own."""
+    """Phrases on the proofs of unit, decimal mark and order of days, then on rows that make no total of their own.
+
+    Such rows are added to the total of another row, have no figure, or are of other currencies or platforms. `totals`:
+    the number of totals.
+    """
     several = f"{sums.count} rows make {totals} totals" if sums.count > totals else ""
     without_figure = f"{sums.without_amount} rows without a figure" if sums.without_amount else ""
     others = f"{sums.other_rows} rows of other currencies or platforms are left out" if sums.other_rows else ""

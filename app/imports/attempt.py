@@ -79,17 +79,20 @@ def _interpreted(layout: Layout, options: ReadOptions, file: FileFacts) -> Inter
 
 
 def _checked(table: Interpreted, undated: Undated, sums: Sums, scale: Scale) -> Check:
-    """Compares the sums with the totals rows; returns a check without rows if the sums leave out some rows."""
+    """Compares the sums with the totals rows. Raises Refused if they differ.
+
+    Compares nothing and returns a check without rows if rows of other currencies or platforms are left out.
+    """
     if table.decided.currency.filtered is not None or sums.other_rows:
-        return Check((), "totals rows are of all rows")
+        return Check((), "totals rows not compared, because rows of other currencies or platforms are left out")
     return check(undated, sums, scale.micros, scale.shown)
 
 
 def _of_several_exports(table: Interpreted, heading_lines: Sequence[int]) -> Decisions:
-    """The decisions for a table of several exports, without the stated range of days.
+    """The decisions for a table of several exports, without the range of days, which only the first export states.
 
-    Only the first export states that range. Raises Refused if the exports contradict each other, or have the same
-    campaign-day.
+    `heading_lines`: the lines that repeat the headings. Unless the options keep duplicates, raises Refused if exports
+    have the same campaign-day, or state different currencies or time zones.
     """
     decided = table.decided
     if not table.options.keep_duplicates:
@@ -99,7 +102,11 @@ def _of_several_exports(table: Interpreted, heading_lines: Sequence[int]) -> Dec
 
 
 def _added(table: Interpreted, chosen: Filter, part_sums: PartSums) -> Sums:
-    """Adds up all rows with a campaign and a day, except rows that sum up others. Raises Refused for rounded ids."""
+    """Adds up all chosen rows with a campaign and a day, except rows that sum up others.
+
+    Then adds the amounts by which stated sums exceed their parts. `chosen`: the currency and platform of the rows to
+    read. Raises Refused for ids that a spreadsheet has rounded.
+    """
     undated_lines = frozenset(row.line for row in table.evidence.undated)
     adder = Adder(table.columns, table.amounts)
     sums = add_up(adder, table.layout, table.columns, table.days, chosen, undated_lines, part_sums.sum_lines)
@@ -118,7 +125,8 @@ def filled(choice: Choice, reading: Reading) -> Choice:
 def _repeats(table: Interpreted, sums: Sums) -> tuple[int, list[Warned]]:
     """The number of rows identical to others, and a warning if there are any.
 
-    Raises Refused if all rows of a campaign's day occur twice, unless the options keep duplicates.
+    Raises Refused if all rows of a campaign's day occur equally often, more than once, unless the options keep
+    duplicates.
     """
     hashes = repeated(sums)
     if not hashes:
@@ -135,7 +143,10 @@ def _repeats(table: Interpreted, sums: Sums) -> tuple[int, list[Warned]]:
 
 
 def _of_several_rows(layout: Layout, sums: Sums, identical: int) -> list[Warned]:
-    """The warning of campaign-days with several rows, if there are any and no column gives a reason for them."""
+    """A list with a warning if campaign-days have several rows that no column distinguishes; else an empty list.
+
+    Empty too if rows are identical (`identical` is their number), or if no column has counts, such as clicks.
+    """
     is_explained = any(one.text and one.meaning in {None, "hour", "platform", "ad"} for one in layout.headings)
     several = sums.count - sum(map(len, sums.by_campaign.values()))
     if is_explained or identical or not several or not layout.has("whole"):

@@ -27,7 +27,7 @@ class DateCell(str):
 
 
 def bare(cell: str) -> str:
-    """A cell without the marks by which spreadsheets keep a text a text: `="123"` and `'123` are 123."""
+    """A cell's text, stripped, without the marks by which spreadsheets store a text: 123 for `="123"` and `'123`."""
     text = cell.strip()
     if text[:1] == "=" and (found := _FORMULA.fullmatch(text)):
         return (found[1] or found[2] or "").strip()
@@ -37,9 +37,9 @@ def bare(cell: str) -> str:
 
 
 def plain_signs(text: str) -> str | None:
-    """The text with its plain form (NFKC) in place of wide digits and signs.
+    """The text in Unicode's form NFKC, in which wide digits and signs become ordinary ones.
 
-    None if that would make digits or a minus of something else, such as of the footnote in `12.50¹` or of `①`.
+    None if NFKC would turn a character that means another thing into a digit or a minus: the footnote in `12.50¹`, `①`.
     """
     if text.isascii():
         return text
@@ -48,7 +48,7 @@ def plain_signs(text: str) -> str | None:
 
 @lru_cache(maxsize=10_000)
 def _would_count(character: str) -> bool:
-    """Whether NFKC makes a digit or a minus of a character that means another thing, such as `¹` or `①`."""
+    """Whether NFKC turns a character that means another thing, such as `¹` or `①`, into a digit or a minus."""
     plain = unicodedata.normalize("NFKC", character)
     if plain == character or unicodedata.decomposition(character).startswith(_SAME_SIGN):
         return False

@@ -66,10 +66,11 @@ def decimals_of(evidence: Evidence, mark: DecimalMark | None) -> int:
 
 
 def decide(layout: Layout, columns: Columns, evidence: Evidence, options: ReadOptions, file: FileFacts) -> Decisions:
-    """Decides by the evidence.
+    """Decides platform, currency, decimal mark, order of days and unit by the options and the evidence.
 
-    Raises Refused for contradictions, and for a report by weeks, months or years; Question if the evidence leaves the
-    currency, the decimal mark, the order of days or the unit open.
+    Raises Refused for contradictions, if no day can be read, and for a report by weeks, months or years. Raises
+    Question if the currency, the decimal mark, the order of days or the unit stays open, or if rows are of several
+    platforms. The platform may stay unknown (`known.name` None).
     """
     around = list(chain(layout.above, (row for row in evidence.undated if row.line > evidence.last_dated)))
     said = stated(around)

@@ -42,7 +42,9 @@ MAX_NOTICE_KEY: Final = 500
 
 
 def import_folder(folder: Path) -> None:
-    """Imports each new version of a complete file, oldest first, its figures as of the file's modification time.
+    """Imports each new version of a complete file, oldest first.
+
+    Figures are as of the file's modification time unless the file states another moment.
 
     One file's failure does not stop the others. After all files, raises the first error that is transient, such as a
     locked brand, or that could not be recorded as the file's problem.
@@ -50,7 +52,7 @@ def import_folder(folder: Path) -> None:
     passing: list[Exception] = []
     for file, seen in _found(folder):
         try:
-            _visit(folder, file, seen)
+            _import_if_due(folder, file, seen)
         except TRANSIENT_ERRORS as error:
             log.warning("export.postponed", file=file.shown(folder), error=type(error).__name__)
             passing.append(error)
@@ -60,10 +62,11 @@ def import_folder(folder: Path) -> None:
         raise passing[0]
 
 
-def _visit(folder: Path, file: SpendFile, seen: Seen | None) -> None:
-    """Imports the file if it is complete and this version was not imported. Records an error as the file's problem.
+def _import_if_due(folder: Path, file: SpendFile, seen: Seen | None) -> None:
+    """Imports the file if it is complete, this version was not imported and did not fail within AGAIN_AFTER.
 
-    Raises transient errors. `seen`: the stored row of the file, None for a new one.
+    Records an error as the file's problem, but raises transient errors, and only logs a change of the file while it was
+    read. `seen`: the stored row of the file, None for a new one.
     """
     options = None
     try:
@@ -83,7 +86,8 @@ def _visit(folder: Path, file: SpendFile, seen: Seen | None) -> None:
 def _found(folder: Path) -> Iterator[tuple[SpendFile, Seen | None]]:
     """Yields the files of the folder, oldest first, each with its stored row, None for a new one.
 
-    Records removed files, and problems of names that are not read.
+    Before the first, deletes the rows of removed files, and records the problems of names that are not read. If the
+    folder itself cannot be read, records that as a problem and yields nothing.
     """
     with snapshot() as connection:
         seen = spend_files.all_seen(connection)
@@ -113,10 +117,11 @@ def _version(file: SpendFile, options: FolderOptions) -> str:
 
 
 def _is_due(folder: Path, file: SpendFile, options: FolderOptions, seen: Seen | None) -> bool:
-    """Whether this version of the file is complete, was not imported, and has no problem of the last AGAIN_AFTER.
+    """Whether this version of the file is complete, was not imported, and did not fail within AGAIN_AFTER.
 
-    `seen`: the stored row of the file, None for a new one. An import that was undone counts as none once the options
-    differ from those under which it was read. Records a version that is new.
+    A failure counts only under the same options. An import that was undone does not count once the options differ from
+    those under which the file was read. Records a version that is new. `seen`: the stored row of the file, None for a
+    new one.
     """
     version, at = str(file.version), clock.now()
     if seen is not None and seen.imported_version == version and seen.undone_options in {None, options.version}:
@@ -153,7 +158,10 @@ def _import(folder: Path, file: SpendFile, options: FolderOptions, seen: Seen | 
 
 
 def _imported(wanted: Plan, options: FolderOptions) -> Outcome:
-    """Imports a plan. Raises NotAgreed for doubts and changes that the options do not accept."""
+    """Imports a plan and returns the outcome. Raises NotAgreed for doubts and changes that the options do not accept.
+
+    Raises BrandsTimedOut if a brand stays locked, after all other totals are counted.
+    """
     doubts = [one for one in wanted.doubts if one.code not in options.accept]
     if doubts:
         accept = sorted(options.accept | {one.code for one in doubts})
@@ -212,7 +220,7 @@ def _words(error: Exception) -> str:
 
 
 def _toml(settles: object) -> str:
-    """The lines of spendgate.toml that choose a reading."""
+    """The settings of spendgate.toml that choose a reading, such as `unit = 'micros'`, separated by commas."""
     assert isinstance(settles, dict)  # noqa: S101 - a choice says what it settles
     told = []
     for name, value in settles.items():

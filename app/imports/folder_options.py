@@ -31,12 +31,12 @@ KEYS: Final = (*_TEXTS, *_WORDS, *_SWITCHES, "accept", "columns")
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """How a directory's files are read.
+    """The options for the files of one directory of the spend folder; `read` has those of reading.
 
-    `allow_falls`: changes that need a person's consent, such as totals that fall by more than a tenth, are imported
-    without it. `accept`: the codes of doubts about a file that do not stop its import. `restated`: a file that has an
-    earlier content again is a newer report, not a copy of the old one. `version`: a hash that differs where the options
-    do.
+    `account`: the platform's id of the account; None: the account that a file names. `allow_falls`: changes that need a
+    person's consent, such as totals that fall by more than a tenth, are imported without it. `accept`: the codes of
+    doubts about a file that do not stop its import. `restated`: a file that has an earlier content again is a newer
+    report, not a copy of the old one. `version`: a hash that differs where the options do.
     """
 
     read: ReadOptions
@@ -48,9 +48,10 @@ class FolderOptions:
 
 
 def options_of(folder: Path, platform: str) -> FolderOptions:
-    """The options for the files of a directory, whose name is the platform's unless its options say otherwise.
+    """Reads the options for the files in the directory `platform` of the spend folder; empty: in the folder itself.
 
-    Raises InvalidValue for options that cannot be read.
+    The directory's name is the platform unless the options name one. Raises InvalidValue for an options file that
+    cannot be read or is no TOML, and for unknown options and values.
     """
     try:
         text = spend_folder.options_text(folder, platform)

@@ -1,4 +1,4 @@
-"""Files of the spend folder whose content was imported before: known, imported again, or left to a person."""
+"""Decides about files of the spend folder whose content was imported before: skip, import again, or ask a person."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,12 +17,14 @@ from runtime.formats import instant
 
 
 class NotAgreed(InvalidValue):
-    """The file would change something that needs consent, which its options do not give."""
+    """The import needs the consent of a person, which the options of the spend folder do not give."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file of the folder as it was read. `at`: its modification time. `name`: as the history has it.
+    """A file of the spend folder as it was read. `name`: its path in the folder.
+
+    `at`: its modification time, or the time of reading if that is earlier.
 
     `sha256_before`: the hash of the content that this path had when it was last imported; None if it never was.
     """
@@ -35,17 +37,22 @@ class Found:
 
 @dataclass(frozen=True)
 class Known:
-    """A content that is not imported again. `differing`: the number of its totals of which other figures are known."""
+    """A content that is not imported again.
+
+    `differing`: the number of totals that another import, as of the file's modification time, would change; 0 also if
+    that was not computed.
+    """
 
     differing: int
 
 
 def plan_of(found: Found, options: FolderOptions) -> Plan | Known:
-    """The plan of importing the file; `Known` if its content was imported before.
+    """The plan of importing the file; `Known` if its content was imported before and is not imported again.
 
-    The plan too, if a person undid that import and the options differ since. Raises NotAgreed if a person undid it
-    under the same or unknown options; also if the file replaced another content at its path, other figures are known
-    since and `options` does not say `restated`. Raises InvalidValue if the import cannot be planned.
+    Plans another import of a known content if its newest import did not end or was partial; if that import was undone
+    and the options differ since; or if the file replaced another content at its path, other figures are known since,
+    and `options` says `restated`. Raises NotAgreed if only `restated` is missing, or if the undone import was made
+    under the same options or by a person. Raises InvalidValue if the import cannot be planned.
     """
     with snapshot() as connection:
         earlier = history.of_content(connection, found.reading.sha256)
@@ -56,9 +63,10 @@ def plan_of(found: Found, options: FolderOptions) -> Plan | Known:
 
 
 def _is_undone_otherwise(earlier: Sequence[Earlier], options: FolderOptions) -> bool:
-    """Whether the newest import of the content is undone, and none was undone under these options.
+    """Whether the newest import of the content is undone and no import under these options was undone.
 
-    Raises NotAgreed if one was, or if the options of the undone one are not known.
+    `earlier`: the imports, newest first, at least one. Raises NotAgreed if the newest one is undone and was made by a
+    person, or if an import under these options was undone too.
     """
     newest = earlier[0]
     if newest.status != "undone":
@@ -74,12 +82,12 @@ def _is_undone_otherwise(earlier: Sequence[Earlier], options: FolderOptions) -> 
 
 
 def _as_newer(found: Found, newest: Earlier, options: FolderOptions, target: Target) -> Plan | Known:
-    """Decides about a content that was imported before, in the import `newest`, by the file's modification time.
+    """Decides by the file's modification time about a content that was imported before, by the import `newest`.
 
-    Returns the plan as of that time if the file replaced another content at its path, other figures are known since and
-    `options` says `restated`; raises NotAgreed if it does not say so. Else returns `Known`: for a content that states
-    its own moment or has sums of new spend, for a file not modified since `newest`, for a path that had no other
-    content, and if no figure differs.
+    Returns `Known` if the content states its own moment or adds to known totals (a delta), if the file was not modified
+    after the `as_of` of `newest`, if its path had no other content before, or if no figure would change. For any other
+    file returns the plan as of its modification time if `options` says `restated`, and raises NotAgreed if not. Raises
+    InvalidValue if that import cannot be planned.
     """
     reading = found.reading
     if reading.as_of != found.at or reading.is_delta or found.at <= newest.as_of:

@@ -17,10 +17,10 @@ from app.imports.sums.sum_rows import ABOUT_SUMS
 from app.imports.tables import Progress, Table
 
 _PROVEN_BY_REFUSAL: Final = frozenset({"decimal sign", "unit", "order of day and month", "spend", ABOUT_SUMS})
-"""Questions that need no person if all readings but one are refused, such as by a totals row, or all are equal."""
+"""Questions that need no person if all readings but one are refused, as by a totals row, or all give equal totals."""
 
 MAX_ANSWERS: Final = 4
-"""Questions that are tried within each other; a question behind them has no sums."""
+"""Questions that one trial reading answers, at most; the choices of a further question have no sums."""
 
 MAX_CHOICES: Final = 6
 """Choices of a question that are tried, at most; the choices of a question with more have no sums."""
@@ -29,11 +29,12 @@ MAX_CHOICES: Final = 6
 def read_file(
     source: Path | BinaryIO, name: str, options: ReadOptions, modified_at: datetime, progress: Progress | None = None
 ) -> Reading:
-    """The reading of a file, which is given by its path or as a binary stream that can seek. `name`: for people.
+    """Reads a file, given by its path or as a binary stream that can seek, and returns its reading.
 
-    `progress`: called with the bytes read and the bytes to read in all. Raises Refused, or Question if a person has to
-    choose between readings, with the sums and days of each if they can be made. Raises Changed instead of both if the
-    file was written to meanwhile.
+    `name`: the file's name, which may tell its platform. `modified_at`: when its figures were true if neither options
+    nor file say so. `progress`: called with the bytes read and the bytes to read in all. Raises Refused, or Question if
+    a person has to choose between readings, with the sums and days of each if these can be computed. Raises Changed in
+    place of any result or error if the file was written to meanwhile.
     """
     with _opened(source, progress) as stream:
         digest = stream.sha256()
@@ -50,7 +51,7 @@ def read_file(
 def _read(tables: Sequence[Table], options: ReadOptions, file: FileFacts, answers: int = 0) -> Reading:
     """Reads the tables. Raises Refused, or Question with the sums of each choice, if these could be computed.
 
-    `answers`: the number of questions that are answered for a try; MAX_ANSWERS at most.
+    `answers`: the number of questions already answered for this trial reading, at most MAX_ANSWERS.
     """
     try:
         return attempt(layout_of(tables, options), options, file)
@@ -67,7 +68,7 @@ def _settle(
     """Reads the file under each choice, and raises the question with the sums of each.
 
     Returns a reading instead if the question is in _PROVEN_BY_REFUSAL and no other choice gives other totals. Raises
-    Refused if every choice is refused. `answers`: the number of questions already answered for this try.
+    Refused if every choice is refused. `answers`: the number of questions already answered for this trial.
     """
     read: list[Reading] = []
     choices: list[Choice] = []
@@ -104,7 +105,10 @@ def _settle(
 
 
 def _joined(outer: Choice, inner: Choice) -> Choice:
-    """A choice that answers two questions: with `outer`, and with `inner` the one that follows from it."""
+    """A choice that answers two questions: `outer` a first one, and `inner` the one that follows from that answer.
+
+    Its sums and days are those of `inner`.
+    """
     return replace(inner, label=f"{outer.label}, {inner.label}", settles={**outer.settles, **inner.settles})
 
 

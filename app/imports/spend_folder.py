@@ -1,7 +1,7 @@
-"""The files of the spend folder and of its directories: which are there, which are complete, and how they are opened.
+"""Lists the files of the spend folder and of its directories, tells which are complete, and opens them.
 
-Programs that write there may send any figures, but must not stop the worker: links, pipes, devices and directories are
-never opened, whatever their names.
+Programs that write to the folder may send any figures, but must not stop the worker: links, pipes, devices and
+directories are never read as files, whatever their names.
 """
 
 import errno
@@ -71,7 +71,7 @@ class Version(NamedTuple):
 
     @property
     def modified_at(self) -> datetime:
-        """The modification time, cut to microseconds; the calendar's last instant for times beyond it."""
+        """The modification time, cut to microseconds; the calendar's first or last instant for times beyond it."""
         seconds, nanoseconds = divmod(self.modified_ns, NANOSECONDS)
         try:
             return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=nanoseconds // 1_000)
@@ -113,9 +113,10 @@ class Skipped(NamedTuple):
 def is_complete(file: SpendFile, last: LastScan | None, at: datetime, quiet: timedelta) -> bool:
     """Whether the file was unchanged for `quiet`, so that it counts as complete.
 
-    `last`: its previous scan; None for a new file. It must have stayed the same from one scan to another, by our own
-    clock: that of a file server may be behind ours, and a program may set any time on a file that it still writes. A
-    file that is new under its name and was renamed into place may prove it by its modification time.
+    `last`: its previous scan; None for a new file. `at`: the time of this scan. The time between scans counts, by our
+    own clock: a file server's clock may be behind, and a program may set any time on a file that it still writes. A
+    file that is new under its name and was renamed into place is also complete if it was modified `quiet` or longer
+    before `at`.
     """
     version = file.version
     is_same = last is not None and last.version == version
@@ -127,10 +128,10 @@ def is_complete(file: SpendFile, last: LastScan | None, at: datetime, quiet: tim
 
 
 def listed(folder: Path) -> Iterator[SpendFile | Skipped]:
-    """The files that may be reports, in the folder and its directories; `Skipped` for names that cannot be read.
+    """Yields the files that may be reports, in the folder and its directories; `Skipped` for names that are not read.
 
-    Leaves out hidden names, options files, and names of UNFINISHED and OURS. Raises OSError if the folder itself cannot
-    be read.
+    Leaves out hidden names, options files, and names that end as in UNFINISHED or OURS. Raises OSError if the folder
+    itself cannot be read.
     """
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
@@ -166,7 +167,11 @@ def _reports(names: Iterable[str], platform: str, directory: int) -> Iterator[Sp
 
 
 def _looked_at(platform: str, name: str, directory: int, changed_ns: int) -> SpendFile | Skipped | None:
-    """The file with this name; None if it is gone. `changed_ns`: when a name in the directory changed last."""
+    """The file with this name; `Skipped` if it is not to be read, None if it is gone.
+
+    `directory`: the open descriptor of its directory. `changed_ns`: when a name in that directory changed last, in
+    nanoseconds since 1970.
+    """
     shown = printable(name)
     if not _is_unicode(name):
         return Skipped(platform, shown, "name_is_not_utf8")
@@ -185,7 +190,7 @@ def _looked_at(platform: str, name: str, directory: int, changed_ns: int) -> Spe
 
 @contextmanager
 def opened(folder: Path, file: SpendFile) -> Iterator[BinaryIO]:
-    """The file for reading. Raises Changed if its version differs from `file.version` before or after it was read.
+    """Opens the file for reading. Raises Changed if its version is not `file.version` at the start or end of the block.
 
     Raises OSError if it cannot be opened.
     """
@@ -201,9 +206,9 @@ def opened(folder: Path, file: SpendFile) -> Iterator[BinaryIO]:
 
 
 def options_text(folder: Path, platform: str) -> bytes:
-    """The options file in the directory of the reports, else the folder's own; empty if there is neither.
+    """Reads the options file in the directory `platform`, else the folder's own; returns no bytes if there is neither.
 
-    Raises OSError if it cannot be read, or is a link.
+    Returns MAX_OPTIONS_BYTES at most. Raises OSError if the file cannot be read, or is a link.
     """
     for place in dict.fromkeys((folder / platform, folder)):
         try:

@@ -1,4 +1,4 @@
-"""A file's bytes as they are when it is opened, and the proof that they were the same when it was read."""
+"""Reads a file only up to its size at opening, and shows by hash and size whether it changed meanwhile."""
 
 import hashlib
 import io
@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 from app.imports.tables import Progress
 
 PASSES: Final = 4
-"""Times that a file's bytes are read: for its hash, its evidence, its sums, and its hash again."""
+"""Readings of all bytes on which progress is based: for hash, evidence, sums, and hash again. Some files take more."""
 
 _BLOCK_BYTES: Final = 1_000_000
 
@@ -15,7 +15,8 @@ _BLOCK_BYTES: Final = 1_000_000
 class FixedSize(io.BufferedIOBase):
     """A binary stream that ends where it ended when it was opened, so that a growing file is not read for ever.
 
-    Reports the progress of all passes, in bytes.
+    After each read calls `progress` with the bytes read in all readings, and PASSES times the size, which the first
+    figure never exceeds; None: reports no progress.
     """
 
     def __init__(self, stream: BinaryIO, progress: Progress | None) -> None:
@@ -25,7 +26,7 @@ class FixedSize(io.BufferedIOBase):
         stream.seek(0)
 
     def sha256(self) -> str:
-        """The SHA-256 of all bytes, in hexadecimal."""
+        """Reads all bytes from the start and returns their SHA-256, in hexadecimal."""
         self.seek(0)
         digest = hashlib.sha256()
         while block := self.read(_BLOCK_BYTES):

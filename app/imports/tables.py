@@ -13,7 +13,7 @@ class Row(NamedTuple):
 
 
 class Rows(Protocol):
-    """Gives all rows of a table, each time from the first."""
+    """A function that returns an iterator over all rows of a table, from the first, as (line, cells)."""
 
     def __call__(self) -> Iterator[tuple[int, Sequence[str]]]: ...
 
@@ -22,7 +22,8 @@ class Rows(Protocol):
 class Table:
     """A table's rows, its encoding in words, and its form: csv, xlsx, json.
 
-    `ends_open`: the last line has no line end, so that its last cell may be cut off. `title`: the sheet's name.
+    `ends_open`: the last line has no line end, so that its last cell may be cut off. `title`: the name of a
+    workbook's sheet; empty for other files.
     """
 
     rows: Rows

@@ -11,7 +11,7 @@ _OFFSET: Final = re.compile(r"\(?(?:GMT|UTC)\s?([+-−])\s?(\d{1,2})(?::?(\d{2})
 
 @cache
 def zone_names(text: str | None) -> str | None:
-    """The IANA zone that a text names; None for offsets, and names of other kinds."""
+    """The IANA zone that a text names, `UTC` for GMT and Z; None for offsets such as GMT-8, other names, and None."""
     if text is None:
         return None
     plain = text.strip().split(" ")[0].strip("()")
@@ -30,7 +30,7 @@ def written_offset(text: str) -> timedelta | None:
 
 
 def zone_offset(text: str | None, at: datetime) -> timedelta:
-    """The distance from UTC at a wall-clock time in a zone that `zone_names` knows; zero in others, and for None."""
+    """The UTC offset, at the wall-clock time `at`, of the IANA zone that a text names; zero if it names none."""
     name = zone_names(text)
     return timedelta() if name is None else ZoneInfo(name).utcoffset(at) or timedelta()
 
@@ -38,7 +38,8 @@ def zone_offset(text: str | None, at: datetime) -> timedelta:
 def same_zone(text: str, zone: str, at: datetime) -> bool | None:
     """Whether a platform's zone has the UTC offsets of the IANA zone `zone` in the year of `at`.
 
-    An offset such as GMT-8 must be the zone's without summer time. None if the text names no known zone.
+    Compares the 15th of each month. If the text is an offset such as GMT-8, it must be the offset of `zone` without
+    summer time. None if the text is neither a known zone nor an offset.
     """
     own = ZoneInfo(zone)
     if (name := zone_names(text)) is not None:

@@ -1,6 +1,7 @@
 """Amounts as platforms write them: a column's cells together prove its decimal mark; then each cell is read exactly.
 
-Cells are judged by their shapes, digits replaced by 9, of which a column of millions has a few dozen.
+Most cells are skipped because a cell of the same shape, the text with 9 for every digit, was judged before: a column
+of millions has a few dozen shapes.
 """
 
 import re
@@ -42,7 +43,7 @@ class Unreadable(ValueError):
 
 
 def take_apart(cell: str) -> Written | None:
-    """The parts of an amount; None for a cell without one. Raises Unreadable for anything else."""
+    """The parts of an amount; None for an empty cell or a dash. Raises Unreadable for any other text."""
     text = bare(cell).strip(_SPACES + "\t\r\n")
     if text in NOTHING:
         return None
@@ -116,12 +117,13 @@ def _is_whole(text: str, marks: Iterable[str]) -> bool:
 
 @dataclass
 class AmountEvidence:
-    """Evidence from all cells of one column, each fact with the line and the cell that proved it first.
+    """Evidence from the cells of one column. A pair is the line and the text of the first cell that proves a fact.
 
-    `proves`: by decimal mark. `either`: a cell that allows both marks. `fraction`: one with decimals other than 0.
-    `grouped`: one with thousands marks. `signs`: by currency sign. `decimals`: the most digits behind a decimal point
-    and behind a decimal comma. `largest_whole` and `has_odd_micros` are of cells without decimals; odd micros are those
-    that are no multiple of a cent.
+    `proves`: by decimal mark, a cell that only this mark can read. `either`: a cell that allows both marks. `fraction`:
+    a cell with decimals other than 0. `grouped`: a cell with thousands marks. `signs`: by currency sign, a cell with
+    it. `decimals`: the most digits behind a decimal point and behind a decimal comma. `largest_whole`: the largest
+    number without decimals other than 0; `has_odd_micros`: one of these numbers, taken as micros, is no multiple of a
+    cent. `has_numbers`: a cell is a number of a spreadsheet or of JSON. `has_amounts`: a cell is an amount.
     """
 
     proves: dict[DecimalMark, tuple[int, str]] = field(default_factory=dict)
@@ -226,7 +228,7 @@ class AmountReader:
         self._zeros = ["0" * (self.decimals - count) for count in range(self.decimals + 1)]
 
     def read(self, cell: str) -> int | None:
-        """The amount in units of 10**-decimals; None for an empty cell or a dash. Raises Unreadable for others."""
+        """The amount in units of 10**-decimals; None for an empty cell or a dash. Raises Unreadable for other texts."""
         whole, mark, fraction = cell.partition(self._point)
         if (
             cell.isascii()
@@ -238,7 +240,10 @@ class AmountReader:
         return self._read_any(cell)
 
     def step(self, cell: str) -> int:
-        """The value of a cell's last digit, in units of 10**-decimals: that of 0.01 for `12.50`, of 1 for `12`."""
+        """The value of a 1 in a cell's last place, in units of 10**-decimals.
+
+        With two decimals it is 1 for `12.50` and 100 for `12`.
+        """
         try:
             written = take_apart(cell)
         except Unreadable:

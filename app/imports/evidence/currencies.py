@@ -16,7 +16,7 @@ class Currency:
     """The currency of a file.
 
     `code`: its one currency, None if unknown. `allowed`: the currencies that the code or the signs in cells allow, None
-    without either. `filtered`: the currency whose rows are read, if the file has several.
+    without either. `filtered`: if a column has several currencies, the one whose rows are read; else None.
     """
 
     code: str | None

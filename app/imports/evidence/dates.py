@@ -105,7 +105,8 @@ def plain(word: str) -> str:
 def _months() -> dict[str, int]:
     """Months by name, in full and abbreviated, in the languages of LOCALES: in lower case, without accents.
 
-    Leaves out names of one or two letters, and names of two months, except the eight that are decided here.
+    Leaves out names of one or two letters, and names of different months in different languages, except eight names
+    for which one month is chosen below.
     """
     found: dict[str, set[int]] = {}
     for locale in LOCALES:
@@ -152,9 +153,10 @@ def _date(year: int, month: int, day: int) -> date | None:
 
 @lru_cache(maxsize=100_000)
 def read_day(cell: str) -> Read:
-    """The day that a cell writes. Dates with the year last, written in numbers, are `Numeric`, whatever their day.
+    """The day, longer period or moment that a cell writes; NO_DAY if it writes none.
 
-    Cells without a digit or of over 80 characters are NO_DAY.
+    A date in numbers with the year last is `Numeric`, even if only one order of day and month is possible. Cells
+    without a digit or of over 80 characters are NO_DAY.
     """
     text = _WEEKDAY_NOTE.sub("", plain_signs(bare(cell)) or "").strip()
     if not text or not any(one.isdigit() for one in text) or len(text) > 80:

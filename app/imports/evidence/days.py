@@ -10,7 +10,7 @@ MAX_KNOWN: Final = 200_000
 
 
 class Days:
-    """Reads days from cells by one order of day and month, with a cache of MAX_KNOWN cells.
+    """Reads days from cells by one order of day and month, with a cache of up to MAX_KNOWN cells.
 
     `evenings_begin_next`: a time other than midnight is the moment at which the next day begins.
     """

@@ -64,7 +64,7 @@ def decimal_mark(evidence: Evidence, options: ReadOptions, form: str, currency: 
     if options.decimal is not None:
         return Decided(options.decimal, f"decimal {options.decimal}, as chosen")
     if amounts.either is None:
-        return Decided("point", "numbers of cells" if amounts.has_numbers else "no amount has decimals")
+        return Decided("point", "cells are stored as numbers" if amounts.has_numbers else "no amount has decimals")
     return _mark_of_either(evidence, amounts.either, form, currency)
 
 
@@ -176,8 +176,9 @@ def day_order(
 ) -> Decided[DayOrder]:
     """Whether the day or the month comes first; `value` is None if nothing decides it.
 
-    `latest`: the last day that the file can have. `is_own`: headings are those of the platform's English report.
-    Raises Refused if cells prove both orders, or another one than the options say, or mix date cells and texts.
+    `latest`: the day on which the file was modified; its days may reach one day further at most. `is_own`: the headings
+    are those of the platform's English report. Raises Refused if cells prove both orders, or another one than the
+    options say, or mix date cells and texts.
     """
     days = evidence.days
     if days.day_first and days.month_first:
@@ -216,8 +217,9 @@ def _order_by_the_rest(
 ) -> Decided[DayOrder]:
     """Decides between day first and month first if no cell proves it: by calendar, the file's range, the platform.
 
-    `latest`: the last day that the file can have. `is_own`: headings are those of the platform's English report; else
-    the platform proves nothing. Returns a Decided with the value None if nothing decides.
+    `latest`: the day on which the file was modified; its days may reach one day further at most. `is_own`: the headings
+    are those of the platform's English report; else the platform proves nothing. Returns a Decided with the value None
+    if nothing decides.
     """
     orders: tuple[DayOrder, DayOrder] = ("day_first", "month_first")
     found = {order: evidence.days.days(day_first=order == "day_first") for order in orders}

@@ -29,10 +29,10 @@ class DayEvidence:
     """The forms in which a column writes its days, each with the first line and cell.
 
     `day_first`, `month_first`: the first line and cell that only this order can read. `numeric`: dates in numbers as
-    (first, second, year). `certain`: days that need no order. `hours`: by day cell, its hours. `moment`: the first line
-    and cell with a zone and a time other than midnight. `hourless`: the first line without an hour.
-    `offsets`: by day, the minutes east of UTC at which it begins, and the cell that says so. `short_years`: by first
-    number, the first line and cell of a date whose year has two digits.
+    (first, second, year). `certain`: days that need no order. `hours`: by day as written, the hours (0 to 23) of its
+    rows. `moment`: the first line and cell with a zone and a time other than midnight. `hourless`: the first line whose
+    cell in the hour column has no hour. `offsets`: by day, the minutes east of UTC at which it begins, and the cell
+    that says so. `short_years`: by first number, the first line and cell of a date whose year has two digits.
     """
 
     forms: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -94,10 +94,12 @@ def _form(cell: str) -> str:
 class Evidence:
     """Evidence from a whole table.
 
-    `undated` are rows without one day, `period` the first row that covers more than one. `last_dated` is the line of
-    the last row with a day. `sums` are the amounts of rows that look like sums. `summed`: by the columns over which a
-    row may be a sum of other rows of its day, the first line and the number of such rows. `ends`: the first line with
-    each pair of day cell and end cell. `rows` counts rows with a day.
+    `amounts`: from the spend of rows with a campaign and a day, which `rows` counts; `sums`: from the spend of rows
+    that look like sums. `whole_numbers`: from columns of counts, such as clicks; `others`: from columns of unknown
+    meaning. `undated`: the other rows, without one campaign's day; `period`: the first of them that covers several
+    days. `last_dated`: the line of the last row with a day. `summed`: by the columns over which a row may be a sum of
+    other rows of its day, the first line and the number of such rows. `currencies`, `accounts`, `platforms`: by text of
+    a cell, its first line. `ends`: the first line with each pair of day cell and end cell.
     """
 
     amounts: AmountEvidence = field(default_factory=AmountEvidence)
@@ -118,9 +120,9 @@ class Evidence:
 
 
 def gather(layout: Layout, columns: Columns) -> Evidence:
-    """Reads every row below the headings and returns its evidence.
+    """Reads every row below the headings and returns the evidence of the table.
 
-    Raises Refused for a row with more cells than there are headings, or for over MAX_UNDATED rows without a day.
+    Raises Refused for a row of data with more cells than headings, or for over MAX_UNDATED rows without a day.
     """
     evidence = Evidence()
     count, day_place = len(layout.headings), columns.day.place

@@ -64,7 +64,7 @@ def name_as_id(cell: str) -> str:
 def check_rounded(ids: Iterable[str]) -> None:
     """Raises Refused if a spreadsheet has rounded the ids.
 
-    It has if all ids of over 15 digits have only zeros after the 15th, at least three zeros in all.
+    Ids count as rounded if all ids of over 15 digits have only zeros after the 15th, at least three zeros in all.
     """
     long = [one for one in ids if len(one) > KEPT_DIGITS and one.isdigit()]
     zeros = sum(len(one) - KEPT_DIGITS for one in long)

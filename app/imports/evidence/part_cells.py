@@ -34,7 +34,7 @@ class PartCells:
         self.parts: Places = tuple(place for place in found if place not in self._used)
 
     def summed(self, row: Sequence[str]) -> Places:
-        """The places of the columns over which the row may be a sum; none for a row that is surely a part itself."""
+        """The places of the columns over which the row may be a sum; empty for a row that is surely a part itself."""
         cells = len(row)
         empty = [place for place in self.parts if place >= cells or row[place].strip() in NOTHING]
         if _SUM_CELLS.isdisjoint(row):

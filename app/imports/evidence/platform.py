@@ -58,8 +58,8 @@ def resolve(
     """The platform, by the options, the file's content, or else the file's name; its name is None if these do not tell.
 
     `evidence` None: the rows were not read yet, so no column is considered. `around`: the rows outside of the table;
-    None: those above the headings. Raises Question if a column names several and none was chosen, Refused if no row is
-    of the chosen one.
+    None: those above the headings. Raises Question if a column names several platforms and none was chosen,
+    Refused if no row is of the chosen one.
     """
     found, scores = platform_of(layout.headings, layout.above if around is None else around)
     in_column = _in_column(evidence)
@@ -91,7 +91,7 @@ def resolve(
 
 
 def platforms_named(text: str) -> set[str]:
-    """The platforms that a file's name names by words of four letters or more."""
+    """The platforms that a file's name names by one word, or two words in a row, of at least four letters together."""
     words = [word for word in re.split(r"[\W_\d]+", text) if word]
     found = {
         platforms.canonical("".join(words[start:end]))

@@ -106,7 +106,7 @@ class _Lines:
     end: str | None = None
 
     def read(self, cells: list[str]) -> None:
-        """Reads the cells of a line; the first value of a key and the first range hold."""
+        """Reads the cells of a line; keeps the first range, the first value of each key, and the last start and end."""
         text = ", ".join(cells)
         self.title = self.title or (text if not self.found else "")
         inner = re.search(r"\(([^()]+)\)$", text)
@@ -194,7 +194,7 @@ def _date_part(text: str) -> str:
 def day_in(text: str, *, day_first: bool | None) -> date | None:
     """The day that a text of the preamble names; None if it names none.
 
-    `day_first` None: the order of day and month is unknown; None too if the text then names two days.
+    `day_first` None: the order of day and month is unknown; a text that then can name two days names none.
     """
     read = read_day(_date_part(text))
     if isinstance(read, Day):
@@ -210,9 +210,9 @@ def day_in(text: str, *, day_first: bool | None) -> date | None:
 def stated_moment(text: str, zone: str | None, *, day_first: bool | None) -> datetime | None:
     """The moment in a text, in UTC; None if it has no day or no time.
 
-    `day_first`: the order of day and month; None: unknown, so that a text which may name two days has none. A text that
-    ends with UTC, GMT or Z is in UTC, one with an offset such as GMT-8 is in that offset. Others are in `zone`: an IANA
-    zone, or an offset, which is taken without summer time; in UTC if `zone` names neither.
+    `day_first`: the order of day and month; None: unknown, so that a text which may name two days has no moment. A text
+    that ends with UTC, GMT or Z is in UTC, one with an offset such as GMT-8 is in that offset. Any other text is in
+    `zone`: an IANA zone, or an offset, which is taken without summer time; in UTC if `zone` names neither or is None.
     """
     day = day_in(_AT_UTC.sub("", text), day_first=day_first)
     clock = _CLOCK.search(text)
@@ -229,7 +229,7 @@ def stated_moment(text: str, zone: str | None, *, day_first: bool | None) -> dat
 
 
 def _offset(text: str, zone: str | None, at: datetime) -> timedelta:
-    """The distance from UTC of a moment with the wall-clock time `at`: its own, else that of `zone`, else zero."""
+    """The UTC offset of a moment at wall-clock time `at`: the one in `text`, else the one of `zone`, else zero."""
     if _AT_UTC.search(text):
         return timedelta()
     own = written_offset(text)

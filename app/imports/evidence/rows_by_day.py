@@ -23,8 +23,8 @@ SAME_WEEKDAYS: Final = 3
 def check_one_day_each(evidence: Evidence, columns: Columns, days: Days, platform: str | None) -> None:
     """Raises Refused for rows that cover more than a day, or whose day is not certain.
 
-    Such are times other than midnight with a zone, dates in which two numbers can be the year, and rows without an hour
-    among rows by hour.
+    A day is not certain if the cell is a time other than midnight with a zone, if two of its numbers can be the year,
+    or if the row has no hour among rows by hour. `platform`: its canonical name, for the advice; None: unknown.
     """
     if evidence.period is not None:
         row, period = evidence.period
@@ -52,7 +52,10 @@ def _check_short_years(evidence: Evidence) -> None:
 
 
 def spacing_warning(days: Collection[date]) -> str | None:
-    """A warning if rows may be of weeks or months: all days are one weekday or the first of a month. Else None."""
+    """A warning if rows may be of weeks or months; else None.
+
+    They may be if all days, at least three, are one weekday, or all days, at least two, are the first of a month.
+    """
     if len(days) >= SAME_WEEKDAYS and len({day.weekday() for day in days}) == 1:
         return f"every day is a {min(days):%A}: if rows are of weeks, export them by day"
     if len(days) > 1 and {day.day for day in days} == {1}:
@@ -87,9 +90,10 @@ def _is_midnight(read: Read) -> bool:
 
 
 def check_evenings(evidence: Evidence, columns: Columns, options: ReadOptions) -> None:
-    """Raises Question if each day has one time after noon, which may be the midnight that begins the next day in UTC.
+    """Raises Question if all rows of each day have one late time, unless the options say what it means.
 
-    Pipelines write midnights of zones east of UTC so, with the date of the day before.
+    Late is from 12:00 on, in files of several days from 11:00 on. The time may be the midnight that begins the next
+    day: pipelines write midnights of zones east of UTC in UTC, with the date of the day before.
     """
     hours = _one_a_day(evidence, columns)
     first = EVENINGS_FROM if len(evidence.days.hours) > 1 else NOON
@@ -110,10 +114,11 @@ def check_evenings(evidence: Evidence, columns: Columns, options: ReadOptions) -
 
 
 def hours_warning(evidence: Evidence, columns: Columns, options: ReadOptions) -> str | None:
-    """A warning if the rows name at most FEW_HOURS hours of their days; else None.
+    """A warning if the rows name at most FEW_HOURS hours of their days, not midnight alone; else None.
 
-    None too if each of several days has one and the same time. A time before noon may be the midnight of a zone west of
-    UTC, in UTC: its date is the right day. For a time after noon, the options say which day it is.
+    None too if each of several days has one time, the same or an hour apart: it may be a midnight written in UTC. A
+    time before noon is then of a zone west of UTC, and its date is the right day; for a later time, the options say
+    which day it is. A single day with one time gets no warning if the options say that it is the next day's midnight.
     """
     times = evidence.days.hours
     hours = set().union(*times.values()) if times else set()
@@ -129,9 +134,9 @@ def hours_warning(evidence: Evidence, columns: Columns, options: ReadOptions) ->
 
 
 def _one_a_day(evidence: Evidence, columns: Columns) -> list[int]:
-    """The hours other than 0 if every day has one hour and these are equal or one apart (a clock change); else none.
+    """The hours other than 0 if every day has one hour and these are equal or one apart (a clock change); else empty.
 
-    Empty if a column has the hours.
+    Empty too if a column has the hours.
     """
     times = evidence.days.hours
     if columns.hour is not None or not all(len(own) == 1 for own in times.values()):

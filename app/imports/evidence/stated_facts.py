@@ -14,8 +14,9 @@ def range_of(
 ) -> tuple[DayOrder | None, tuple[date, date] | None]:
     """The order of day and month in the lines around the table, and the first and last day that the lines name.
 
-    `order`: that of the day column; None if none of its numbers needed one. Then the order is returned in which the
-    range contains all `days`; if both do, the one with the shorter range. The range is None if the lines name none.
+    `order`: the order in the day column, returned unchanged; None if no date in the column needed an order. Then
+    returns the order in which the range contains all `days`: if both do, the one with the shorter range; if neither
+    does, None. The range is None if the lines name none that can be read.
     """
     if stated.range is None:
         return order, None

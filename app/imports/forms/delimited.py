@@ -15,7 +15,8 @@ DELIMITERS: Final = (",", ";", "\t", "|")
 def delimited_tables(stream: BinaryIO, encoding: str | None = None) -> list[Table]:
     """The text as one table for each of DELIMITERS, in this order.
 
-    Raises Refused for an `encoding` that Python does not know, and for data in no known encoding.
+    `encoding` None: it is detected. Raises Refused for an `encoding` that Python does not know, for data in no known
+    encoding, and for data that is no text.
     """
     if encoding is not None:
         _check_encoding(encoding)

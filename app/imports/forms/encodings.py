@@ -111,7 +111,7 @@ _ODD: Final = re.compile(
     "[^\\W\\d_][\u00a1-\u00bf\u0080-\u009f\u2013-\u203a\u00d7\u00f7][^\\W\\d_]|[\u0080-\u009f]|[a-z][\u0400-\u04ff\u0590-\u06ff\u0e00-\u0e7f\uff61-\uff9f]"
     "|[\u0400-\u04ff][a-z]|\\w[¹³¿¼¾¦¬±¶]|[¹³¿¼¾¦¬±¶]\\w|[A-Za-z][Ŕ-ŷ]?[ˇ˘˛˝]|[\ue000-\uf8ff]"
 )
-"""Signs, controls and foreign letters within words, as the wrong encoding makes them."""
+"""Signs, controls and foreign letters within words, as decoding by a wrong encoding produces them."""
 
 _WESTERN: Final = frozenset({"cp1252", "cp1250"})
 _LIKELY: Final = (

@@ -55,15 +55,15 @@ _EMPTY_ZIP: Final = b"PK\x05\x06"
 _JUNK: Final = ("__MACOSX", ".DS_Store")
 
 FILES_NAMED: Final = 5
-"""Files of an archive in a sentence, at most."""
+"""Files of an archive that an error message names, at most."""
 
 
 @contextmanager
 def tables_of(stream: BinaryIO, options: ReadOptions) -> Iterator[list[Table]]:
     """The tables that the bytes can be read as, to be read within the block.
 
-    Raises Refused if there are none; its text names the kind of file and a remedy. Any other fault that the file
-    causes within the block becomes Refused too, so that one odd file stops nothing else.
+    Raises Refused if there are none; its text names the kind of file and a remedy. Any other exception within the block
+    becomes Refused too, except OSError and MemoryError, so that one odd file stops nothing else.
     """
     try:
         with unpacked(stream) as plain:
@@ -135,7 +135,7 @@ def _archive(stream: BinaryIO) -> Iterator[zipfile.ZipFile]:
 def _member(archive: zipfile.ZipFile) -> str | None:
     """The name of the one file in an archive; None for a workbook, which is an archive too.
 
-    Raises Refused for several files, and for an archive with a password.
+    Raises Refused for no file or several files, and for an archive with a password.
     """
     names = [
         info for info in archive.infolist() if not info.is_dir() and not any(junk in info.filename for junk in _JUNK)

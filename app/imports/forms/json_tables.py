@@ -130,7 +130,7 @@ def _parsed(text: bytes, line: int) -> Any:
 
 
 def _only_list(value: Mapping[str, Any]) -> list[Any] | None:
-    """The rows within a platform's answer, such as `results` or `data`; None unless it has one list of objects."""
+    """The rows within a platform's answer; None unless it has one list of objects and a field such as `results`."""
     lists = [
         one for one in value.values() if isinstance(one, list) and one and all(isinstance(row, dict) for row in one)
     ]

@@ -17,16 +17,17 @@ _SHEET_ID: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/relat
 
 
 class CellSigns(NamedTuple):
-    """The currency signs of a sheet: by column, that of its first number; by (row, column), those that differ from it.
+    """The currency signs of a sheet's numbers; rows and columns count from 0.
 
-    Rows and columns count from 0.
+    `of_columns`: by column, the sign of its first number with a sign. `of_cells`: by (row, column), the sign of a
+    number with another sign than its column.
     """
 
     of_columns: Mapping[int, str]
     of_cells: Mapping[tuple[int, int], str]
 
     def of(self, row: int, column: int) -> str:
-        """The currency sign of the number in a cell, whose row and column count from 0; "" without one."""
+        """The currency sign of a number, or of its column if its own format has none; "" without either."""
         return self.of_cells.get((row, column)) or self.of_columns.get(column, "")
 
 

@@ -77,7 +77,7 @@ def _cell(value: object) -> str:
 
 
 def _digits(value: float) -> str:
-    """A number with the 15 digits that a spreadsheet keeps, whole ones in full; never in scientific notation."""
+    """The number as text: whole ones in full, others with the 15 digits that spreadsheets keep; never as 1E-7."""
     if value == int(value):
         return str(int(value))
     shown = format(value, ".15g")

@@ -31,7 +31,7 @@ BREAKDOWNS: Final = {
     "appsflyer": "group by Date and export again",
     "yahoo_japan": "add 日 (Day) to the report and export again",
 }
-"""The way to a row for each day, in each platform's own words."""
+"""By platform, the advice how to export a row for each day, in the platform's own words."""
 
 
 def day_fix(platform: str | None) -> str:
@@ -62,7 +62,7 @@ class Columns:
     end_counts: bool = False
     """Whether a row is refused if its end is another day than its day.
 
-    So it is if the day's heading names a beginning, or if the end's heading names the end of a report or period.
+    True if the day's heading names a beginning, or if the end's heading names the end of a report or period.
     """
 
     def used(self) -> tuple[Column, ...]:
@@ -86,8 +86,9 @@ class Columns:
 def columns_of(layout: Layout, options: ReadOptions, platform: str | None) -> Columns:
     """Chooses the columns. `platform`: the file's, None if unknown.
 
-    Raises Refused with the missing ones, or Question if several headings can be meant, or if the file has names or ids
-    of ads or line items in place of campaign ids.
+    Raises Refused if a needed column is missing, rows are of weeks or longer, or two columns of spend have one name.
+    Raises Question if several headings can be meant, or if the file has names or ids of ads or line items in place of
+    campaign ids.
     """
     day = _day(layout, platform)
     spend = _spend(layout, options, platform)

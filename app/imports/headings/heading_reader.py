@@ -129,7 +129,7 @@ def _of_a_platform(unread: Heading, words: Sequence[str]) -> Heading:
 
 
 def _readings(words: Sequence[str]) -> Iterable[tuple[str, str | None]]:
-    """The ways to look a heading up: whole, without its currency, without its unit; each with its currency or None."""
+    """The keys by which to look a heading up: whole, without currency, without unit; each with the currency or None."""
     yield "".join(words), None
     code = words[-1].upper() if len(words) > 1 and words[-1].upper() in _COMMON_CODES else None
     if code:
@@ -180,7 +180,7 @@ def headings(cells: Sequence[str]) -> list[Heading]:
 
 
 def begins_with_total(text: str) -> bool:
-    """Whether a cell can be a row of sums' label: «Total», «Gesamt: Konto», «Total of 2 results», «12 Total»."""
+    """Whether a cell can be the label of a row of sums: «Total», «Gesamt: Konto», «Total of 2 results», «12 Total»."""
     plain = squeezed(text)
     if plain in _TOTALS:
         return True

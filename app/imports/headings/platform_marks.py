@@ -103,9 +103,9 @@ _WEIGHTS: Final = _weights()
 
 
 def platform_of(found: Sequence[Heading], lines: Iterable[Row]) -> tuple[Found | None, dict[str, float]]:
-    """The platform that headings and lines outside of the table identify, and the scores of all.
+    """The platform that headings and lines outside of the table identify, and the score of each platform with a mark.
 
-    None unless its score is 1 or more and leads by A_LEAD.
+    The platform is None unless its score is 1 or more and leads by A_LEAD.
     """
     scores: dict[str, float] = {}
     reasons: dict[str, str] = {}

@@ -28,7 +28,7 @@ CAMPAIGN: Final = (
     "insertion order id; order id; campaign group id",
     "line item id",
 )
-"""A campaign's id. Orders and line items stand for campaigns in files without campaigns."""
+"""Headings of campaign ids. Ids of orders and line items stand for campaigns in files without campaign ids."""
 
 NAME: Final = (
     """
@@ -76,7 +76,7 @@ DAY: Final = (
     """,
     "_data_date; data date",
 )
-"""A day, or the beginning of a period, which counts as a day if the period ends on it too."""
+"""Headings of a day, or of the beginning of a period, which counts as a day if the period ends on the same day."""
 
 END: Final = (
     """
@@ -127,7 +127,7 @@ SPEND: Final = (
     """,
     "media cost; total media cost; gross cost; net cost; cost_in_usd; cost usd; spend in usd; amount; betrag; montant; importe; valor; importo; bedrag; kwota; 金額",
 )
-"""Money spent. The first text names it without doubt; headings of the last are taken if there are no others."""
+"""Headings of money spent, the surest text first; headings of a later text are taken if there are no earlier ones."""
 
 REVENUE_IS_COST: Final = (
     "revenue (adv currency); revenue (advertiser currency); revenue adv currency; revenue advertiser currency"
@@ -175,10 +175,10 @@ WHOLE: Final = (
     Wyświetlenia; Kliknięcia; Zasięg; 表示回数; クリック数; インプレッション; インプレッション数; クリック; リーチ; Exponeringar; Klick; Visninger; Klik; Gösterim; Tıklamalar; Показы; Клики; 展示次数; 点击次数; 노출수; 클릭수
     """,
 )
-"""Counts, which are whole numbers: a mark in one of them is a thousands sign."""
+"""Headings of counts, which are whole numbers: a mark in one of them is a thousands sign."""
 
 AD_ID: Final = ("ad_id; ad id",)
-"""An ad's id, which stands for a campaign's in files of Snapchat without campaigns; a person may choose it in others."""
+"""Headings of ad ids, which stand for campaign ids in files of Snapchat without them, in others if a person says so."""
 
 PART: Final = (
     """
@@ -190,7 +190,7 @@ PART: Final = (
     広告セット; 広告セット名; 広告グループ; 広告グループ名; デバイス; 広告名
     """,
 )
-"""Parts of a campaign, such as devices: a report can have a row for each part of a day, and a row of their sum."""
+"""Headings of a campaign's parts, such as devices: a report can have a row for each part of a day, and a sum row."""
 
 WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "campaign": CAMPAIGN,
@@ -206,7 +206,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "whole": WHOLE,
     "ad": AD_ID,
 }
-"""Headings by meaning, separated by semicolons and lines, in the order of preference."""
+"""By meaning, texts of headings separated by semicolons and lines; headings of an earlier text are preferred."""
 
 TOTAL_WORDS: Final = (
     "total; totals; grand total; subtotal; sub total; sum; overall total; gesamt; gesamtsumme; summe; zwischensumme; insgesamt; gesamtergebnis; "

@@ -27,8 +27,9 @@ CUT: Final = "…"
 def create_missing(plan: Plan, edit: Edit) -> tuple[int, int | None]:
     """Creates the plan's campaigns that are still missing, and their brand if it is new; enforces the brand.
 
-    Returns the number of campaigns created and their brand's id (None if none was missing). Raises Refused if the brand
-    now has another currency than the file, InvalidValue if several brands have its name.
+    `plan.target` must name the brand. Returns the number of campaigns created and their brand's id (None if none was
+    missing). Raises Refused if the brand now has another currency than the file, InvalidValue if several brands have
+    its name or a field is not valid.
     """
     assert plan.target.brand is not None  # noqa: S101 - the plan says in which brand
     name = plan.target.brand
@@ -60,9 +61,9 @@ def shown(name: str, external_id: str) -> str:
 
 
 def _brand(connection: Connection, plan: Plan, name: str, edit: Edit) -> int:
-    """The id of the brand of this name, which may have been created after the plan; else of a new one.
+    """Returns the id of the brand with this name; creates the brand if there is none.
 
-    Raises Refused if that brand has another currency than the file.
+    Raises Refused if an existing brand, perhaps created after the plan was made, has another currency than the file.
     """
     brand_id = catalog.brand_named(connection, name)
     if brand_id is None:

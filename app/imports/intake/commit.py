@@ -1,4 +1,4 @@
-"""Commits a plan: creates campaigns, counts totals in batches as all reported totals are, and writes the history."""
+"""Commits a plan: creates campaigns, counts the file's totals in batches as reported totals, and writes the history."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -38,9 +38,10 @@ Progress = Callable[[int], None]
 class Outcome:
     """The result of an import. `import_id` is None if the history has no row for it (`Plan.is_kept`).
 
-    `brand_id`: the brand in which campaigns were created. `taken`: the number of totals that changed something;
-    `nothing_new`: of those that did not. `rejections`: (campaign and day, reason) of each rejected total, as texts.
-    `held_up`: the errors of batches that were not wholly counted, because a brand was locked.
+    `brand_id`: the brand in which campaigns were created; None if none was. `taken`: the number of totals that changed
+    something; `nothing_new`: the number of totals that changed nothing. `rejections`: (campaign and day, reason) of
+    each rejected total, as texts. `held_up`: the errors of batches that were not wholly counted, because a brand was
+    locked.
     """
 
     import_id: int | None = None
@@ -66,8 +67,9 @@ def commit(
     If a brand stays locked, counts all other totals, marks the import as partial and then raises BrandsTimedOut. Raises
     Refused or InvalidValue, and writes nothing, if missing campaigns cannot be created in the plan's brand any more.
 
-    `folder_options`: the version of the spend folder's options; None: a person imports, so it adds an audit entry and
-    remembers the person's choices for the layout.
+    `progress`: called after each batch with the number of its totals. `folder_options`: the version of the spend
+    folder's options; None: a person imports, so an import with a row in the history also adds an audit entry and stores
+    the person's choices for the layout.
     """
     outcome = Outcome()
     if plan.missing and plan.target.brand is not None:
@@ -188,9 +190,10 @@ def _payloads(plan: Plan) -> Iterator[Payload]:
 
 
 def _moment(as_of: datetime, known: day_rows.KnownDay) -> datetime:
-    """The `as_of` of a total, which is the file's.
+    """The `as_of` with which a total is reported: the file's, which is the parameter `as_of`.
 
-    If undoing an import put an older figure back under a later `as_of`, 1 µs after that, so that the total is newer.
+    If undoing an import put an older figure back under a later `as_of`, returns 1 µs after that later one, so that the
+    total counts as newer.
     """
     is_undone = known.as_of != known.true_as_of
     is_newer = known.true_as_of is None or known.true_as_of < as_of
@@ -212,9 +215,9 @@ Note = Callable[[Connection, Sequence[TotalsBatch], Counted], None]
 
 
 def counted_for(payloads: Sequence[Payload], note_counted: Note) -> Counted:
-    """Counts totals, calls `note_counted` in the same transaction, announces status changes, and returns the counts.
+    """Counts totals, calls `note_counted` in each transaction, announces status changes, and returns the counts.
 
-    Raises BrandsTimedOut if a brand is locked.
+    If a brand stays locked, raises BrandsTimedOut after all other totals are counted.
     """
 
     def count(

@@ -13,7 +13,7 @@ from domain.money import format_units
 
 SAMPLES: Final = 5
 LARGE_FALL: Final = 10
-"""A total that falls by more than 1/LARGE_FALL of itself needs consent, because campaigns may open again."""
+"""A total that falls by more than 1/LARGE_FALL of itself needs consent, because campaigns may serve again."""
 
 
 class Named(NamedTuple):
@@ -36,7 +36,7 @@ class Change(NamedTuple):
 
 @dataclass
 class Sample:
-    """The number of changes of one kind, their sums before and after, and the first SAMPLES of them."""
+    """The number of changes of one kind, their sums in micros before and after, and the first SAMPLES of them."""
 
     count: int = 0
     before_micros: int = 0
@@ -56,9 +56,11 @@ class Sample:
 class Tally:
     """A file's totals by kind of change.
 
-    `new`: the platform's sources had none. `changed`: they had another figure; `fallen`: those of `changed` that fell
-    by more than a tenth. `same` and `older` change nothing. `elsewhere`: those of `new` whose days have spend from live
-    events or other sources already (`before_micros`). `unknown`: totals of unknown campaigns that are not created.
+    `new`: totals of campaign-days for which the platform's sources have no figure. `changed`: totals that differ from
+    the sources' figure; `fallen`: the ones among `changed` that fall by more than a tenth. `elsewhere`: the ones among
+    `new` whose days have spend from live events or other sources already (`before_micros`). `unknown`: totals of
+    unknown campaigns that the import does not create. `same`: the number of totals that equal the known figure;
+    `older`: the number for which a figure of a later moment is known. Neither changes anything.
     """
 
     new: Sample = field(default_factory=Sample)
@@ -82,7 +84,11 @@ class Tally:
 
 @dataclass
 class Compared:
-    """Counts the totals of a file, true as of a moment, by how they differ from the known ones."""
+    """Counts the totals of a file, true as of a moment, by how they differ from the known ones.
+
+    `is_delta`: the file's amounts are added to what is known, so none counts as `elsewhere`. `contradicting`: totals
+    that differ from a figure known as of the same moment.
+    """
 
     as_of: datetime
     is_delta: bool = False
@@ -118,7 +124,10 @@ class Compared:
                 self.tally.fallen.add(change)
 
     def refuse_contradictions(self, earlier: Sequence[Earlier]) -> None:
-        """Raises Refused if the file has other figures than the known ones of the same moment."""
+        """Raises Refused if the file has other figures than the known ones of the same moment.
+
+        `earlier`: imports of the same content, newest first; the error proposes to undo one of them.
+        """
         if not self.contradicting.count:
             return
         one = self.contradicting.first[0]

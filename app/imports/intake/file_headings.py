@@ -8,7 +8,7 @@ from app.imports.headings.layout import layout_of
 
 
 def headings_in(stream: BinaryIO, options: ReadOptions) -> tuple[str, ...]:
-    """The headings of the table that is read, from left to right; none if no table is found."""
+    """The headings of the table that is read, from left to right; empty if none is found or several can be meant."""
     try:
         with tables_of(stream, options) as tables:
             found = layout_of(tables, options)

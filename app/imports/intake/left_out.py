@@ -19,9 +19,10 @@ def rows_left_out(reading: Reading, rejections: Iterable[tuple[str, str]]) -> li
 
 
 def write_csv(stream: TextIO, rows: Iterable[LeftOut]) -> None:
-    """Writes rows of (line, cell, reason) under a header. A text that a spreadsheet could take for a formula is quoted.
+    """Writes rows of (line, cell, reason) as CSV under a header.
 
-    `stream`: a text stream that does not translate line ends.
+    Puts an apostrophe before each text that a spreadsheet could take for a formula. `stream`: a text stream that does
+    not translate line ends.
     """
     writer = csv.writer(stream)
     writer.writerow(("line", "cell", "reason"))

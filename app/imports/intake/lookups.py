@@ -39,7 +39,7 @@ class Lookup:
         return self.found
 
     def on(self, external_id: str, day: date) -> KnownCampaign | None:
-        """The campaign that had this external id on a day; None if none of those found had it, or several."""
+        """The campaign that had this external id on a day, among those last found; None if none had it, or several."""
         try:
             return owner_on(self.key(external_id), self.found, lambda _zone: day)
         except NotFound:
@@ -47,7 +47,10 @@ class Lookup:
 
 
 def campaigns_of(reading: Reading) -> Iterator[list[str]]:
-    """The external ids of a reading, in order, in lists that have KEYS_A_QUERY campaign-days or somewhat more."""
+    """Yields the external ids of a reading, in order, in lists.
+
+    Each list ends once its campaigns have KEYS_A_QUERY campaign-days or more; the last may have fewer.
+    """
     some: list[str] = []
     size = 0
     for external_id in sorted(reading.totals.campaigns):
@@ -61,9 +64,9 @@ def campaigns_of(reading: Reading) -> Iterator[list[str]]:
 
 
 def named_days(reading: Reading, external_ids: list[str], lookup: Lookup) -> Iterator[Named]:
-    """The totals of those campaigns that are known on the day of the total, by campaign and day.
+    """Yields the totals whose external id had a known campaign on their day, ordered by external id and day.
 
-    `lookup` must have found these external ids.
+    `lookup.find` must have been called last with these external ids.
     """
     for external_id in external_ids:
         for day, micros in sorted(reading.totals.campaigns[external_id].items()):
@@ -73,7 +76,10 @@ def named_days(reading: Reading, external_ids: list[str], lookup: Lookup) -> Ite
 
 
 def known_of(connection: Connection, sources: Sequence[str], named: list[Named]) -> Mapping[tuple[int, date], KnownDay]:
-    """The present figures of the campaign-days, by (campaign id, day). `sources`: those of the file's platform."""
+    """Reads the present figures of the campaign-days `named`; returns them by (campaign id, day).
+
+    `sources`: the sources whose totals are of the file's platform.
+    """
     found: dict[tuple[int, date], KnownDay] = {}
     keys = [(one.account.brand_id, one.account.campaign_id, one.day) for one in named]
     remaining = iter(keys)

@@ -36,8 +36,9 @@ MAX_PLATFORM: Final = 150
 class Target:
     """The brand and account that a person names for a file.
 
-    `brand`: the name of the brand in which unknown campaigns are created; None: they are not. `time_zone` and
-    `currency`: those of the brand if it is created. `account`: the platform's id of the account; None: the file's.
+    `brand`: the name of the brand in which unknown campaigns are created; None: they are not created. `time_zone` and
+    `currency`: used if the brand is created; None: those of the file. `account`: the platform's id of the account;
+    None: the one that the file names.
     """
 
     brand: str | None = None
@@ -50,10 +51,12 @@ class Target:
 class Plan:
     """The changes that an import would make. `tally` counts the file's totals by kind of change.
 
-    `sources`: those whose totals are of this platform, in whatever spelling; the first is the source of totals for days
-    that none of them has reported. `account`: the one in which campaigns are looked up; None: any. `missing`: names of
-    unknown campaigns, by external id. `new_brand`: the brand in which they would be created, its id None if it is new.
-    `vanished`: campaigns' days that earlier files of the account set and that this complete file lacks.
+    `sources`: the names under which this platform's totals are stored, by spelling; the first is used for days that no
+    source of them has reported. `account`: the account in which campaigns are looked up; None: any. `brands`: the
+    brands whose campaigns the file has. `missing`: names of unknown campaigns, by external id. `new_brand`: the brand
+    in which they would be created, its id None if it does not exist yet; None: none would be. `vanished`: campaigns'
+    days that earlier files of the account set and that this complete file lacks. `earlier`: imports of the same
+    content, newest first. `sum_micros`: the file's sum by currency, "" if that is unknown.
     """
 
     reading: Reading
@@ -95,7 +98,8 @@ class Plan:
     def is_kept(self) -> bool:
         """Whether the history gets a row for this import.
 
-        It does if the import changes something, or if it leaves out rows and the file was never imported before.
+        It does if the import changes something, or if it leaves out rows or totals of unknown campaigns and the file
+        was never imported before.
         """
         leaves_out = bool(self.reading.bad_rows) or self.tally.unknown.count > 0
         return not self.changes_nothing or (leaves_out and not self.earlier)
@@ -125,8 +129,9 @@ class Plan:
 def plan(reading: Reading, file_name: str, target: Target, modified_at: datetime) -> Plan:
     """The plan to import a reading, compared with the known campaigns and totals; writes nothing.
 
-    Raises Refused if the file's currency, time zone or account is another, or if it contradicts figures of the same
-    moment; InvalidValue for a brand that cannot be found by its name or created.
+    Raises Refused if the file's currency or time zone is not its brand's, if its account is not the one in `target`, or
+    if it contradicts figures known as of the same moment. Raises InvalidValue if several brands have the name in
+    `target`, or if a new brand of that name cannot be created.
     """
     with snapshot() as connection:
         return plan_in(connection, reading, file_name, target, modified_at)
@@ -135,8 +140,9 @@ def plan(reading: Reading, file_name: str, target: Target, modified_at: datetime
 def plan_in(connection: Connection, reading: Reading, file_name: str, target: Target, modified_at: datetime) -> Plan:
     """The plan to import a reading, compared in the transaction of `connection`; writes nothing.
 
-    Raises Refused if the file's currency, time zone or account is another, or if it contradicts figures of the same
-    moment; InvalidValue for a brand that cannot be found by its name or created.
+    Raises Refused if the file's currency or time zone is not its brand's, if its account is not the one in `target`, or
+    if it contradicts figures known as of the same moment. Raises InvalidValue if several brands have the name in
+    `target`, or if a new brand of that name cannot be created.
     """
     earlier = tuple(history.of_content(connection, reading.sha256))
     as_of, as_of_source = _as_of(reading, modified_at, earlier)
@@ -173,7 +179,7 @@ def plan_in(connection: Connection, reading: Reading, file_name: str, target: Ta
 
 @dataclass
 class _Found:
-    """The campaigns of a file: how many are known, the names of the others by id, and the brands with spend in it."""
+    """The campaigns of a file: the number of known ones, the names of unknown ones by external id, and brand ids."""
 
     known_campaigns: int = 0
     missing: dict[str, str] = field(default_factory=dict)
@@ -183,7 +189,10 @@ class _Found:
 def _find(
     reading: Reading, target: Target, lookup: Lookup, sources: tuple[str, ...], compared: Compared, missed: Vanishing
 ) -> _Found:
-    """Looks up the file's campaigns, some at a time, and compares their totals with the present figures."""
+    """Looks up the file's campaigns, some at a time, and returns them.
+
+    Counts their totals in `compared`, against the present figures, and takes the file's days out of `missed`.
+    """
     found = _Found()
     for some in campaigns_of(reading):
         matches = lookup.find(some)
@@ -202,9 +211,10 @@ def _find(
 
 
 def _sources(connection: Connection, reading: Reading, earlier: tuple[Earlier, ...]) -> tuple[str, ...]:
-    """The sources of a file's totals: those that name its platform; for a delta one made from the file's hash.
+    """The sources of a file's totals: its platform's canonical name, then other stored spellings of it.
 
-    Earlier versions stored platforms as they were typed, one source for each spelling. Those totals keep their source.
+    Earlier versions of Spendgate stored platforms as typed, one source for each spelling; those totals keep their
+    source. A delta has one source, made from the file's hash.
     """
     if reading.is_delta:
         end = f" delta {reading.sha256[:20]}"
@@ -217,7 +227,7 @@ def _sources(connection: Connection, reading: Reading, earlier: tuple[Earlier, .
 def _as_of(reading: Reading, modified_at: datetime, earlier: tuple[Earlier, ...]) -> tuple[datetime, str]:
     """The moment when the figures were true, and its source in words; never later than now.
 
-    If it is the file's modification time, never later than that of an earlier import of the same content.
+    If it is the file's modification time, never later than the `as_of` of an earlier import of the same content.
     """
     moment, why = reading.as_of, reading.as_of_source
     if reading.options.as_of is None and moment == modified_at and earlier:
@@ -238,10 +248,10 @@ def _account(connection: Connection, reading: Reading, target: Target) -> str | 
 
 
 def _new_brand(connection: Connection, reading: Reading, target: Target) -> BrandFacts:
-    """The brand in which campaigns are created: the one with the target's name, or a new one (id None).
+    """The brand in which campaigns are to be created: the one with the target's name, else a new one (id None).
 
-    Raises InvalidValue if the zone or currency of a new brand is missing or not valid, or if its currency is not the
-    file's.
+    Creates nothing. Raises InvalidValue if several brands have the name, if the name, zone or currency of a new brand
+    is missing or not valid, or if its currency is not the file's.
     """
     name = target.brand or ""
     brand_id = catalog.brand_named(connection, name)

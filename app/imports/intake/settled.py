@@ -33,9 +33,10 @@ class Offer:
 
 
 def offered(question: Question, read: Callable[[Choice], Reading]) -> Offer | None:
-    """The choice that was made for the file's layout before; None if there is none, or not exactly one fits.
+    """The choice of the question that a person made before for the file's layout; None if not exactly one fits.
 
-    None too if the database cannot be read, because the offer is only a help.
+    `read`: reads the file under a choice, and raises InvalidValue if it cannot. None too if no choice can be read, or
+    if the database cannot be read, because the offer is only a help.
     """
     layout = _layout(question, read)
     if layout is None:

@@ -26,7 +26,7 @@ TOTALS_A_TRANSACTION: Final = 1_000
 
 @dataclass(frozen=True)
 class Undoing:
-    """The totals that undoing an import restores. `kept`: the number of totals changed since, which stay.
+    """The totals that undoing an import restores. `kept`: the number of its totals that changed since, which stay.
 
     `rejected`: the number of restored totals that counting rejected.
     """
@@ -74,8 +74,8 @@ def undoing(import_id: int) -> Undoing:
 def undo(import_id: int, edit: Edit) -> Undoing:
     """Restores the totals that were known before the import, in batches, and adds an audit entry; returns the undo.
 
-    A batch with a locked brand does not stop the others; raises its BrandsTimedOut at the end, and the undo can be
-    repeated. Raises InvalidValue if there is no such import, or nothing is left to undo.
+    If a brand stays locked, restores the other totals, raises BrandsTimedOut without marking the import as undone, and
+    the undo can be repeated. Raises InvalidValue if there is no such import, it is undone, or nothing is left to undo.
     """
     wanted = undoing(import_id)
     if not wanted.restored:

@@ -1,4 +1,4 @@
-"""Campaigns' days that earlier files of an account set, and that a later complete file of the account lacks."""
+"""Finds campaigns' days that earlier files of an account set, and that a later complete file of the account lacks."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ from db.repository.imports.days import SetDay
 
 
 class Vanishing:
-    """The days that earlier files set, without those that the file was found to have.
+    """The campaign-days that earlier files set, until `keep` removes the ones that the new file has too.
 
-    Days are compared by the campaign that had the external id on that day: a campaign that moved to another brand has
-    none any more.
+    Days are compared by the campaign that had the external id on that day, not by external id, because a campaign that
+    was moved to another brand has no external id now.
     """
 
     def __init__(self, earlier: Iterable[SetDay]) -> None:
@@ -32,10 +32,10 @@ class Vanishing:
             self._left.pop((one.account.campaign_id, one.day), None)
 
     def left(self, reading: Reading, lookup: Lookup) -> tuple[SetDay, ...]:
-        """The days that vanished: those that earlier files set and that this file lacks.
+        """The days that vanished: the ones that earlier files set and that this file lacks.
 
-        Leaves out days of which the campaign has an unreadable row, whose campaigns `lookup` finds, and days that the
-        file has under the campaign's present external id. Call it after `keep` has got all days of the file.
+        Leaves out days of a campaign of which the file has an unreadable row (`lookup` finds the campaign), and days
+        that the file has under the campaign's present external id. Call it after `keep` has got all days of the file.
         """
         if not self._left:
             return ()
@@ -55,7 +55,11 @@ class Vanishing:
 def vanishing(
     connection: Connection, reading: Reading, as_of: datetime, sources: tuple[str, ...], account: str | None
 ) -> Vanishing:
-    """The days that earlier files of the account set in the range of this one; none unless the file is complete."""
+    """The campaign-days that earlier files of the account set within this file's range of days.
+
+    Only days whose total is not 0 and older than `as_of`. None of them unless the file is complete, has totals, is no
+    delta, and `account` is known. `sources`: the sources of the file's totals.
+    """
     if not reading.is_complete or reading.is_delta or account is None or reading.first_day is None:
         return Vanishing(())
     assert reading.last_day is not None  # noqa: S101 - there is a first
@@ -64,6 +68,6 @@ def vanishing(
 
 
 def _is_in(reading: Reading, one: SetDay) -> bool:
-    """Whether the file has the day under the campaign's present external id, of whichever campaign it was then."""
+    """Whether the file has the day under the campaign's present external id, even if another campaign had it then."""
     external_id = one.external_id or ""
     return one.day in reading.totals.campaigns.get(external_id, {}) or (external_id, one.day) in reading.incomplete

@@ -1,4 +1,4 @@
-"""The second pass over a table: exact sums by campaign and day, under the decisions of the first."""
+"""Adds up a table's amounts exactly, by campaign and day, once columns, decimal mark and order of days are decided."""
 
 from array import array
 from collections.abc import Callable, MutableMapping, Sequence
@@ -29,13 +29,14 @@ COMPACT_AFTER: Final = 250_000
 
 @dataclass
 class Sums:
-    """The results of the second pass over a file: amounts in the reader's units by campaign and day.
+    """The sums of a file: amounts by campaign and day, in units of 10**-decimals, as `AmountReader` reads them.
 
-    `names`: by external id. `total`, `count`: the sum and the number of the added rows. `marks`: by line, both as they
-    were before it, for the lines that `add_up` gets as `marks`. `hashes`: one for each row with an amount other than 0,
-    in PARTS parts. `bad_count` counts all bad rows, `bad_rows` has the first of them, `unplaced` counts those without a
-    known campaign or day. `incomplete`: the campaign-days with a bad amount. `without_amount`: the number of rows whose
-    amount is a placeholder, such as a dash. `other_rows`: the number of rows that the filter leaves out.
+    `names`: campaign names by external id. `total`, `count`: the sum and the number of the added rows. `marks`: for
+    each line that `add_up` gets as `marks`, the (total, count) of the rows above it. `hashes`: one for each row with an
+    amount other than 0, in PARTS parts. `bad_count` counts all bad rows, `bad_rows` has the first of them, `unplaced`
+    counts the bad rows that may be of any campaign or day. `incomplete`: the campaign-days with a bad amount.
+    `without_amount`: the number of rows whose amount is a placeholder, such as a dash. `other_rows`: the number of rows
+    that the filter leaves out.
     """
 
     by_campaign: dict[str, MutableMapping[date, int]] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class Sums:
         self.note(line, cell, reason)
 
     def add_rest(self, campaign: str, day: date, amount: int) -> None:
-        """Adds an amount that no row has, to a campaign's day that has rows."""
+        """Adds an amount that is in no row of its own to a campaign's day; the campaign must have rows."""
         days = self.by_campaign[campaign]
         days[day] = days.get(day, 0) + amount
         self.total += amount
@@ -78,9 +79,10 @@ def add_up(
     adder: "Adder", layout: Layout, columns: Columns, days: Days, chosen: Filter, marks: frozenset[int],
     sum_lines: frozenset[int],
 ) -> Sums:  # fmt: skip
-    """Sums all rows with a day, except on the lines `sum_lines` and `marks`; notes the running sum at each of `marks`.
+    """Adds up all rows with a day, of the currency and platform in `chosen`; returns the sums of `adder`.
 
-    A line of `marks` is of a row without a day of a campaign, one of `sum_lines` of a row that sums up others.
+    Leaves out the lines `marks`, of rows without one campaign's day, and `sum_lines`, of rows that sum up others. Notes
+    the running total and count at each of `marks`.
     """
     sums, add = adder.sums, adder.add
     day_place = columns.day.place
@@ -110,7 +112,7 @@ class Adder:
         self._name = columns.name.place if columns.name is not None else None
 
     def add(self, line: int, row: Sequence[str], day: date) -> None:
-        """Adds one row, or notes why it is left out."""
+        """Adds one row, or notes why it is left out. Raises Refused for a campaign id that has lost digits."""
         sums = self.sums
         try:
             key = self._ids[row[self._campaign]]
@@ -151,7 +153,7 @@ class Adder:
 
 
 def shown_name(cell: str) -> str:
-    """A name without characters that cannot be seen, cut to MAX_TEXT characters."""
+    """A name with spaces for characters that cannot be seen, cut to MAX_TEXT characters; empty if none can be seen."""
     name = readable(cell)
     return name if len(name) <= MAX_TEXT else f"{name[: MAX_TEXT - 1]}…"
 

@@ -30,7 +30,7 @@ class DayAmounts(MutableMapping[date, int]):
         self._others: dict[date, int] | None = None
         if amounts:
             ordinals = [day.toordinal() for day in amounts]
-            self._reaches(min(ordinals), max(ordinals), len(ordinals))
+            self._extend(min(ordinals), max(ordinals), len(ordinals))
             self.update(amounts)
 
     def add(self, day: date, amount: int) -> None:
@@ -66,7 +66,7 @@ class DayAmounts(MutableMapping[date, int]):
             self._amounts[place] = amount
             return
         self.pop(day, None)
-        if is_small and self._reaches(ordinal, ordinal, 1):
+        if is_small and self._extend(ordinal, ordinal, 1):
             self._amounts[ordinal - self._first] = amount
             self._count += 1
             return
@@ -76,10 +76,10 @@ class DayAmounts(MutableMapping[date, int]):
         if len(self._others).bit_count() == 1:
             self._move_others()
 
-    def _reaches(self, first: int, last: int, more: int) -> bool:
-        """Extends the array to the days `first` to `last` (ordinals); returns whether it did.
+    def _extend(self, first: int, last: int, more: int) -> bool:
+        """Extends the array if it lacks any of the days `first` to `last` (ordinals); returns whether it has them now.
 
-        It does not if the array, with `more` amounts, would then have over _SPARSE places for each amount.
+        Does not extend it if it would then have over _SMALL places, and over _SPARSE for each amount, `more` included.
         """
         amounts = self._amounts
         if not amounts:
@@ -96,7 +96,7 @@ class DayAmounts(MutableMapping[date, int]):
     def _move_others(self) -> None:
         others = self._others or {}
         small = {day.toordinal(): amount for day, amount in others.items() if -_LARGEST <= amount <= _LARGEST}
-        if small and self._reaches(min(small), max(small), len(small)):
+        if small and self._extend(min(small), max(small), len(small)):
             for ordinal, amount in small.items():
                 self._amounts[ordinal - self._first] = amount
             self._count += len(small)

@@ -44,7 +44,8 @@ class PartSums:
 class _Group:
     """Rows of a campaign's day with the same cells: their sum, how many are not 0, and the finest difference shown.
 
-    `lines`: those of rows that may be sums. `is_labelled`: a word such as «Total» says that they are.
+    `line`: the first one. `lines`: the lines of rows that may be sums. `is_labelled`: a word such as «Total» says that
+    they are sums.
     """
 
     line: int
@@ -84,9 +85,11 @@ def find_part_sums(
     layout: Layout, columns: Columns, evidence: Evidence, reader: AmountReader, days: Days, chosen: Filter,
     sum_rows: SumRows | None, shown: Callable[[int], str],
 ) -> PartSums:  # fmt: skip
-    """Finds the rows to leave out. `sum_rows`: a person's choice; `shown` turns the reader's units into text.
+    """Finds the rows that are sums of other rows of their campaign's day, so that they can be left out.
 
-    Raises Question if arithmetic does not prove whether rows are sums, Refused for more than MAX_MIXED_DAYS.
+    `chosen`: the currency and platform of the rows to read. `sum_rows`: a person's choice; None: arithmetic decides.
+    `shown` turns the reader's units into text. Raises Question if arithmetic proves nothing, Refused for more than
+    MAX_MIXED_DAYS campaign-days to compare.
     """
     some_are_parts = sum(count for _, count in evidence.summed.values()) < evidence.rows
     if sum_rows == "parts" or len(evidence.summed) + some_are_parts < 2:
@@ -138,9 +141,9 @@ class _Rows:
 
 
 def _mixed(rows: _Rows, evidence: Evidence) -> set[CampaignDay]:
-    """The campaign-days whose rows differ in the columns over which they may be sums (some: over none).
+    """The campaign-days with rows of several kinds: plain parts, and rows that may be sums, by their set of columns.
 
-    Raises Refused for over MAX_MIXED_DAYS.
+    Raises Refused for over MAX_MIXED_DAYS of them.
     """
     bits = {(): 1} | {summed: 2 << place for place, summed in enumerate(evidence.summed)}
     masks: dict[str, MutableMapping[date, int]] = {}
@@ -197,11 +200,12 @@ def _grouped(
 
 
 def _judged(found: Mapping[CampaignDay, _Groups], places: Sequence[int]) -> Iterator[_Judged]:
-    """Compares each group that may be a sum with the groups that it would sum up, sums over the fewest columns first.
+    """Yields each group that may be a sum, compared with the groups that it would sum up, fewest columns first.
 
-    A group would sum up those that may be sums over fewer of its columns, with the same cells in the others; if there
-    are none, all parts of the day, if it is their sum. A sum's excess over its parts is a part for the larger sums.
-    Leaves out figures of 0, and those without others: the total is the same whatever they are.
+    A group would sum up the groups that may be sums over fewer of its columns, or over none, and have the same cells in
+    the other columns. If there are none, it is compared with all parts of the day, and yielded only if it is their sum.
+    The excess of a sum over its parts counts as a part of the larger sums. Leaves out a group if its figure or the sum
+    of the others is 0, because the day's total is then the same whether it is a sum or a part.
     """
     for key, groups in found.items():
         counted: _Groups = {one: group for one, group in groups.items() if not one[0]}
@@ -222,7 +226,7 @@ def _judged(found: Mapping[CampaignDay, _Groups], places: Sequence[int]) -> Iter
 
 
 def _finer_sums(counted: _Groups, summed: Places, places: Sequence[int]) -> dict[Cells, _Group]:
-    """The totals of the groups that may be sums over only some of these columns, by their cells in the others."""
+    """The totals of groups that may be sums over fewer of the columns `summed`, by their cells in all other columns."""
     found: dict[Cells, list[_Group]] = defaultdict(list)
     for (own, cells), group in counted.items():
         if frozenset(own) < frozenset(summed):

@@ -16,7 +16,10 @@ PREAMBLE_ROWS: Final = 20
 
 
 def check_sections(layout: Layout, columns: Columns, days: Days, heading_lines: Sequence[int]) -> None:
-    """Raises Refused if a campaign's day is in two sections: each states its whole, so their sum counts it twice."""
+    """Raises Refused if a campaign's day is in two sections: each may state the whole day, so a sum counts it twice.
+
+    `heading_lines`: the lines that repeat the headings, each of which begins a section.
+    """
     needed = max(columns.campaign.place, columns.day.place)
     first: dict[tuple[str, str], tuple[int, int]] = {}
     for line, row in layout.table.rows():

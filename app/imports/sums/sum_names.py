@@ -1,4 +1,4 @@
-"""Campaigns called «Total» and the like, in files whose names stand for ids: sums of the others, or campaigns."""
+"""Decides if campaigns called «Total» and the like are sums of the others, in files whose names stand for ids."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
@@ -14,9 +14,9 @@ def drop_sum_names(
 ) -> list[str]:
     """Removes from `sums` the campaigns that are sums of the others on each day; returns their names.
 
-    `stated`: the sums of all rows that the file states. If a stated sum includes the amounts of such a campaign, it is
-    a real one; if it excludes the amounts of all of them, they are sums of the others. `sum_rows`: a person's choice.
-    Raises Question if neither is proved.
+    `stated`: the sums that the file states. If one is the sum of all campaigns, they are all real; if one is the sum
+    without one such campaign, that campaign is a sum of the others. Else decides by the amounts of each day.
+    `sum_rows`: a person's choice between sums and parts; None: there is none. Raises Question if nothing is proved.
     """
     names = [name for name in sums.by_campaign if is_total(name)]
     others, counts = _others(sums, set(names))

@@ -32,7 +32,7 @@ def slack_of(total: int, count: int, step: int, step_of_rows: int = 1) -> int:
     """The largest difference between a stated sum and the sum of its `count` rows that rounding can make.
 
     The rows and the stated sum may each have been rounded. `step` and `step_of_rows`: the smallest differences that the
-    sum and its rows can show. The slack of a large sum is at most a thousandth of the sum.
+    sum and its rows can show. Rounded rows add at most a thousandth of a large sum. All are in the reader's units.
     """
     return step // 2 + min((count + 1) // 2 * step_of_rows, max(step_of_rows, abs(total) // 1000))
 
@@ -61,6 +61,6 @@ def are_sums(found: Sequence[MaybeSum], chosen: SumRows | None, why: str) -> boo
 def _is_no_chance(agreeing: Sequence[MaybeSum]) -> bool:
     """Whether chance does not explain that the figures agree.
 
-    A word says that one is a sum, or one is the sum of several others, or several figures agree.
+    True if a word says that one is a sum, if one is the sum of several others, or if two different figures agree.
     """
     return any(one.is_labelled or one.others_count > 1 for one in agreeing) or len({one.figure for one in agreeing}) > 1

@@ -39,7 +39,10 @@ class SumRow:
 
 @dataclass
 class Undated:
-    """The rows without one campaign's day: sums, sums of one campaign's days (`parents`), bad rows, headings again."""
+    """The rows without one campaign's day: sums, sums of one campaign's days (`parents`), and bad rows.
+
+    `heading_lines`: the lines of rows that repeat the headings.
+    """
 
     sums: list[SumRow] = field(default_factory=list)
     parents: list[SumRow] = field(default_factory=list)
@@ -121,7 +124,7 @@ def _sum_row(
 
 
 def without_strays(undated: Undated, sums: Sums) -> Undated:
-    """The rows, with sums of a day that have no label and do not agree moved to the bad ones."""
+    """The rows, in which sums of a day that have no label and are not the sum of that day's rows count as bad rows."""
     strays = [
         row for row in undated.sums if row.day is not None and row.label == NAMELESS and not _is_days_sum(row, sums)
     ]
@@ -147,8 +150,9 @@ class Check:
 def check(undated: Undated, sums: Sums, micros: Callable[[int], int], shown: Callable[[int], str]) -> Check:
     """Compares rows of sums with the rows that they sum up. Raises Refused if they differ, saying by how much.
 
-    Only warns of sums that differ if another one agrees with all rows; does not compare if rows were left out.
-    `micros` turns the reader's units into micros, `shown` into text.
+    Only warns of sums that differ if all their labels have a colon, as «Total: Search» has, and another sum agrees with
+    all rows. If rows were left out, compares only the sums of one campaign's days (`undated.parents`). `micros` turns
+    the reader's units into micros, `shown` into text.
     """
     _check_parents(undated.parents, sums, shown)
     stated = [row for row in undated.sums if row.value is not None]
