@@ -13,19 +13,20 @@ class Role(StrEnum):
 
     @property
     def may_edit(self) -> bool:
-        """Whether the role may edit brands, campaigns, budgets and schedules, and replay rejected events."""
+        """Whether the role may edit, such as budgets and schedules; some edits also need `may_manage_access`."""
         return self is not Role.VIEWER
 
     @property
     def may_manage_access(self) -> bool:
-        """Whether the role may manage users and API keys, connect ad platforms and set their credentials."""
+        """Whether the role may manage users, API keys, webhooks and alert channels, and connect ad platforms."""
         return self is Role.OWNER
 
 
 class KeyScope(StrEnum):
     """A permission of an API key. `manage` includes `read`; only `spend-write` may send spend.
 
-    Only `credentials` may connect ad platforms and set their logins; an owner must grant it by name.
+    To connect ad platforms and set their logins, a key needs `credentials` besides `manage`. A new key has
+    `credentials` only if it is named.
     """
 
     SPEND_WRITE = "spend-write"
@@ -47,5 +48,5 @@ INCLUDED_SCOPES: Final[dict[KeyScope, frozenset[KeyScope]]] = {
 
 
 def allowed(scopes: frozenset[KeyScope]) -> frozenset[KeyScope]:
-    """The scopes of a key, and those that they include."""
+    """The given scopes of a key, and the scopes that they include."""
     return frozenset(included for scope in scopes for included in INCLUDED_SCOPES[scope])

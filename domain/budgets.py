@@ -58,7 +58,7 @@ class BudgetSpend:
     ahead_micros: int = 0
 
     def spent_on(self, day: date) -> int:
-        """Micros counted so far in the window that contains `day`; 0 if that is neither `window` nor the next one."""
+        """Micros counted so far in the window that contains `day`; 0 if it is neither `window` nor the next one."""
         if day in self.window:
             return self.spent_micros
         return self.ahead_micros if self.window.end_day == window_of(self.budget.period, day).first_day else 0

@@ -35,7 +35,10 @@ def decide(campaign: Campaign, at: datetime) -> Decision:
 
 
 def holds_at(campaign: Campaign, at: datetime) -> Holds:
-    """All holds of the campaign at `at`, in order. Each is decided independently, so lifting one lifts no other."""
+    """All holds of the campaign at `at`, in the order of `Hold`.
+
+    Each is decided independently, so lifting one lifts no other.
+    """
     today = local_day(at, campaign.brand.time_zone)
     return in_order(_holds(campaign, at, today))
 

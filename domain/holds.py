@@ -90,7 +90,7 @@ SET_HOLDS: Final = frozenset(hold for hold, kind in KINDS.items() if kind.is_set
 """The holds that can be set and lifted by hand, and are stored on campaigns."""
 
 LIFTED_BY_PEOPLE: Final = frozenset(hold for hold, kind in KINDS.items() if not kind.lifts_by_clock)
-"""The holds that last until a person acts, here or on the ad platform; time lifts the others."""
+"""The holds that last until a person acts, in Spendgate or on the ad platform; other holds may end as time passes."""
 
 _ORDER: Final[Mapping[str, int]] = {hold: place for place, hold in enumerate(Hold)}
 

@@ -30,7 +30,8 @@ class Pass:
     """The position of a pass.
 
     The next part begins after the campaign id `after_id`. The pass began after the id `stop_id`; once it has `wrapped`
-    from the last campaign to the first, it ends there. `done`, `paused`, `activated`: campaigns since it began.
+    from the last campaign to the first, it ends there. `done`, `paused`, `activated`: how many campaigns it enforced,
+    paused and activated since it began or restarted.
     """
 
     after_id: int = 0

@@ -37,7 +37,7 @@ PERCENT_FOR_CHANGES: Final = 20
 """Percent of the rest of a quota, without PERCENT_FOR_PAUSES, that reads leave to other requests."""
 
 READ_SPANS: Final = (timedelta(minutes=5), timedelta(hours=1))
-"""Sliding spans of time. In each, reads may use as large a part of a day's reads as the span is of a day.
+"""Sliding spans of time. In each, reads may use the share of a day's operations for reads that it has of the day.
 
 With a limit of the hour alone, a burst in its first minute would stop reads for the rest of the hour.
 """
@@ -69,10 +69,11 @@ class LimitPace(NamedTuple):
 
 
 def time_left(limits: Iterable[LimitPace], since_read: timedelta | None) -> timedelta | None:
-    """The shortest time until spend reaches a limit that is not reached yet; None if no such limit has a known rate.
+    """The shortest time until spend reaches a limit that is not reached yet; None if it is known for no such limit.
 
     `since_read`: the time since the last read; None: there was none. The rate is the higher of two, since the last read
-    and since the window began: platforms report late and in steps, so the first alone can be zero between reports.
+    and since the window began: platforms report late and in steps, so the first alone can be zero between reports. If
+    no spend was added since the last read, the time is at most `since_release`: unreported spend may use up the limit.
     """
     left = (_time_left(limit, since_read) for limit in limits if limit.spent_micros < limit.limit_micros)
     return min((one for one in left if one is not None), default=None)
@@ -169,7 +170,7 @@ def due_reads(waits: Iterable[Wait], operations: int | None) -> list[Wait]:
     """The reads to do now, the most urgent first, at most `operations`; None: any number.
 
     Leaves out accounts that have used STOPPING_PERCENT of their quota. With too few operations all intervals stretch by
-    about one factor. An account near a limit has a short interval, so that it is read first and most often.
+    about the same factor. An account near a limit has a short interval, so that it is read first and most often.
     """
     due = [wait for wait in waits if wait.used_percent < STOPPING_PERCENT and wait.overdue >= 1]
     due.sort(key=lambda wait: (-wait.urgency, wait.interval, wait.account))

@@ -17,8 +17,9 @@ class Standing:
     """A campaign's statuses here and on its platform.
 
     `there`: the platform's name for people. `desired_at`: the time of the decision. `confirmed_at`: when `confirmed`
-    was first reported. `is_held_there`: it has the hold `platform_paused`; `paused_by`: who paused it, if known.
-    `error`: why the last request failed. `waits_until`: the platform allows no request before that time.
+    was first reported; None for either: unknown. `is_held_there`: it has the hold `platform_paused`; `paused_by`: who
+    paused it on the platform; None: unknown. `error`: why the last request failed; None: it did not. `waits_until`: the
+    platform allows no request before that time; None: it allows one now.
     """
 
     there: str
@@ -115,7 +116,8 @@ def _since(moment: datetime | None, at: datetime, zone: ZoneInfo) -> str:
 def account_in_words(state: str, error: str | None, waits_until: datetime | None) -> str:
     """Why an account is not read as usual, for the states `waiting`, `failing`, `unread` and `off`; else empty.
 
-    `error`: the last request's error. `waits_until`: the platform allows no request before. None: there is none.
+    `error`: the last request's error; None: there is none. `waits_until`: the platform allows no request before that
+    time; None: it allows one now.
     """
     if state == "waiting" and waits_until is not None:
         return f"the platform allows no requests before {waits_until:%d %b %H:%M %Z}"

@@ -82,7 +82,10 @@ _BY_SPELLING: Final = _spellings()
 
 
 def bare_spellings() -> Mapping[str, str]:
-    """The canonical names by every known spelling, also with `ads` added, in lower case without spaces and signs."""
+    """The canonical name of each known spelling, which is in lower case without spaces and signs.
+
+    Has each spelling also with `ads` added.
+    """
     with_ads = {f"{spelling}ads": name for spelling, name in _BY_SPELLING.items()}
     return with_ads | _BY_SPELLING
 

@@ -10,15 +10,18 @@ from enum import StrEnum
 from typing import Final
 
 REPAUSES_AN_HOUR: Final = 3
-"""Most pauses sent again within REPAUSE_WINDOW to a campaign that others enable there; after them comes an alert."""
+"""How often, at most, Spendgate pauses a campaign again within REPAUSE_WINDOW after others enabled it on the platform.
+
+Instead of the next pause `reconcile` returns `Action.ALERT`.
+"""
 
 REPAUSE_WINDOW: Final = timedelta(hours=1)
 
 TRIES: Final = 3
-"""Times that a change is sent before `refused_wait` delays it, if the account itself has no delay after failures."""
+"""Times that a refused change is sent before `refused_wait` delays it; until then only the account's own delays do."""
 
 FIRST_WAIT: Final = timedelta(minutes=5)
-"""Time until a change that was refused TRIES times is sent again; it doubles with each refusal to LONGEST_WAIT."""
+"""Time until a change that was refused TRIES times is sent again; it doubles with each refusal, up to LONGEST_WAIT."""
 
 LONGEST_WAIT: Final = timedelta(hours=6)
 """Longest time until a change that was refused TRIES times or more is sent again."""
@@ -108,10 +111,11 @@ class StatusFacts:
 
 
 def reconcile(facts: StatusFacts) -> Action:
-    """The next action for the campaign. Enables only a campaign that Spendgate paused, and only in mode `full`.
+    """The next action for the campaign. `enable` only for a campaign that Spendgate paused, and only in mode `full`.
 
-    `none` in modes `off` and `shadow`, and until a read shows the status there or the outcome of the last change. While
-    the platform cannot be read, a pause is sent although that outcome is unknown: a second pause changes nothing.
+    Also `none` in modes `off` and `shadow`, before the first read of the status, and while the outcome of the last
+    change is unknown. Exception: while the platform cannot be read, a pause is sent although that outcome is unknown,
+    because a second pause changes nothing.
     """
     if facts.mode not in ACTING or facts.confirmed is Confirmed.UNKNOWN:
         return Action.NONE
@@ -147,8 +151,8 @@ def would_do(facts: StatusFacts) -> Action:
 def platform_hold_change(facts: StatusFacts) -> HoldChange:
     """Whether the hold `platform_paused` must be set or lifted because of the platform's status.
 
-    A pause that Spendgate did not send is a person's; a campaign that is enabled there must not have the hold. `none`
-    in modes `off` and `shadow`, and while the outcome of the last change is unknown.
+    A pause that Spendgate did not send is a person's, which sets the hold; a campaign that is enabled on the platform
+    must not have it. Also `none` in modes `off` and `shadow`, and while the outcome of the last change is unknown.
     """
     if facts.mode not in ACTING or facts.may_be_applied:
         return HoldChange.NONE

@@ -1,6 +1,6 @@
-"""Checks names: each must be one visible line that cannot be mistaken for another text.
+"""Checks that names are one visible line, and escapes characters that cannot be stored or shown in other texts.
 
-Forbidden are control characters, line and paragraph separators, characters that change the writing direction
+Forbidden in names are control characters, line and paragraph separators, characters that change the writing direction
 (Unicode's Bidi_Control), halves of surrogate pairs, and texts without any visible character. Joiners within words,
 which some scripts need, are allowed.
 """
@@ -51,7 +51,7 @@ def is_sound(text: str) -> bool:
 
 
 def visible(text: str) -> str:
-    """The text with the characters that names may not have, but tabs and line feeds, as escapes such as `\\u009b`.
+    """The text with the characters that names may not have as escapes such as `\\u009b`; keeps tabs and line feeds.
 
     Some of them control a terminal, others change the order in which text is shown. JSON with the escapes has the same
     values.

@@ -1,4 +1,4 @@
-"""Finds time zones by their IANA names, and compares the days of two."""
+"""Finds time zones by their IANA names, and compares the days of two zones."""
 
 from datetime import date
 from functools import lru_cache

@@ -1,5 +1,6 @@
-"""The only module that reads a clock: real time, or on embedded servers a clock driven by SPENDGATE_CLOCK_START and
-SPENDGATE_CLOCK_SPEED.
+"""Reads the clock by which Spendgate decides: real time, or on embedded servers a driven clock.
+
+SPENDGATE_CLOCK_START sets the moment that a driven clock shows first, SPENDGATE_CLOCK_SPEED how fast it runs.
 """
 
 import json
@@ -58,7 +59,7 @@ def read() -> datetime:
 
 
 def passed(real_seconds: float) -> timedelta:
-    """Returns the time that passes on this clock in `real_seconds` of real time: their product with its speed."""
+    """Returns the time that passes on this clock in `real_seconds` of real time: `real_seconds` times its speed."""
     return timedelta(seconds=real_seconds * settings().clock_speed)
 
 
@@ -77,7 +78,8 @@ def _clock() -> DrivenClock | None:
 def _shared_clock(path: Path, starts_at: datetime | None, speed: float) -> DrivenClock:
     """Returns the clock that all processes share through the file `path`.
 
-    The first process with these settings writes the file. `starts_at`: its first moment; None: the real time.
+    The first process with these settings writes the file. `starts_at`: the moment that the clock shows first; None: the
+    real time then. `speed`: how many times as fast as real time it runs.
     """
     asked = [starts_at.isoformat() if starts_at else None, speed]
     try:

@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def processes(proc: Path) -> Iterator[Process]:
-    """Yields the processes of this user, oldest first. Leaves out those that end meanwhile."""
+    """Yields the processes whose environment this user may read, by id. Leaves out processes that end meanwhile."""
     for folder in sorted((one for one in proc.iterdir() if one.name.isdigit()), key=lambda one: int(one.name)):
         try:
             argv, env = ((folder / name).read_text(errors="replace").split("\0") for name in ("cmdline", "environ"))
@@ -57,7 +57,7 @@ def processes(proc: Path) -> Iterator[Process]:
 
 
 def problems(running: Sequence[Process]) -> list[str]:
-    """A line for each process that does not answer, or that `spendgate up` should run and does not."""
+    """Asks the processes; returns a line for each that is not healthy, or is missing from a running `spendgate up`."""
     is_all_in_one = any(Path(word).name == "spendgate" and "up" in one.argv for one in running for word in one.argv[:2])
     found = []
     for kind in KINDS:
@@ -76,7 +76,7 @@ def _is_of(kind: Kind, argv: Sequence[str]) -> bool:
 
 
 def address_of(kind: Kind, process: Process) -> tuple[str, int]:
-    """The host and port at which the process answers; port 0: it answers at none."""
+    """The host and port at which the process answers; port 0: it answers at none, or at a port that is not known."""
     argv = process.argv
     option = argv[argv.index("--host") + 1] if "--host" in argv[:-1] else None
     host = option or process.env.get(kind.host[0]) or kind.host[1]
@@ -84,7 +84,7 @@ def address_of(kind: Kind, process: Process) -> tuple[str, int]:
 
 
 def problem_of(kind: Kind, process: Process) -> str | None:
-    """The fault of the process in words; None if it is healthy, or if it has no port."""
+    """Asks the process whether it is healthy; returns the fault in words. None: it is healthy, or its port is 0."""
     host, port = address_of(kind, process)
     if port == 0:
         return None

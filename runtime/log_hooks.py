@@ -24,7 +24,7 @@ class LogHook:
 
     @classmethod
     def named(cls, name: str) -> "LogHook":
-        """The hook that calls the function `module:function`, which is imported now.
+        """Imports the function with the name `module:function` and returns the hook that calls it.
 
         Raises SettingsError if it cannot be imported, or is not callable.
         """

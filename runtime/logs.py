@@ -1,4 +1,4 @@
-"""Structured logs: every process writes one JSON object per line to stdout, also for lines of libraries."""
+"""Structured logs, also of libraries: the service's processes write lines to stdout, by default JSON objects."""
 
 import json
 import logging
@@ -62,11 +62,12 @@ class _DescriptorHandler(logging.Handler):
 
 
 def info_each(event: str, name: str, several: Sequence[tuple[dict[str, Any], Sequence[int]]]) -> None:
-    """Logs a line at level info for each of the integers beside the fields, as the value of the field `name`.
+    """Logs a line at level info for each integer of `several`, which has pairs (fields, integers).
 
-    The lines are those of `structlog.get_logger().info(event, **fields | {name: integer})`. From MANY_LINES on, JSON
-    lines cost a small part of that: equal fields are rendered once, and lines are written in batches of at most
-    PIPE_BUF bytes, which a pipe keeps whole.
+    A line has the fields of its pair and the integer as the field `name`, as if logged by
+    `structlog.get_logger().info(event, **fields | {name: integer})`. From MANY_LINES on, JSON lines cost a small part
+    of that: equal fields are rendered once, and lines are written in batches of at most PIPE_BUF bytes, which a pipe
+    keeps whole.
     """
     handlers = logging.getLogger().handlers
     handler = handlers[0] if len(handlers) == 1 else None
@@ -129,7 +130,7 @@ def configure_for_command() -> None:
 def configure() -> None:
     """Configures all loggers, structlog's and the standard library's, to write lines in LOG_FORMAT to stdout.
 
-    Raises SettingsError if SPENDGATE_LOG_HOOK names no function.
+    Raises SettingsError for a bad setting, or if SPENDGATE_LOG_HOOK names no function that can be imported.
     """
     read = settings()
     hooks = [] if read.log_hook is None else [LogHook.named(read.log_hook)]

@@ -82,7 +82,7 @@ def use_slot(slot: str) -> None:
 
 
 def registry_of(folder: Path | None) -> CollectorRegistry:
-    """A registry that adds up the files of all slots at each scrape; an empty one without a folder."""
+    """A registry that merges the files of all slots at each scrape; an empty one if `folder` is None."""
     registry = CollectorRegistry()
     if folder is not None:
         _Collector(registry, path=str(folder))  # type: ignore[no-untyped-call]  # it is not annotated
@@ -91,7 +91,7 @@ def registry_of(folder: Path | None) -> CollectorRegistry:
 
 class _Collector(MultiProcessCollector):
     def collect(self) -> Iterable[Metric]:
-        """Adds up the files. Leaves out empty ones, which a process has made and not yet filled: reading one fails."""
+        """Merges the files. Leaves out empty ones, which a process has made and not yet filled: reading one fails."""
         files = [str(file) for file in Path(self._path).glob("*.db") if file.stat().st_size]
         return self.merge(files, accumulate=True)  # type: ignore[no-any-return, no-untyped-call]
 

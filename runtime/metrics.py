@@ -88,7 +88,10 @@ WORKER_DEATHS: Final = Counter("spendgate_worker_deaths", "Worker processes that
 
 
 def reset_gauges() -> None:
-    """Sets this process's gauges to their first values, since the process before it in its slot may have died."""
+    """Sets the gauges of locked brands and of connections to 0, and `spendgate_build_info` to 1.
+
+    A process that died may have left other values in the metric files that this process takes over.
+    """
     LOCKED_BRANDS.set(0)
     CONNECTIONS_IN_USE.set(0)
     CONNECTIONS_ALLOWED.set(0)
@@ -96,5 +99,5 @@ def reset_gauges() -> None:
 
 
 def tell_build() -> None:
-    """Sets the gauge with the version of Spendgate and of Python."""
+    """Sets the gauge `spendgate_build_info` to 1, with the versions of Spendgate and Python as labels."""
     BUILD.labels(metadata.version("spendgate"), platform.python_version()).set(1)

@@ -1,4 +1,4 @@
-"""Bounds how often a process writes the same warning, so that a fault of many messages does not fill the log."""
+"""Bounds how often a process logs the same warning or error, so that a fault of many messages does not fill the log."""
 
 import logging
 import os
@@ -35,7 +35,7 @@ class _Window:
 class Repeats(logging.Filter):
     """Lets at most BURST warnings and errors of each event through in `window_seconds`; bounds ROUTINE events too.
 
-    At the end of the window writes one line `log.repeated` with the number of lines left out.
+    If it left lines of an event out, it writes one line `log.repeated` with their number at the end of the window.
     """
 
     def __init__(self, window_seconds: float = WINDOW_SECONDS) -> None:
@@ -49,7 +49,7 @@ class Repeats(logging.Filter):
         self._windows: dict[str, _Window] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Returns whether the line is written; counts it if not."""
+        """Returns whether the line is written; counts a line that is left out."""
         fields: dict[str, Any] = record.msg if isinstance(record.msg, dict) else {}
         event = str(fields.get("event", f"library.{record.name.partition('.')[0]}"))
         is_bounded = record.levelno in {logging.WARNING, logging.ERROR} or event in ROUTINE
@@ -71,7 +71,7 @@ class Repeats(logging.Filter):
             return False
 
     def end_windows(self) -> None:
-        """Ends the count of each event now, and writes how many of its lines were left out."""
+        """Ends the window of each event now, and writes how many of its lines were left out, if any."""
         for event in list(self._windows):
             self._end(event)
 

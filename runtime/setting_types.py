@@ -161,7 +161,7 @@ def _has_valid_port(url: str) -> bool:
 def server_of(url: str | None) -> tuple[object, ...] | None:
     """Returns the server of a Postgres URL: host, port, and the names of the parameters that override them.
 
-    None for None. Results are compared: those of two URLs with such a parameter are equal even if its values differ.
+    None for None. The values of such parameters do not count: URLs that differ in them alone have equal results.
     """
     if url is None:
         return None

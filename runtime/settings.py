@@ -243,8 +243,8 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """Returns the settings of the process, read at the first call.
 
-    Raises SettingsError for a bad value, for two retentions of the ledger, and for a driven clock with a database other
-    than the embedded one.
+    Raises SettingsError for a bad value, an unreadable file, two retentions of the ledger, and a driven clock with a
+    database other than the embedded one.
     """
     read = environment_settings()
     if read.database_url is None and read.redis_url is None:

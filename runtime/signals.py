@@ -43,7 +43,10 @@ class Stop:
             os.write(self._writer, b".")
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Waits until the end is requested or the timeout passes; returns whether it was requested."""
+        """Waits until the end is requested or `seconds` have passed; returns whether it was requested.
+
+        `seconds` None: waits without a timeout.
+        """
         wait_for(seconds, self)
         return self._is_set
 
@@ -98,7 +101,7 @@ class ChildExits:
 
 
 def wait_for(seconds: float | None, *awaited: Readable) -> None:
-    """Waits until one of the events happens or the timeout passes; None waits without a timeout."""
+    """Waits until one of the events happens or `seconds` have passed; None waits without a timeout."""
     poll = select.poll()
     for event in awaited:
         poll.register(event, select.POLLIN)

@@ -1,4 +1,7 @@
-"""How soon a thread of this process lets the others run. Python's default is 5 ms; worker processes raise it."""
+"""Shortens, during long work, the interval after which a thread lets the process's other threads run.
+
+Python's default is 5 ms; worker processes raise it.
+"""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""The spans of this process, sent to a collector by OTLP over HTTP. Standard OTEL_* variables say where and how many.
+"""Makes the spans of this process and sends them to a collector by OTLP over HTTP.
+
+Standard OTEL_* variables set the collector's address and the share of traces that are sampled.
 
 Only `runtime.tracing` imports this module: OpenTelemetry is an optional dependency.
 """
@@ -47,7 +49,7 @@ class Traces:
         links: Sequence[str],
         attributes: Mapping[str, str | int],
     ) -> Iterator[object]:
-        """A span around a block, a child of the first sampled parent, or of the first if none is sampled.
+        """Makes a span around the block, a child of the first sampled parent, or of the first if none is sampled.
 
         With several parents, it has links to all of them, besides `links`. Without parents, it is a child of the
         current span; without that too it begins a trace. `kind`: a name of `SpanKind`. `parents`, `links`: headers

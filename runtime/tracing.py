@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry of requests, messages and SQL, if SPENDGATE_TRACING is on; otherwise every call does nothing.
+"""Makes OpenTelemetry spans of requests, messages and SQL if SPENDGATE_TRACING is on; otherwise makes none.
 
-`runtime.traces` imports OpenTelemetry; this module imports it only when traces are on.
+`runtime.traces` imports OpenTelemetry; this module imports `runtime.traces` only when traces are on.
 """
 
 import re
@@ -76,17 +76,18 @@ def span(
     links: Sequence[str] = (),
     attributes: Attributes = NO_ATTRIBUTES,
 ) -> AbstractContextManager[object]:
-    """A span around a block, which is the current span within it; an error of the block is recorded.
+    """Returns a context manager that makes a span around its block; without traces in this process it does nothing.
 
-    `parents`: traceparents of the work that caused this block. A single one is the parent; of several, the first
-    sampled one is, and the span links to all. Empty: the current span is the parent. `links`: traceparents of other
-    work that the block is done for.
+    Within the block the span is the current one; it records an error of the block. `parents`: traceparents of the work
+    that caused this block. A single one is the parent; of several, the first sampled one is, or else the first, and the
+    span links to all. Empty: the current span is the parent. `links`: traceparents of other work that the block is done
+    for.
     """
     return NOTHING if _traces is None else _traces.span(name, kind, parents, links, attributes)
 
 
 def describe(name: str | None = None, attributes: Attributes = NO_ATTRIBUTES) -> None:
-    """Sets attributes of the current span, and renames it unless `name` is None."""
+    """Sets attributes of the current span, and renames it unless `name` is None; does nothing without a span."""
     if _traces is not None:
         _traces.describe(name, attributes)
 
@@ -112,7 +113,7 @@ def is_sampled(traceparent: str) -> bool:
 
 
 def log_fields(_logger: object, _method: str, event: Any) -> Any:
-    """A processor of structlog that adds `trace_id` and `span_id` of the current span to a log line."""
+    """Adds `trace_id` and `span_id` of the current span, if there is one, to a log line; a processor of structlog."""
     current = traceparent()
     if current is not None:
         _, event["trace_id"], event["span_id"], _ = current.split("-")

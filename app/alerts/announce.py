@@ -24,9 +24,9 @@ NOTICE_OF: Final[Mapping[str, NoticeKind]] = {
 
 
 def write(connection: Connection, changes: Changes, at: datetime) -> Callable[[], None]:
-    """Stores the changes, the messages to people and the notices to programs.
+    """Stores the changes of alerts; for raised and resolved ones also messages to people and notices to programs.
 
-    Returns a function that logs the changes, to be called after the commit.
+    Returns a function that logs the raised and resolved alerts, to be called after the commit.
     """
     resolved = alerts.resolve(connection, changes.resolved, at)
     alerts.reopen(connection, changes.reopened)

@@ -32,8 +32,8 @@ def add(
 ) -> int:
     """Stores a channel with one route, for one brand and kind or for all (None); returns the id of the channel.
 
-    Encrypts the URL. Raises InvalidValue for a name that is used, a URL that is not allowed, an unknown brand or kind,
-    and without an encryption key.
+    Encrypts the URL. `timing`: a value of `Timing`. Raises InvalidValue for a name that is invalid or used, a URL that
+    is not allowed, an unknown brand or kind, and without an encryption key; ValueError for an unknown timing.
     """
     name, scheme, kept = checked_name(name), checked_url(url), _with_keys(encryption.encrypted, url)
 
@@ -46,7 +46,7 @@ def add(
 
 
 def remove(channel_id: int, edit: Edit) -> None:
-    """Removes a channel with its routes and its log. Raises InvalidValue if there is none."""
+    """Removes a channel with its routes, messages and attempts. Raises InvalidValue if there is no such channel."""
     committed(partial(channel_edits.remove, channel_id=channel_id, edit=edit))
 
 
@@ -72,7 +72,10 @@ def _with_keys(work: Callable[[str], str], value: str) -> str:
 
 
 def note_attempt(channel_id: int, purpose: str, at: datetime, outcome: Outcome, *, alerts_sent: int) -> None:
-    """Stores one attempt to send by the channel; `alerts_sent`: the number of alerts in its text."""
+    """Stores one attempt to send by the channel.
+
+    `purpose`: `alerts`, `digest` or `test`. `alerts_sent`: the number of alerts in its text.
+    """
     committed(
         partial(
             channels.note_attempt,
@@ -90,7 +93,8 @@ def note_attempt(channel_id: int, purpose: str, at: datetime, outcome: Outcome, 
 def set_route(channel_id: int, brand_id: int | None, kind: str | None, timing: str, edit: Edit) -> int:
     """Sets when alerts of the brand and kind (None: all) are sent to the channel; returns the route's id.
 
-    Raises InvalidValue for an unknown channel, brand, kind or timing.
+    `timing`: a value of `Timing`. Raises InvalidValue for an unknown channel, brand or kind; ValueError for an unknown
+    timing.
     """
 
     def work(connection: Connection) -> int:
@@ -110,14 +114,14 @@ def _set_route(
 
 
 def remove_route(route_id: int, edit: Edit) -> None:
-    """Removes a route. Raises InvalidValue if there is none."""
+    """Removes a route. Raises InvalidValue if there is no such route."""
     committed(partial(channel_edits.remove_route, route_id=route_id, edit=edit))
 
 
 def mute(muted: Muted, until: datetime, edit: Edit) -> int:
-    """Mutes alerts until a moment and returns the mute's id.
+    """Keeps the alerts that match `muted` from being sent before `until`; returns the mute's id.
 
-    Raises InvalidValue for an unknown alert, brand, kind or channel, and a moment that is past.
+    Raises InvalidValue for an unknown alert, brand, kind or channel, and if `until` is past.
     """
 
     def work(connection: Connection) -> int:
@@ -134,14 +138,14 @@ def mute(muted: Muted, until: datetime, edit: Edit) -> int:
 
 
 def unmute(mute_id: int, edit: Edit) -> None:
-    """Ends a mute. Raises InvalidValue if there is none."""
+    """Ends a mute. Raises InvalidValue if there is no such mute."""
     committed(partial(mute_edits.unmute, mute_id=mute_id, edit=edit))
 
 
 def acknowledge(alert_ids: Iterable[int], edit: Edit, *, take_back: bool = False) -> None:
-    """Stores that the author of `edit` takes care of the alerts; `take_back` removes that.
+    """Stores the author of `edit` as the person who takes care of those of the alerts that are not acknowledged yet.
 
-    Raises InvalidValue for an unknown alert.
+    `take_back`: removes the acknowledgements of all instead. Raises InvalidValue for an unknown alert.
     """
 
     def work(connection: Connection) -> None:
@@ -154,7 +158,8 @@ def acknowledge(alert_ids: Iterable[int], edit: Edit, *, take_back: bool = False
 def set_thresholds(brand_id: int, percents: Sequence[int], edit: Edit) -> tuple[int, ...]:
     """Sets the thresholds of a brand's budgets, in percent; returns them in ascending order, each once.
 
-    Raises InvalidValue for an unknown brand and for percents that are not allowed.
+    Without any, its budgets get no threshold alerts. Raises InvalidValue for an unknown brand and for percents that are
+    not allowed.
     """
     checked = checked_thresholds(percents)
 

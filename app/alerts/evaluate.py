@@ -1,4 +1,4 @@
-"""Evaluates alerts from rows: raises those whose condition holds, resolves the others. Runs each minute.
+"""Evaluates alerts from stored rows, each minute: raises or reopens those whose condition holds, resolves the others.
 
 One transaction evaluates at a time, under the lock `alerts`; a run that finds it taken leaves its work to the next one.
 No alert is written in a transaction that counts spend or decides statuses.
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 WATERMARK: Final = "alerts"
 OVERLAP_SECONDS: Final = 120
-"""Seconds before the last run from which a run reads spend again: it may have been committed after that run."""
+"""Seconds before the last run from which a run considers spend again: it may have been committed after that run."""
 
 BRANDS_A_TRANSACTION: Final = 500
 
@@ -52,7 +52,11 @@ def _trouble_changes(connection: Connection, at: datetime, *, kind: AlertKind) -
 
 
 def evaluate_budgets() -> None:
-    """Evaluates the budgets of the brands whose spend or limits changed, and ends alerts of windows that are over."""
+    """Resolves alerts of ended windows and removed budgets, then evaluates the budgets of changed brands.
+
+    A brand has changed if it got spend, limits or thresholds since the last run; in the first run all have. Stops, and
+    leaves the rest to the next run, while another evaluation holds the lock.
+    """
     at = clock.now()
     if not evaluated(_end_windows, at):
         return

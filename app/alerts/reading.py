@@ -37,9 +37,9 @@ class Shown(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """Open alerts, worst first. `more`: the number of matching ones beyond these.
+    """Open alerts, worst first. `more`: the number of matching alerts that were left out because of the limit.
 
-    `hidden`: the number of acknowledged or muted ones of the same brands.
+    `hidden`: the number of open alerts of the same brands that are acknowledged or muted.
     """
 
     alerts: list[Shown]
@@ -55,9 +55,9 @@ def shown(row: dict[str, Any]) -> Shown:
 def needs_people(
     connection: Connection, at: datetime, limit: int, *, brand_id: int | None = None, everything: bool = False
 ) -> Needs:
-    """The first `limit` alerts open at `at`, worst first. `brand_id`: the only brand; None: all.
+    """The first `limit` open alerts, worst first, without acknowledged ones and ones muted at `at` for all channels.
 
-    `everything`: acknowledged and muted ones too, after the others.
+    `brand_id`: the only brand; None: all. `everything`: acknowledged and muted alerts too, after the others.
     """
     rows = reading.open_alerts(connection, at, limit, brand_id=brand_id, everything=everything)
     hidden = reading.hidden(connection, at, brand_id)

@@ -25,14 +25,14 @@ log = structlog.get_logger()
 
 ALERTS_A_TEXT: Final = 30
 TEXTS_A_VISIT: Final = 20
-"""Texts that one message to the actor sends by its channel, at most; the next message sends the rest."""
+"""Most texts that one call of `send_to_channel` sends; the channel's next message in the queue sends the rest."""
 
 CLAIM_SECONDS: Final = sender.TIMEOUT_SECONDS + 10
 """Seconds that a claim of a channel lasts: longer than TIMEOUT_SECONDS of `sender.py`, in which one text is sent."""
 
 
 def enqueue_due() -> None:
-    """Enqueues a message for each channel with due texts, so that one channel delays no other."""
+    """Enqueues a message for each unclaimed channel with due texts, so that one channel delays no other."""
     with transaction() as connection:
         due = messages.channels_due(connection, clock.now())
     for channel_id in due:
@@ -40,9 +40,10 @@ def enqueue_due() -> None:
 
 
 def send_to_channel(channel_id: int) -> None:
-    """Sends the channel's due texts, one after the other, until one fails. A claim lets one worker at a time do so.
+    """Sends the channel's due texts, one after the other, at most TEXTS_A_VISIT, until one fails or none is due.
 
-    If a worker dies after a send and before it is stored, the text is sent again.
+    Claims the channel for each text; does nothing while another worker has claimed it. If a worker dies after a send
+    and before its outcome is stored, the text is sent again.
     """
     for _ in range(TEXTS_A_VISIT):
         at = clock.now()

@@ -28,7 +28,7 @@ _logger.propagate = False
 class Outcome:
     """Whether the service accepted a text (`is_delivered`), and the milliseconds that the attempt took.
 
-    `detail`: why it was not accepted, in one line without any part of the URL; empty if it was.
+    `detail`: why it was not accepted, in one line without secrets of the URL; empty if it was.
     """
 
     is_delivered: bool
@@ -89,7 +89,7 @@ class _Attempt(threading.Thread):
             _logger.removeHandler(handler)
 
     def complaints(self) -> str:
-        """The warnings of apprise, which may quote the service, in one line without any word of the URL."""
+        """The warnings of apprise, which may quote the service, in one line; `…` replaces secret words of the URL."""
         said = "; ".join(self._warnings) or "the service did not accept it"
         for word in sorted(_secrets_of(self._url), key=len, reverse=True):
             said = said.replace(word, "…")
@@ -119,7 +119,7 @@ def _asset(apprise: Any) -> Any:
 
 
 def _secrets_of(url: str) -> set[str]:
-    """The words of a URL that may be secret: all but its scheme and its host."""
+    """The words of a URL that may be secret: those of 5 or more characters, without its scheme and its host."""
     parts = urlsplit(url)
     text = url.partition("://")[2]
     words = {*_WORD.findall(text), *_WORD.findall(unquote(text))}

@@ -42,7 +42,7 @@ Platforms report hourly, and date spend at the moment of their report.
 
 
 def is_due(connection: Connection, at: datetime) -> bool:
-    """Whether new events were last read READ_EVERY or longer before `at`."""
+    """Whether `read_events` is due at `at`: it never ran, or has READ_EVERY or more of new events to read."""
     reached = watermarks.reached_by(connection, WATERMARK, at)
     return reached is None or _settled(at) - reached >= READ_EVERY
 
@@ -67,10 +67,10 @@ def read_events(connection: Connection, at: datetime) -> Seen:
 
 
 def find(connection: Connection, at: datetime, *, seen: Seen) -> Changes:
-    """The changes of the alerts about silence, and about stopped campaigns that spend. `seen`: of `read_events`.
+    """Finds the changes of the alerts about silence, and about stopped campaigns that spend; returns them.
 
-    Only here the watermark of read events moves: if another evaluation is under way, the next run reads the events
-    again.
+    `seen`: the result of `read_events`. Also moves the watermark up to which events were read, which `read_events` does
+    not: if another evaluation is under way and this function is not called, the next run reads the events again.
     """
     watermarks.raise_to(connection, WATERMARK, _settled(at), at)
     last_hour = hour_of(at) - 2

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from domain.alerts.kinds import FACTS, AlertKind
+from domain.platforms import label
 from runtime.formats import instant, rounded_money
 
 UNITS: Final = {"daily": "today's", "weekly": "this week's", "monthly": "this month's", "yearly": "this year's"}
@@ -74,10 +75,9 @@ def _spend_stopped(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
 
 
 def _stale_feed(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
-    source = f"source {figures['source']}" if figures["source"] else "no source"
-    said = "has reported no spend" if figures["source"] else "has reported spend"
+    sender = f"source {figures['source']} has" if figures["source"] else "programs that name no source have"
     silent = f"{figures['silent_hours']} h; the longest silence before was {_longest(figures)}"
-    return f"{alert['brand']}: {source} {said} for {silent}."
+    return f"{alert['brand']}: {sender} reported no spend for {silent}."
 
 
 def _longest(figures: Mapping[str, Any]) -> str:
@@ -89,17 +89,17 @@ def _held_but_spending(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> 
 
 
 def _unconfirmed(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
-    since = _moment(figures["since"])
-    return f"{owner(alert)} has had to stop since {since}, and {figures['platform']} has not confirmed the pause."
+    since, platform = _moment(figures["since"]), label(figures["platform"])
+    return f"{owner(alert)} has had to stop since {since}, and {platform} has not confirmed the pause."
 
 
 def _overridden(alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     who = figures.get("by") or "Another program or a person"
-    return f"{who} keeps enabling {owner(alert)} on {figures['platform']}."
+    return f"{who} keeps enabling {owner(alert)} on {label(figures['platform'])}."
 
 
 def _account_failing(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
-    return f"{figures['platform']} account {figures['account']} cannot be read: {figures['error']}."
+    return f"{label(figures['platform'])} account {figures['account']} cannot be read: {figures['error']}."
 
 
 def _endpoint_failing(_alert: Mapping[str, Any], figures: Mapping[str, Any]) -> str:

@@ -47,13 +47,15 @@ def findings() -> Iterator[Finding]:
 
 
 def _kept() -> Finding:
-    """The finding whether Redis keeps messages after their commit for SPENDGATE_KEEP_MESSAGES_MINUTES."""
+    """Asks Redis whether it keeps messages for SPENDGATE_KEEP_MESSAGES_MINUTES after their commit."""
     state, wanted = kept_messages.state(), timedelta(minutes=settings().keep_messages_minutes)
     minutes = state.reach / timedelta(minutes=1)
-    found = f"{state.messages} of the last {minutes:.0f} minutes of counting, {state.size_bytes / MEGABYTE:.0f} MB"
+    size = f"{state.size_bytes / MEGABYTE:.0f} MB"
+    found = f"{state.messages} messages of the last {minutes:.0f} minutes of counting, {size}"
     is_cut = state.size_bytes > NEARLY_ALL * settings().keep_messages_megabytes * MEGABYTE and state.reach < wanted
     if is_cut:
-        advice = f"raise SPENDGATE_KEEP_MESSAGES_MEGABYTES to keep those of {wanted / timedelta(minutes=1):.0f} minutes"
+        longer = f"{wanted / timedelta(minutes=1):.0f} minutes"
+        advice = f"raise SPENDGATE_KEEP_MESSAGES_MEGABYTES to keep messages for {longer}"
         return unsafe("kept messages", found, advice)
     return right("kept messages", found)
 

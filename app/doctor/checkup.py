@@ -10,5 +10,8 @@ def examine() -> list[Finding]:
 
 
 def log_at_start() -> None:
-    """Logs the risks and faults of Postgres that do not depend on the time; nothing if it does not answer."""
+    """Logs risks and faults of Postgres: its version, commits, standby and number of connections.
+
+    Logs nothing if Postgres does not answer.
+    """
     log_findings(list(postgres.findings_at_start()))

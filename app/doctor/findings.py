@@ -10,7 +10,10 @@ log = structlog.get_logger()
 
 
 class Verdict(StrEnum):
-    """`unsafe` works today and can lose or delay something; `wrong` does not work, or loses something already."""
+    """The result of a check. `right`: nothing is to be done. `unsafe`: it works today, and can lose or delay something.
+
+    `wrong`: it does not work, or loses something already.
+    """
 
     RIGHT = "right"
     UNSAFE = "unsafe"

@@ -34,7 +34,7 @@ NAMED: Final = 3
 
 CLOCK_ADVICE: Final = "set both clocks by NTP: until then the process decides nothing"
 FEWER_CONNECTIONS: Final = (
-    "raise max_connections, or lower SPENDGATE_WORKER_THREADS or _PROCESSES or SPENDGATE_WEB_THREADS"
+    "raise max_connections, or lower SPENDGATE_WORKER_THREADS, SPENDGATE_WORKER_PROCESSES or SPENDGATE_WEB_THREADS"
 )
 GIB: Final = 2**30
 MIB: Final = 2**20
@@ -44,7 +44,7 @@ FactCheck = Callable[[ServerFacts], Iterator[Finding]]
 
 @contextmanager
 def _connected() -> Iterator[Connection]:
-    """A connection outside the process's pool, so that a master can check before it forks."""
+    """Opens a connection outside the process's pool for the block, so that a master can check before it forks."""
     engine = make_engine(settings().required_database_url(), pool_size=1, pool_class=NullPool)
     with engine.connect() as connection:
         yield connection
@@ -135,7 +135,7 @@ def _standby(facts: ServerFacts) -> Iterator[Finding]:
 
 
 def _connections(connection: Connection, facts: ServerFacts) -> Iterator[Finding]:
-    """Yields the finding whether Postgres has enough connections, if all processes have the settings of this one."""
+    """Yields one finding: whether Postgres has enough connections, if all processes have the settings of this one."""
     read, free = settings(), facts["free_for_all"]
     planned = processes_of_settings(read)
     live = Counter(one.kind for one in _live(connection))
@@ -146,7 +146,7 @@ def _connections(connection: Connection, facts: ServerFacts) -> Iterator[Finding
     if sum(most_connections(read, planned).values()) > free:
         yield wrong("connections", found, FEWER_CONNECTIONS)
     elif sum(most.values()) > free:
-        ended = f"those that ended within {processes.LIVE_SECONDS:.0f} s are counted too"
+        ended = f"processes that ended within {processes.LIVE_SECONDS:.0f} s are counted too"
         yield unsafe("connections", found, f"{FEWER_CONNECTIONS}, or stop some processes; {ended}")
     else:
         yield right("connections", found)
@@ -209,7 +209,8 @@ def _processes(connection: Connection) -> Iterator[Finding]:
         )
         yield wrong("processes", f"{found}; {named}", CLOCK_ADVICE)
     elif len(versions) > 1:
-        yield unsafe("processes", f"{found}, of versions {', '.join(versions)}", "restart those of the older version")
+        found = f"{found}, of versions {', '.join(versions)}"
+        yield unsafe("processes", found, "restart the processes of the older version")
     elif not counts[ProcessKind.WORKER]:
         yield unsafe("processes", found, "start a worker: nothing is counted without one")
     else:

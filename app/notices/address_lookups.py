@@ -20,9 +20,10 @@ class NotSent(Exception):
 
 
 def address_of(host: str, port: int, *, allows_private: bool) -> str:
-    """The IP address to connect to. Raises NotSent if the name has none.
+    """Looks up the IP address to connect to; an address as `host` is returned unchanged.
 
-    Unless `allows_private`, raises it too if any address of the name is private or reserved.
+    Raises NotSent if the name has no address, the lookup takes over LOOKUP_SECONDS or too many are in progress and,
+    unless `allows_private`, if any address is private or reserved.
     """
     addresses = [host] if _is_address(host) else _looked_up(host, port)
     if not addresses:
@@ -41,7 +42,7 @@ def _is_address(host: str) -> bool:
 
 
 def _looked_up(host: str, port: int) -> list[str]:
-    """The addresses of the name, in the resolver's order.
+    """Looks up the addresses of the name and returns them in the resolver's order.
 
     Raises NotSent if the name has none, if there is no answer within LOOKUP_SECONDS, or if MAX_LOOKUPS are in progress.
     """

@@ -1,4 +1,4 @@
-"""Reads new status changes and notices for an endpoint, and makes deliveries of them, of each campaign the newest."""
+"""Reads new status changes and notices for an endpoint and makes deliveries: of each campaign, the newest status."""
 
 from datetime import datetime
 from typing import Final
@@ -16,11 +16,11 @@ CHANGES_A_PAGE: Final = 2_000
 
 
 def read_page(connection: Connection, endpoint: Endpoint, at: datetime) -> tuple[Endpoint, bool]:
-    """Makes deliveries of the next status changes and of all new notices, and moves the endpoint's positions.
+    """Makes deliveries of the next CHANGES_A_PAGE status changes and of all new notices, and stores their last ids.
 
-    Returns the endpoint with its new positions, and whether more status changes may follow. After a restored backup,
-    whose ids do not continue those read before, begins at the newest change, and sends every campaign's present status.
-    The caller has locked the endpoint's row.
+    Returns the endpoint with these ids, and whether more status changes may follow. After a restored backup, whose ids
+    do not continue those read before, goes on after the newest change, with deliveries of every campaign's present
+    status. The caller has locked the endpoint's row.
     """
     epoch = status_feed.epoch(connection)
     if endpoint.feed_epoch not in {None, epoch}:
@@ -35,7 +35,7 @@ def read_page(connection: Connection, endpoint: Endpoint, at: datetime) -> tuple
 
 
 def read_notices(connection: Connection, endpoint: Endpoint, at: datetime) -> int:
-    """Makes deliveries of all new notices, and returns the id of the last one. Does not move the position."""
+    """Makes deliveries of all new notices, and returns the id of the last one. Does not store this id."""
     last = feeds.last_notice(connection)
     if last > endpoint.after_notice_id:
         feeds.add_notices(connection, endpoint, last, at)

@@ -73,7 +73,10 @@ def _end(connection: Connection, endpoint: Endpoint, at: datetime) -> None:
 
 
 def report_failing(connection: Connection, at: datetime) -> int:
-    """Adds a notice for each endpoint with a pause that has been undelivered for a minute; returns how many."""
+    """Adds a notice for each endpoint with a pause that has been undelivered for REPORTED_AFTER; returns how many.
+
+    Leaves out endpoints that were reported before and have not recovered since.
+    """
     before = at - REPORTED_AFTER
     endpoints.forget_reported(connection, before)
     found = endpoints.unreported(connection, before)

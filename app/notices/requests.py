@@ -1,4 +1,4 @@
-"""One request of a webhook: the address checked and pinned, the body signed, the outcome as a row."""
+"""Sends one webhook request: checks and pins the address, signs the body, and returns the outcome."""
 
 import time
 from datetime import datetime
@@ -49,7 +49,10 @@ class Outcome(NamedTuple):
 
 
 def target_of(endpoint: Endpoint, at: datetime) -> Target:
-    """The endpoint with its secrets decrypted. Raises SettingsError if no key decrypts them."""
+    """The endpoint's URL with its decrypted secrets; the previous secret is one of them while it still signs at `at`.
+
+    Raises SettingsError if no key decrypts them.
+    """
     kept = [endpoint.secret]
     if endpoint.previous_secret is not None and endpoint.previous_secret_until is not None:
         kept += [endpoint.previous_secret] if at < endpoint.previous_secret_until else []

@@ -36,7 +36,7 @@ CLAIM: Final = timedelta(seconds=DEADLINE_SECONDS + LOOKUP_SECONDS + 10)
 """The length of a claim after the last request of its worker began."""
 
 AT_ONCE: Final = 8
-"""Requests to one endpoint in progress at once, each about another campaign; 1 while its circuit is open."""
+"""Most requests to one endpoint in progress at once, no two about one campaign; 1 while its circuit is open."""
 
 RUN_SECONDS: Final = 8.0
 """Seconds after which a run begins no request; the next message goes on, so that endpoints take turns."""
@@ -45,7 +45,7 @@ POLL_SECONDS: Final = 1.0
 """Seconds between reads of new status changes while requests are in progress."""
 
 PAGES_A_READ: Final = 50
-"""Pages of status changes read before the first request: 100,000 campaigns closed at once are sent pauses first."""
+"""Most pages of 2,000 status changes read before requests are chosen: of 100,000 changes, all pauses are sent first."""
 
 WAKE_WITHIN: Final = timedelta(seconds=65)
 """A retry due sooner wakes the endpoint by a delayed message; the minute tick finds later ones."""
@@ -89,11 +89,11 @@ def _read_pages(connection: Connection, endpoint: Endpoint, at: datetime) -> End
 
 
 def deliver(endpoint_id: int) -> None:
-    """Sends the endpoint's new messages for at most RUN_SECONDS; if some are left, a queue message continues.
+    """Sends the endpoint's new messages for RUN_SECONDS; if some are left, enqueues a queue message that continues.
 
-    Does nothing if another worker sends to the endpoint. If this process has no free slot, the endpoint waits in the
-    slots, once: the call that frees a slot sends to it next, and after RUN_SECONDS enqueues a message for each endpoint
-    that still waits.
+    Does nothing if another worker sends to the endpoint. If this process already sends to as many endpoints as
+    `app.notices.slots` allows, notes that the endpoint waits: the next call that ends sends to it too or, after
+    RUN_SECONDS, enqueues a message for it and each other endpoint that waits.
     """
     take_turns(endpoint_id, _delivered, partial(send, "deliver"), RUN_SECONDS)
 
@@ -147,7 +147,7 @@ def _wake_later(endpoint_id: int) -> None:
 
 
 class _Run:
-    """One run for one endpoint: requests in progress, each about another campaign, and their outcomes."""
+    """One run for one endpoint: requests in progress, no two about one campaign, and their outcomes."""
 
     def __init__(self, target: Target, endpoint_id: int, by: UUID) -> None:
         self.has_progressed = False

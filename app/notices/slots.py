@@ -1,4 +1,4 @@
-"""How many endpoints one process sends to at once, so that hanging ones leave worker threads to all other work."""
+"""Limits how many endpoints one process sends to at once, so that hanging ones leave worker threads to other work."""
 
 from typing import Final
 
@@ -15,11 +15,11 @@ THREADS_A_FAILING_SLOT: Final = 16
 
 @Once
 def healthy_slots() -> Slots:
-    """The slots of this process for endpoints whose last request succeeded."""
+    """The slots of this process for endpoints without failures since their last success."""
     return Slots(max(1, settings().worker_threads // THREADS_A_SLOT))
 
 
 @Once
 def failing_slots() -> Slots:
-    """The slots of this process for endpoints whose last request failed."""
+    """The slots of this process for endpoints with failures since their last success."""
     return Slots(max(1, settings().worker_threads // THREADS_A_FAILING_SLOT))

@@ -37,9 +37,10 @@ OLD_SECRET_SIGNS: Final = timedelta(hours=24)
 
 
 class Range(NamedTuple):
-    """Messages to send again: the deliveries from `first` to `last` (None: `first` alone), or statuses of campaigns.
+    """Messages to send again: the deliveries with ids from `first` to `last` (None: `first` alone), or statuses.
 
-    `since_change`: the id of a status change; the campaigns that changed after it are sent.
+    `since_change`: the id of a status change; sends the present status of each campaign with a later one. Either
+    `first` or `since_change` is given.
     """
 
     first: int | None = None
@@ -76,10 +77,10 @@ def change(
     enabled: bool | None = None,
     only_brand_id: int | None = None,
 ) -> None:
-    """Changes the given fields of an endpoint (None keeps one), and lets it be tried at once.
+    """Changes the given fields of an endpoint (None keeps one) and enqueues a message that sends to it at once.
 
-    Raises InvalidValue for a wrong value or an unknown endpoint. `only_brand_id`: an endpoint of another brand counts
-    as unknown; None: any brand.
+    Ends its delay after failures. Raises InvalidValue for a wrong value or an unknown endpoint. `only_brand_id`: an
+    endpoint of another brand counts as unknown; None: any brand.
     """
 
     def work(connection: Connection) -> None:
@@ -129,9 +130,9 @@ def remove(endpoint_id: int, edit: Edit, only_brand_id: int | None = None) -> No
 def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
     """Sends one message of type `endpoint.test` now and returns the attempt, which is stored as well.
 
-    If the endpoint accepts it, its waiting messages are sent at once. Takes up to the deadline of a request. Raises
-    InvalidValue for an unknown endpoint, and without a key that decrypts its secret. `only_brand_id`: an endpoint of
-    another brand counts as unknown; None: any brand.
+    Waits for the answer, at most LOOKUP_SECONDS and DEADLINE_SECONDS together. If the endpoint accepts the message, its
+    waiting messages are sent at once. Raises InvalidValue for an unknown endpoint, and without a key that decrypts its
+    secret. `only_brand_id`: an endpoint of another brand counts as unknown; None: any brand.
     """
     at = clock.now()
 
@@ -162,10 +163,11 @@ def send_test(endpoint_id: int, only_brand_id: int | None = None) -> Attempt:
 
 
 def resend(endpoint_id: int, chosen: Range, only_brand_id: int | None = None) -> int:
-    """Sends deliveries again, or the statuses of campaigns; returns how many. Sends each campaign's present status.
+    """Makes new deliveries of earlier messages or of campaigns' statuses, and enqueues their sending; returns how many.
 
-    Raises InvalidValue for an unknown endpoint, and if `chosen` has neither or both of `first` and `since_change`.
-    `only_brand_id`: an endpoint of another brand counts as unknown; None: any brand.
+    A campaign's status is sent as it is now. Raises InvalidValue for an unknown endpoint, and if `chosen` has neither
+    or both of `first` and `since_change`. `only_brand_id`: an endpoint of another brand counts as unknown; None: any
+    brand.
     """
     if (chosen.first is None) == (chosen.since_change is None):
         raise InvalidValue("resend", "name one delivery, a range of deliveries, or a status change")

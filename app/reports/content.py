@@ -30,9 +30,10 @@ NOT_OVERSPENT = Overspend(None, None, None, None, None)
 
 
 def content_of_month(connection: Connection, brand: Mapping[str, Any], month: Window, at: datetime) -> dict[str, Any]:
-    """The report of the brand's month as known at `at`; of a month that has not ended, the time up to and with `at`.
+    """The report of the brand's month, from the rows that `connection` reads now.
 
-    Leaves out campaigns that were archived all month and spent nothing.
+    If the month has not ended at `at`, the report covers the time up to and including `at`. Leaves out campaigns
+    without counted spend in the month that were archived, or did not exist, all the time.
     """
     zone = time_zone(brand["time_zone"])
     assert month.end_day is not None  # noqa: S101 - a month ends

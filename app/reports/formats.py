@@ -10,8 +10,8 @@ The table has one row for each figure. `kind` says which figure it is; columns t
   of the report), in the brand's local time.
 - `held`: the `seconds` of the month in which a `hold` was on; the hold `none` means time served. A brand's row is the
   sum of its campaigns' rows. A second with two holds counts for both. Empty `seconds`: the history does not go so far.
-- `in_budget`: `in_budget_permille`, the served share of the time in which only budgets could hold the campaign, and the
-  `seconds` of that time in which they did.
+- `in_budget`: `in_budget_permille`, the share served of the time in which the campaign served or only budgets held it,
+  and `seconds`, the part of that time in which only budgets held it.
 - `bound`: how far spend may exceed a limit because of an ad platform's `account`, measured when the report was
   made; the platform's spend stays flat `seconds` after a confirmed pause. Empty without enough data.
 - `restated`: the change of the month's spend since the month was closed, by day and by campaign.
@@ -73,10 +73,11 @@ def _of_campaign(limit: Mapping[str, Any]) -> int:
 
 
 def limits_in_force(content: Mapping[str, Any], last_day: date) -> list[dict[str, Any]]:
-    """One line for each budget, the brand's first, then the campaigns'; `last_day`: the last day the report covers.
+    """One line for each budget: the brand's budgets, then the campaigns', both with the most often exhausted first.
 
-    `limit_micros`: the latest limit. `was_changed`: whether it had others. `days`: days of the month with a limit.
-    `windows`: how many; `reached`: how many were exhausted; `used_permille`: their spend over the sum of their limits.
+    `last_day`: the last day that the report covers. In a line, `limit_micros` is the latest limit; `was_changed`:
+    whether windows had others; `days`: days of the month with a limit; `windows`: the number of windows; `reached`: how
+    many of them were exhausted; `used_permille`: their spend in permille of the sum of their limits, None if that is 0.
     """
     windows: dict[tuple[int | None, str], list[Mapping[str, Any]]] = {}
     for limit in content["limits"]:

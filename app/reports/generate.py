@@ -31,7 +31,7 @@ WATERMARK: Final = "monthly_reports"
 CHECKED: Final = "monthly_reports_checked"
 MONTHS_CHECKED: Final = 13
 SETTLED: Final = timedelta(hours=1)
-"""Overlap with the last check: spend received up to this long before it may have been committed after it."""
+"""Time before the last check from which received spend is checked again: its commit may have been after that check."""
 
 BrandMonth = tuple[int, date]
 """A brand id, and the first day of an ended month."""
@@ -166,10 +166,11 @@ def _as_stored(brand_id: int, month: date, version: int, at: datetime, content: 
 
 
 def on_demand(brand_id: int, month: date) -> dict[str, Any]:
-    """The up-to-date report of the month that contains the day `month`, in the shape of `reports.stored`.
+    """Returns the up-to-date report of the month that contains the day `month`, in the shape of `reports.stored`.
 
-    A report of an ended month is stored if its content changed. The running month is not stored and has version 0.
-    Raises InvalidValue for an unknown brand, a month that has not begun, and a month before the brand's first data.
+    Stores the report of an ended month if it is new or its content changed. The running month is not stored and has
+    version 0. Raises InvalidValue for an unknown brand, a month that has not begun, and a month before the brand's
+    first data.
     """
     at = clock.now()
     with view() as connection:

@@ -36,7 +36,7 @@ SERVICES: Final[Mapping[str, str]] = {
 HOSTS: Final[Mapping[str, tuple[str, ...]]] = dict.fromkeys(
     ("workflow", "workflows"), (".logic.azure.com", ".api.powerplatform.com")
 )
-"""By scheme, for schemes whose URL names the service's host: the endings of which that host must have one."""
+"""The allowed endings of the host, by scheme; only for the schemes whose URL names the service's host."""
 
 PARAMETERS: Final = frozenset(
     {
@@ -45,7 +45,7 @@ PARAMETERS: Final = frozenset(
         *("footer", "silent", "preview", "tts", "sound", "channel", "ver", "powerautomate", "pa", "key", "token"),
     }
 )
-"""Allowed query parameters. Others can make the sender read a file or an address of its network, such as `template`."""
+"""Allowed query parameters. Others, such as `template`, can make the sender read a file or a private address."""
 
 MAX_URL: Final = 2_000
 _URL: Final = re.compile(r"[a-z]+://[^\s,]+")

@@ -7,7 +7,7 @@ MIN_REJECTED: Final = 10
 """Least number of rejected inputs in an hour that can be an alert."""
 
 TIMES_MORE: Final = 3
-"""Factor: an alert needs more rejected inputs in an hour than this times those of the worst earlier hour."""
+"""Factor: an alert needs more rejected inputs in an hour than this times the number in the worst earlier hour."""
 
 
 def is_rise(this_hour: int, earlier_hours: Sequence[int]) -> bool:

@@ -1,11 +1,11 @@
-"""Whether a campaign or a source has been silent for longer than its own history makes likely.
+"""Decides whether a campaign or a source has been silent for longer than its own history makes likely.
 
 The history is a set of whole hours in which spend came. The rule compares the present silence with all silences of the
 last two weeks, in hours in which the campaign could serve. If silences are exchangeable, a new one is the longest of
 n + 1 with probability 1 / (n + 1), whatever their distribution (order statistics; S. S. Wilks, «Determination of sample
-sizes for setting tolerance limits», Annals of Mathematical Statistics 12, 1941). So with MIN_SILENCES of them, one
-beyond the longest comes by chance in fewer than one of 25 silences; LONGER_BY makes it rarer. Such a silence is called
-odd. A campaign that spends every hour has silences of 0 hours, so that a new one is odd after MIN_SILENT_HOURS.
+sizes for setting tolerance limits», Annals of Mathematical Statistics 12, 1941). So with MIN_SILENCES past silences, a
+longer one comes by chance in at most one of 25 silences; LONGER_BY makes it rarer. Such a silence is called odd. A
+campaign that spends every hour has silences of 0 hours, so that a new one is odd after MIN_SILENT_HOURS.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -41,9 +41,9 @@ def hour_starts_at(hour: int) -> datetime:
 def silent_hours(hours: Sequence[int], until: int, serves: Callable[[int], bool] = lambda _hour: True) -> list[int]:
     """For each hour with spend, how many hours without spend follow it before the next one, or before `until`.
 
-    Only hours in which the campaign could serve are counted. `hours`: the numbers of the hours with spend, ascending.
-    `until`: the number of the present hour, which is not over and not counted. `serves`: whether the campaign could
-    serve in the hour of this number. The last length is that of the present silence.
+    Only hours in which the campaign could serve are counted. `hours`: the numbers of the hours with spend, ascending,
+    at least one. `until`: the number of the present hour, which is not over and not counted. `serves`: whether the
+    campaign could serve in the hour of this number. The last length is that of the present silence.
     """
     ends = (*hours[1:], until)
     return [sum(map(serves, range(hour + 1, end))) for hour, end in zip(hours, ends, strict=True)]

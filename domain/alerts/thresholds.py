@@ -16,13 +16,14 @@ MAX_THRESHOLDS: Final = 10
 MAX_PERCENT: Final = 1000
 
 OVERSPEND_PERCENT: Final = 110
-"""Percent of a limit from which spend is overspend if no bound was measured; late reports alone exceed it by less."""
+"""Percent of a limit from which spend is overspend if no bound was measured; late reports alone usually add less."""
 
 
 def overspend_percent(limit_micros: int, bound_micros: int | None) -> int:
-    """The whole percent of the limit from which spend is overspend: at least 101, OVERSPEND_PERCENT without a bound.
+    """The whole percent of the limit from which spend is overspend, at least 101.
 
     `bound_micros`: the most that the platforms were measured to spend above a limit after a pause; None: not known.
+    OVERSPEND_PERCENT without a bound, and for a limit of 0.
     """
     if bound_micros is None or limit_micros <= 0:
         return OVERSPEND_PERCENT
@@ -53,10 +54,11 @@ def threshold_changes(
 ) -> Changes:
     """The changes of one budget's alerts in its present window.
 
-    `condition`: of that budget and window, its threshold ignored. `known`: the alerts that the window has had. Spend
-    that jumped over several thresholds raises the highest alone; a threshold below one that was raised is not raised
-    any more in that window. An alert is resolved a percentage point below its threshold, so that spend near the
-    threshold does not resolve and reopen it again and again; spend that reaches the threshold again reopens it.
+    `condition`: the condition of that budget and window; its own threshold is ignored. `known`: the alerts that the
+    window has had. Spend that jumped over several thresholds raises an alert of the highest alone; a threshold below
+    one with an alert gets none any more in that window. An alert is resolved a percentage point below its threshold, so
+    that spend near the threshold does not resolve and reopen it again and again; spend that reaches the threshold again
+    reopens it.
     """
     by_threshold = {alert.threshold: alert for alert in known}
     current = next((alert for alert in by_threshold.values() if alert.is_open), None)

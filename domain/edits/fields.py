@@ -18,7 +18,7 @@ CAMPAIGN_FIELDS: Final = frozenset(
 )
 BUDGET_FIELDS: Final = frozenset({"limit_micros"})
 SCHEDULE_FIELDS: Final = frozenset({"dayparts"})
-"""The editable fields of a schedule; BRAND_FIELDS, CAMPAIGN_FIELDS and BUDGET_FIELDS are those of the other rows."""
+"""The editable fields of a schedule. BRAND_FIELDS, CAMPAIGN_FIELDS, BUDGET_FIELDS: of brands, campaigns, budgets."""
 
 
 DEFAULT_ZONE: Final = "UTC"

@@ -30,7 +30,8 @@ Money = Callable[[int], str]
 def edit_lines(subject: str, old: Values | None, new: Values | None, money: Money) -> list[str]:
     """One line per changed field without KEYS; for a budget always one, such as `Daily limit $7,900.00 → $1.50`.
 
-    `subject` is the audit's word, such as `budget`. `old` is None for a created row, `new` for a removed one.
+    `subject`: the kind of the edited row in the audit, such as `budget`. `old` is None for a created row, `new` for a
+    removed one.
     """
     if subject == "budget":
         return [_limit_line(old, new, money)]

@@ -1,8 +1,8 @@
 """The fast path for a batch of spend events: checks each field of all events at once, as a column.
 
-Applies the same rules as `domain.inputs.spend`, which reads event by event. The functions here return None as soon as
-one event needs a rejection reason, a lookup by external id, or a spelling that only `domain.inputs.spend` reads; the
-caller then falls back to that module.
+Applies the same rules as `domain.inputs.spend`, which reads event by event. `plain_drafts` and `judge_columns` return
+None as soon as one event needs a rejection reason, a lookup by external id, or a spelling that only
+`domain.inputs.spend` reads; the caller then falls back to that module.
 
 Most batches pass only through here. A check added to `domain.inputs.spend` belongs here too: its bad value in `ODD` of
 tests/domain/inputs/test_columns.py makes that test fail until both modules refuse it.

@@ -65,10 +65,11 @@ def read_total(raw: object) -> TotalDraft | Rejection:
 def judge_total(
     draft: TotalDraft, campaigns: Mapping[CampaignKey, CampaignMatch], at: datetime, bounds: AgeBounds
 ) -> ReportedTotal | Rejection:
-    """Accepts a total if one campaign owns the name on its day, its currency is the brand's, and its day exists there.
+    """Accepts a total, or returns its Rejection. `campaigns`: the campaigns found, by the totals' campaign keys.
 
-    Rejects it if the day begins or `as_of` lies more than `bounds.ahead` after `at`, or if the day is too old by
-    `bounds`. `campaigns`: the campaigns found, by the totals' campaign keys.
+    One campaign must own the name on the total's day, a given currency must be the brand's, and the day must exist in
+    the brand's time zone. The day's start and `as_of` may be at most `bounds.ahead` after `at`, and the day must not be
+    too old by `bounds`.
     """
     campaign = _campaign(draft, campaigns)
     if isinstance(campaign, Rejection):

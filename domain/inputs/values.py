@@ -1,4 +1,4 @@
-"""How the fields of inputs from upstream are read.
+"""Reads the fields of inputs from upstream.
 
 The functions that read a field raise InvalidInput, with a reason code and a detail, for an invalid value.
 """
@@ -137,7 +137,7 @@ def is_same_moment(one: datetime, other: datetime) -> bool:
 
 
 ROUNDED_BY: Final = timedelta(milliseconds=500)
-"""By how much rounding to a whole second moves a time, at most."""
+"""Most time by which rounding to a whole second moves a time."""
 
 
 def _precision(moment: datetime) -> timedelta:

@@ -1,4 +1,4 @@
-"""Which URLs and IP addresses webhooks may be sent to."""
+"""Checks the URLs and IP addresses that webhooks may be sent to."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from typing import Final

@@ -1,7 +1,7 @@
 """How far an account's spend may exceed a limit: measured from its confirmed pauses and from how its days complete.
 
-A bound is the smallest observed figure that the next one exceeds with a chance of at most 5 %, if it is like those
-observed. That needs at least LEAST_OBSERVATIONS.
+A bound is the smallest observed figure that the next observation exceeds with a chance of at most 5 %, provided that
+it behaves like the earlier ones. A bound needs at least LEAST_OBSERVATIONS observations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,22 @@ from datetime import date
 from typing import Final, NamedTuple
 
 CONFIDENCE_PERCENT: Final = 95
-"""Percent of pauses that exceed no bound. LEAST_OBSERVATIONS fits it; `web.api.connection_fields` has it in words."""
+"""The chance, in percent, that the next observation does not exceed a bound.
+
+LEAST_OBSERVATIONS follows from it; `web.api.connection_fields` has it in words.
+"""
 
 LEAST_OBSERVATIONS: Final = 19
-"""Observations needed, at least: the largest of so many bounds the next one with CONFIDENCE_PERCENT."""
+"""Least number of observations for a bound: the largest of 19 bounds the next one with CONFIDENCE_PERCENT."""
 
 LEAST_DAYS: Final = LEAST_OBSERVATIONS + 1
-"""Ended days needed, at least, to find after how many days a day is complete: the newest may still grow."""
+"""Least number of ended days to find when days are complete: the newest is left out, because it may still grow."""
 
 AGES: Final = (0, 1, 2, 3, 5, 7, 14, 21, 28)
 """Ages of a day, in days after its end, at which the total that it had by then is compared with its newest total."""
 
 COMPLETE_PERMILLE: Final = 1
-"""Thousandths of its total by which a complete day may still grow, at most."""
+"""Most thousandths of its total, rounded down, by which a day may still grow and counts as complete."""
 
 
 class PauseSeen(NamedTuple):
@@ -53,8 +56,9 @@ class DaySeen(NamedTuple):
 class Bound(NamedTuple):
     """How far spend of an account may exceed a limit, as measured from `pauses` confirmed pauses and `days` ended days.
 
-    `bound_micros`: spend above a limit after a pause. `grows_seconds`: the time after a confirmed pause until spend
-    stays flat. `settles_after_days`: days after which a day is complete. Each is None without enough observations.
+    `bound_micros`: the most spend above a limit after a pause. `grows_seconds`: the longest time after a confirmed
+    pause until spend stays flat. `settles_after_days`: the days after its end at which a day is complete. All three
+    have a confidence of CONFIDENCE_PERCENT, and are None if unknown, such as for too few observations.
     """
 
     pauses: int
@@ -74,15 +78,15 @@ def day_seen(day: date, micros_by_days_late: Mapping[int, int]) -> DaySeen:
 
 
 def bounded_by(observations: Sequence[int]) -> int | None:
-    """The figure that the next observation stays at or below with CONFIDENCE_PERCENT; None for too few observations."""
+    """The observed figure that the next one does not exceed, with CONFIDENCE_PERCENT; None for too few observations."""
     place = -(-CONFIDENCE_PERCENT * (len(observations) + 1) // 100)
     return None if place > len(observations) else sorted(observations)[place - 1]
 
 
 def settles_after(days: Sequence[DaySeen], today: date) -> int | None:
-    """How many days after its end, one of AGES, a day with spend is complete.
+    """The first of AGES, in days after its end, at which a day with spend is complete, with CONFIDENCE_PERCENT.
 
-    None for too few days, or if days still grow at the last of AGES.
+    None if too few days are older than the next age to try, or if days still grow at the last of AGES.
     """
     for age in AGES:
         old = [seen for seen in days if (today - seen.day).days > age + 1 and seen.total_micros > 0]

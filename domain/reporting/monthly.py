@@ -1,8 +1,8 @@
-"""The figures of a monthly report: seconds served and held per campaign, and the spend of each budget window.
+"""Computes the figures of a monthly report: seconds served and held, and the spend of each budget window.
 
 A report covers one month in the brand's time zone, up to its end or, in the running month, up to the report's instant.
-Seconds are elapsed time, so a day with a clock change has 82,800 or 90,000. Times are summed in microseconds; each sum
-is rounded once, to the nearest second.
+Seconds are elapsed time, so a day on which clocks change by an hour has 82,800 or 90,000. Times are summed in
+microseconds; each sum is rounded once, to the nearest second.
 """
 
 import re
@@ -37,7 +37,10 @@ class Span(NamedTuple):
 
 
 class LimitChange(NamedTuple):
-    """A row of a budget's history: the limit from `changed_at` on, None if the budget was removed. Sorted by `id`."""
+    """A row of a budget's history: the limit in micros from `changed_at` on; None: the budget was removed then.
+
+    Rows compare by `id`, so that the largest is the newest.
+    """
 
     id: int
     changed_at: datetime
@@ -64,7 +67,7 @@ class ServingTimes(NamedTuple):
 
     @property
     def in_budget_permille(self) -> int | None:
-        """The share served of the time served or held by budgets only, in permille, rounded down; None for no time."""
+        """The time served, in permille of the time served or held by budgets only, rounded down; None if that is 0."""
         could_serve = self.served_seconds + self.held_by_budgets_seconds
         return self.served_seconds * 1000 // could_serve if could_serve else None
 
@@ -82,8 +85,9 @@ class MonthFacts:
 
     `span`: the time that the report covers. `names`: names of campaigns by id. `days`: micros by day from `days_from`
     (at the latest the Monday of the month's first week) to the month's end. `carried`: spend before `days_from`.
-    `limits`: the history of each budget, by campaign id and period. `holds`: by campaign, (changed_at, holds) in order,
-    since `days_from` or since its longest budget window began.
+    `limits`: the history of each budget, by campaign id and period. `holds`: by campaign, (changed_at, holds) pairs in
+    id order: all since `days_from`, the last one before and, for yearly and lifetime budgets, earlier ones that began
+    or ended a hold of such a budget.
     """
 
     zone: ZoneInfo
@@ -102,11 +106,11 @@ class MonthFacts:
         return self.month.end_day
 
     def spent_by_day(self, campaign_id: int | None) -> dict[date, int]:
-        """Micros by day, for the days of the month that have a counter. `campaign_id` None: of the brand."""
+        """Micros by day, for the days of the month that have a counter. `campaign_id` None: the brand's spend."""
         return {day: micros for day, micros in self.days.get(campaign_id, {}).items() if day in self.month}
 
     def spent_in(self, campaign_id: int | None, window: Window) -> int:
-        """Micros spent in the window, at most until the month ends. `campaign_id` None: of the brand."""
+        """Micros spent in the window, at most until the month ends. `campaign_id` None: the brand's spend."""
         days = self.days.get(campaign_id, {})
         counted = sum(micros for day, micros in days.items() if day in window)
         if window.first_day >= self.days_from:
@@ -205,11 +209,12 @@ def instants_of(window: Window, zone: ZoneInfo, ends_at: datetime) -> Span:
 
 
 def exhausted_in(span: Span, held: Iterable[Span], *, starts_exhausted: bool, ends_exhausted: bool) -> list[Span]:
-    """The spans within the window `span` in which its own budget hold was in force. `held`: the spans with the hold.
+    """The spans within the window `span` in which its own budget's hold was in force because of that window.
 
-    The hold of the previous window stays until the next tick lifts it, which an outage can delay. Such a carried-over
-    hold counts only if the new window was exhausted from its start (`starts_exhausted`: a limit of 0), or was exhausted
-    at its end (`ends_exhausted`) and the hold was never lifted in between.
+    `held`: all spans with the hold, also outside the window. The hold of the previous window stays until the next run
+    of a scheduled job lifts it, which an outage can delay. Such a carried-over hold counts only if the new window was
+    exhausted from its start (`starts_exhausted`: a limit of 0), or was exhausted at its end (`ends_exhausted`) and the
+    hold was never lifted in between.
     """
     spans = []
     for part in held:
@@ -222,9 +227,9 @@ def exhausted_in(span: Span, held: Iterable[Span], *, starts_exhausted: bool, en
 
 
 def limit_windows(facts: MonthFacts, campaign_ids: Iterable[int]) -> Iterator[LimitWindow]:
-    """Yields the budget windows that contain a day of the month up to the report: the brand's, then the campaigns'.
+    """Yields the budget windows that contain a day of the month, up to the report's end: the brand's come first.
 
-    Windows without a limit at their end are left out.
+    Leaves out windows without a limit at their end or, while they run, at the report's end.
     """
     parts = {
         campaign_id: list(stretches(changes, FIRST_INSTANT, facts.span.ends_at))

@@ -1,4 +1,4 @@
-"""Explains why a budget window was overspent: the cause, and how long the hold came after the limit was reached."""
+"""Explains why a budget window was overspent: the cause, and how long after the limit was reached the hold began."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -26,10 +26,10 @@ CAUSE_WORDS: Final[dict[str, str]] = {
 
 
 class Crossing(NamedTuple):
-    """The event, in order of `occurred_at`, whose spend reached a window's limit.
+    """The event whose spend, in order of `occurred_at`, brought a window's spend to its limit for the last time.
 
-    `reached_at` is its time, None if the ledger no longer has those events. `beyond_micros` is how far the window's
-    spend exceeded the limit after it.
+    `reached_at`: the event's time; for a limit of 0, the window's start; None if the ledger no longer has the events.
+    `beyond_micros`: by how much the window's spend exceeded the limit right after this event.
     """
 
     reached_at: datetime | None
@@ -37,10 +37,10 @@ class Crossing(NamedTuple):
 
 
 class LateSpend(NamedTuple):
-    """Spend received after a window's hold began, or after the window ended if it had no hold.
+    """Spend of a window that was received after its hold began or, without a hold, after the window ended.
 
-    `received_micros`: its sum; None if the ledger no longer has it. `known_at`: when, in order of receipt, this spend
-    reached the limit; None if earlier spend did.
+    `received_micros`: the sum of this spend; None if the ledger no longer has it. `known_at`: when, in order of
+    receipt, this spend reached the limit; None if spend received earlier reached it, or if unknown.
     """
 
     received_micros: int | None = None
@@ -74,8 +74,8 @@ def was_lowered(entry: LimitWindow, reached_at: datetime) -> bool:
 def held_at(entry: LimitWindow, reached_at: datetime | None) -> datetime | None:
     """When the hold for reaching the limit began: the hold in force at `reached_at`, or the next one after it.
 
-    If a lower limit was set later, the search starts at that edit. None if no hold began, because the window ended
-    before the spend was received.
+    If a lower limit was set later, the search starts at that edit. `reached_at` None: the search starts with the
+    window. None if no hold began, such as when the window ended before the spend was received.
     """
     since = reached_at or entry.span.starts_at
     in_force = limit_before(entry.history, entry.span.ends_at)
@@ -94,7 +94,8 @@ def explain_overspend(
     confirmed the pause, None if unknown; the causes explain the overspend without it. Causes: `confirmation_delay` if
     nothing else is left; `limit_lowered` if the limit was lowered afterwards (delay 0). `last_event` if a hold began
     and either the event that reached the limit made the whole overspend, or the hold began without delay and no spend
-    came after it. Else `late_spend`. Delay and cause are None if the ledger no longer has the events.
+    came after it. Else `late_spend`. Delay and cause are None if the ledger no longer has the events; the delay also if
+    no hold began and `late.known_at` is None.
     """
     held = held_at(entry, crossing.reached_at)
     after_hold = None if held is None else late.received_micros

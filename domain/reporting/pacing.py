@@ -1,7 +1,7 @@
 """Pacing: projects the spend of a window at its end from its spend so far.
 
 The projection is a straight line from 0 at the window's start through the spend now, cut off at the first limit it
-reaches. Campaigns that do not serve get no projection.
+reaches. For an exhausted limit it is the spend so far; else there is none while no campaign of the budget serves.
 """
 
 from collections.abc import Iterable
@@ -23,8 +23,9 @@ class Pace:
 
     `even_micros`: the spend by now if the limit were spread evenly; None without a limit. `projected_micros`: the spend
     at the window's end, at most what this and all other limits allow; for an exhausted limit, the spend by now; None
-    too early in the window. `runs_out_at`: when spend reaches the limit at this pace; None if it never does, already
-    has, or another limit stops spend first. `is_stopped`: nothing serves; projection and `runs_out_at` are None then.
+    too early in the window. `runs_out_at`: when spend reaches the limit at this pace; None too early in the window, or
+    if spend does not reach it before the window's end, has reached it already, or another limit stops spend first.
+    `is_stopped`: no campaign of the budget serves; `projected_micros` and `runs_out_at` are None then.
     """
 
     spent_micros: int
@@ -47,8 +48,8 @@ class Pace:
 def most_to_spend(limits: Iterable[BudgetSpend], today: date, end_day: date | None) -> int | None:
     """The most micros that the limits together allow from now until `end_day` begins; None for no limits.
 
-    Each limit allows the rest of its current window, plus the whole limit for every window that begins before
-    `end_day`. The smallest counts. `end_day` None: only the current windows count.
+    Each limit allows the rest of its current window, plus the whole limit for every later window that begins before
+    `end_day`; the smallest of these sums counts. `end_day` None: only the current windows count.
     """
     return min((_left_of(spend, today, end_day) for spend in limits), default=None)
 

