@@ -29,7 +29,7 @@ GRACE_SECONDS = 20
 NOT_STARTED_EXIT = 3
 
 SPARE_CONNECTIONS: Final = 100
-"""Idle connections accepted beyond the limits of requests, streams and probes in progress."""
+"""Idle connections kept open beyond one for each request, stream and probe that may be in progress."""
 
 OTHER_FILES: Final = 500
 """File descriptors reserved for Postgres, Redis, files and libraries."""
@@ -47,7 +47,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts the server, then exempts every object that exists by now from garbage collection."""
+        """Starts the server, exempts all objects made so far from garbage collection, and turns collection on."""
         await super().startup(sockets)
         gc.freeze()
         gc.enable()
@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serves until SIGTERM or SIGINT. Returns the exit code: 2 for a bad setting, 3 if the server did not start."""
+    """Serves until SIGTERM or SIGINT. Returns the exit code: 0, 2 for a bad setting, 3 if the server did not start."""
     gc.disable()  # until the server has started: what it imports stays
     options = ArgumentParser("python -m web", description="The web process: dashboard, admin, API, probes.")
     options.add_argument("--host", help="the address to listen on, instead of SPENDGATE_HOST")
@@ -117,7 +117,7 @@ def _refuse_any_proxy(read: Settings, host: str) -> None:
 
 
 def _max_waiting(read: Settings) -> int:
-    """The largest number of idle connections: one for each request that may be in progress, and SPARE_CONNECTIONS."""
+    """The largest number of idle connections: SPARE_CONNECTIONS, and one per possible request, stream and probe."""
     return read.max_connections + read.max_streams + read.max_followers + MAX_PROBES + SPARE_CONNECTIONS
 
 

@@ -26,7 +26,7 @@ from web.http.traced import TracedRequests
 
 HERE = Path(__file__).parent
 MIN_COMPRESSED = 500
-"""Bytes from which a response is compressed. Event streams never are: compression would delay their events."""
+"""Bytes from which GZipMiddleware compresses a response. It leaves out event streams, whose events it would delay."""
 
 COMPRESSION = 6
 

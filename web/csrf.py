@@ -44,7 +44,7 @@ def unmasked(token: str) -> str:
 
 
 class MaskedTokens(CSRFMiddleware):
-    """The library's CSRF check, with masked tokens in pages."""
+    """The CSRF check of starlette-admin, with masked tokens in pages."""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Checks the submitted token, and gives pages a masked one."""

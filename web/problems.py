@@ -55,7 +55,11 @@ class ProblemDetails(BaseModel):
 
 
 class Problem(Exception):
-    """Raised to answer a request with problem details. `headers` are added to the response."""
+    """Raised to answer a request with problem details.
+
+    `field`: the invalid field, which the answer lists in `errors`; None: the answer lists none. `headers` are added to
+    the response.
+    """
 
     def __init__(
         self, status: HTTPStatus, detail: str, *, field: str | None = None, headers: Mapping[str, str] | None = None
@@ -70,7 +74,7 @@ class Problem(Exception):
 def answer(
     status: int, detail: str, errors: list[FieldProblem] | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The response for a problem. `errors`: those of single fields. `headers`: to add to the response.
+    """The response for a problem. `errors`: the errors of single fields. `headers`: headers to add to the response.
 
     Replaces unprintable characters by U+FFFD, since the texts may quote the input.
     """
@@ -83,7 +87,7 @@ def answer(
 
 
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI entries of the problems that a route may answer with."""
+    """The OpenAPI entries, by status, of the problems that a route may answer with."""
     content = {MEDIA_TYPE: {"schema": {"$ref": REFERENCES.format(model=ProblemDetails.__name__)}}}
     return {int(status): {"description": status.phrase, "content": content} for status in statuses}
 
@@ -104,7 +108,7 @@ def describe(app: FastAPI) -> None:
 def install(app: FastAPI) -> None:
     """Registers the handlers that turn known errors of the app into problem details.
 
-    Other errors pass on to RequestLines, which answers them by `unexpected`.
+    Other errors pass on to the middleware RequestLines, which answers them with 500.
     """
     describe(app)
     app.exception_handler(Problem)(_problem)

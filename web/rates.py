@@ -31,7 +31,7 @@ WRONG_KEYS_FROM_ADDRESS: Final = RateLimitItemPerMinute(60, 1, "wrong-keys-from-
 """60 wrong API keys from one address in a minute, after which its further requests are refused."""
 
 _in_process_lock = threading.Lock()
-"""Guards the library's in-memory storage, which is not thread-safe."""
+"""Guards the in-memory storage of the library `limits`, which is not thread-safe."""
 
 
 class RateStatus(NamedTuple):

@@ -55,10 +55,10 @@ class PlatformAccountBrand(Base):
 
 
 class ReleasedExternalId(Base):
-    """A past owner of an external id: the campaign had it within an account until `until_day` (brand-local, excluded).
+    """A campaign that lost an external id: it owns the id within the account on the days before `until_day`.
 
-    Spend on earlier days still counts for this campaign, whichever campaign has the id now. Triggers on `campaigns`
-    write these rows.
+    Spend on those days, local to the brand, counts for this campaign, whichever campaign has the id now. Triggers on
+    `campaigns` write these rows; on Citus db/repository/spread/written_by_edits.py writes them.
     """
 
     __tablename__ = "released_external_ids"

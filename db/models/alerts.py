@@ -30,12 +30,12 @@ ENDINGS: Final = "resolved_because IN ('below', 'cleared', 'superseded', 'window
 
 
 class Alert(Base):
-    """One alert: raised once, sent once, and open while its condition is true. See domain/alerts/kinds.py.
+    """One alert: raised once, and open while its condition is true. domain/alerts/kinds.py has the kinds.
 
     `subject`: the row it is about, such as `budget:12` or `campaign:17`. `episode`: one occurrence of its condition,
     such as the first day of the budget's window; a subject has one alert for each episode and threshold. `threshold`:
-    percent of the limit; 0 for other kinds. `window_first_day`: of a budget's window; null for a lifetime and for other
-    kinds.
+    percent of the limit; 0 for kinds without thresholds. `window_first_day`: the first day of the budget's window; null
+    for a lifetime budget and for alerts about no budget. `figures`: JSON values for the alert's sentence.
     """
 
     __tablename__ = "alerts"
@@ -78,7 +78,7 @@ class Alert(Base):
 
 
 class AlertSettings(Base):
-    """The thresholds of a brand's budgets, in percent of the limit; a brand without a row has the default ones."""
+    """The thresholds of a brand's budgets, in percent of the limit; a brand without a row has DEFAULT_THRESHOLDS."""
 
     __tablename__ = "alert_settings"
     __table_args__ = (
@@ -116,9 +116,9 @@ class AlertChannel(Base):
 
 
 class AlertRoute(Base):
-    """A rule by which a channel gets alerts: of a brand (null: all brands) and kind (null: all kinds), and when.
+    """A rule by which a channel gets the alerts of a brand (null: of all) and of a kind (null: of all), and when.
 
-    Of several routes of a channel that match an alert, the one that names the brand wins, then the one that names the
+    If several routes of a channel match an alert, the one that names the brand applies, else the one that names the
     kind.
     """
 
@@ -137,7 +137,10 @@ class AlertRoute(Base):
 
 
 class AlertMute(Base):
-    """Alerts that are not sent before `until`: of a brand, a kind, one alert, by one channel. Null: any."""
+    """Alerts that match `brand_id`, `kind`, `alert_id` and `channel_id` are not sent before `until`.
+
+    Null in one of these columns matches every alert.
+    """
 
     __tablename__ = "alert_mutes"
     __table_args__ = (
@@ -156,10 +159,11 @@ class AlertMute(Base):
 
 
 class AlertMessage(Base):
-    """An alert to send by one channel, as raised or as resolved. Written when the alert is, in the same transaction.
+    """A message to send by one channel: that an alert was raised, or that it was resolved (`event`).
 
-    `due_at`: when it was written, the next digest, the end of a mute, or the next try. `dropped_at`: when it was given
-    up, because of a mute or because every try failed.
+    The transaction that raises or resolves the alert writes the row. `due_at`: when to send it: at once, with the next
+    digest, after a mute, or at the next try. `dropped_at`: when it was given up, because of a mute or because every try
+    failed; null if it was not.
     """
 
     __tablename__ = "alert_messages"
@@ -188,7 +192,10 @@ class AlertMessage(Base):
 
 
 class AlertAttempt(Base):
-    """One attempt to send a text by a channel. `alerts`: how many it was about; 0 for a test. `detail`: no secrets."""
+    """One attempt to send a text by a channel. `alerts`: how many alerts the text was about; 0 for a test.
+
+    `detail`: why the attempt failed, without secrets.
+    """
 
     __tablename__ = "alert_attempts"
     __table_args__ = (
@@ -207,9 +214,10 @@ class AlertAttempt(Base):
 
 
 class SpendHours(Base):
-    """The hours of the last two weeks in which spend of a campaign (`source` empty) or of a source (campaign 0) came.
+    """The hours in which Spendgate received spend of one campaign (`source` is empty), or of one source.
 
-    `hours`: whole hours since 1970 (UTC), ascending; `last_hour`: the last of them.
+    `campaign_id`: 0 in the row of a source. `hours`: these hours of two weeks, each counted from 1970 (UTC), ascending;
+    `last_hour`: the last of them.
     """
 
     __tablename__ = "spend_hours"

@@ -34,7 +34,8 @@ PERIODS = "period IN ('daily', 'weekly', 'monthly', 'yearly', 'lifetime')"
 class Brand(Base):
     """The client that owns campaigns and budgets.
 
-    db/repository/enforcement/headroom.py explains the columns `headroom_*`, passes.py there `enforced_budget_holds`.
+    db/repository/enforcement/headroom.py explains the columns `headroom_*`, db/repository/enforcement/passes.py the
+    column `enforced_budget_holds`.
     """
 
     __tablename__ = "brands"
@@ -108,7 +109,7 @@ class Campaign(Base):
 
 
 class Budget(Base):
-    """The limit of a brand (null `campaign_id`) or of one campaign for one period."""
+    """The spend limit, in micros, of a brand (null `campaign_id`) or of one campaign for one period."""
 
     __tablename__ = "budgets"
     __table_args__ = (
@@ -132,7 +133,10 @@ class Budget(Base):
 
 
 class BudgetLimit(Base):
-    """One change of a budget's limit; null if the budget was removed. A trigger on `budgets` writes these rows."""
+    """One change of a budget's limit. `limit_micros`: the new limit; null if the budget was removed.
+
+    A trigger on `budgets` writes these rows; on Citus db/repository/spread/written_by_edits.py writes them.
+    """
 
     __tablename__ = "budget_limits"
     __table_args__ = (
@@ -153,7 +157,7 @@ class BudgetLimit(Base):
 class Daypart(Base):
     """An open part of one weekday (1 = Monday), in minutes after midnight in the brand's time zone, end excluded.
 
-    A trigger gives `brand_id` to rows inserted without it.
+    A trigger gives `brand_id` to rows inserted without it; on Citus each insert must name it.
     """
 
     __tablename__ = "dayparts"

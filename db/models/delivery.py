@@ -9,7 +9,7 @@ from db.models.base import NOW, Base, Moment
 
 
 class SuspectMessage(Base):
-    """A message that was in process when a worker died. `deaths`: processes that died since while processing it alone.
+    """A message that was in process when a worker died. It is processed alone; `deaths`: processes that died meanwhile.
 
     `begun_by`: the worker process that began it last and has not finished it; empty if none.
     """
@@ -46,9 +46,9 @@ class SequenceRun(Base):
 class SpendFile(Base):
     """A file in the spend folder as it was last seen; `version` has inode, size and times of modification and change.
 
-    `unchanged_since`: when this version was first seen. `imported_version`: null until one was imported, and
-    `imported_sha256` the hash of its content. `problem`: why the file was not imported; `problem_version`: the versions
-    of the file and its options then.
+    `unchanged_since`: when this version was first seen. `imported_version`: the version that was imported last, and
+    `imported_sha256` the hash of its content; both null before the first import. `problem`: why the file was not
+    imported, and `problem_version` the versions of the file and its options at that time; null without a problem.
     """
 
     __tablename__ = "spend_files"

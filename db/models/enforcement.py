@@ -75,9 +75,9 @@ class StatusChange(Base):
 
 
 class HoldChange(Base):
-    """The holds of a campaign from `changed_at` on, written at each change and when enforcement first decides it.
+    """The holds of a campaign from `changed_at` on; a row is written at the first decision and at each change of holds.
 
-    Append-only. `from_status`: the status before; null in rows written by an earlier version.
+    Append-only. `from_status`: the effective status before; null in rows written by an earlier version of Spendgate.
     """
 
     __tablename__ = "hold_changes"

@@ -24,8 +24,9 @@ from db.models.base import NOW, Base, Moment
 class Import(Base):
     """One imported file, with the counts of its result.
 
-    `source`: the source of its reported totals. `options`: the options it was read with. `sum_micros`: by currency, ""
-    if unknown. `campaign_days`: the number of its totals. `status`: stays `running` if its process died.
+    `source`: the source of its reported totals. `options`: the options it was read with. `sum_micros`: the file's spend
+    by currency; the key is "" if the currency is unknown. `campaign_days`: the number of its totals, one for each
+    campaign and day. `status`: stays `running` if the importing process died.
     """
 
     __tablename__ = "imports"
@@ -66,8 +67,8 @@ class Import(Base):
 class ImportDay(Base):
     """A campaign day whose total an import changed, with the figures before (null: none) and after.
 
-    `before_as_of`: the `as_of` that the figure before first had. `undone_as_of`: the `as_of` with which it was restored
-    when the import was undone.
+    `before_as_of`: the `as_of` of the figure before, as it was first reported. `undone_as_of`: the `as_of` with which
+    undoing the import stored that figure again; null if the import's figure was not undone.
     """
 
     __tablename__ = "import_days"
@@ -96,7 +97,10 @@ class ImportDay(Base):
 
 
 class ImportSkippedRow(Base):
-    """A skipped row of a file, or a rejected total (line 0), with the faulty cell and the reason."""
+    """A skipped row of a file, or a rejected total (line 0), with the faulty cell and the reason.
+
+    `place`: the position in the import's list of them, from 1.
+    """
 
     __tablename__ = "import_skipped_rows"
 

@@ -95,10 +95,11 @@ class BrandHour(Base):
 
 
 class RejectedEvent(Base):
-    """A rejected input with its reason. If it is rejected again for the same reason, `times` rises.
+    """A rejected input with its reason. `times`: how often it was received and rejected for this reason.
 
-    `only_brand_id`: the only brand that the sender may see, also on replay. `receipt`: the name under which the sender
-    of a whole message waits for its outcome. `claimed_until`: a replay has claimed the input until then.
+    `only_brand_id`: the only brand that the sender may see, also on replay; null: all brands. `receipt`: the name under
+    which the sender of a whole message waits for its outcome; null: the sender does not wait. `replayed_at`: null while
+    the input waits to be replayed. `claimed_until`: a replay has claimed the input until then; null: none has.
     """
 
     __tablename__ = "rejected_events"
@@ -133,10 +134,10 @@ class RejectedEvent(Base):
 
 
 class ReportedTotal(Base):
-    """The last cumulative figure of one source for one campaign and day.
+    """The last cumulative figure of one source for one campaign and day. `as_of`: when the platform computed it.
 
-    `previous_micros`, `previous_as_of`: the figure before it and its moment; 0 and null if it is the first. A trigger
-    gives `brand_id` to rows inserted without it.
+    `previous_micros`, `previous_as_of`: the figure before and its `as_of`; 0 and null if there was none. A trigger
+    gives `brand_id` to rows inserted without it; on Citus each insert must name it.
     """
 
     __tablename__ = "reported_totals"

@@ -1,4 +1,4 @@
-"""The table of notices, which inform people and programs of single events."""
+"""The table of notices: single events that webhooks report, such as an alert or a failed import."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +15,7 @@ KINDS: Final = (
 
 
 class Notice(Base):
-    """One event to report once, such as an alert or a failed import. `key` is unique within the kind."""
+    """One event that webhooks report once, such as a raised alert or a failed import. `key` is unique in its kind."""
 
     __tablename__ = "notices"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Tables for ordering: named locks, and the epoch of the status change feed."""
+"""Tables for ordering: named locks, and the epoch of the feed of status changes."""
 
 from uuid import UUID
 
@@ -18,7 +18,11 @@ class NamedLock(Base):
 
 
 class FeedEpoch(Base):
-    """The stored part of the feed's epoch, a single row. Ids of status changes are comparable within one epoch only."""
+    """The stored part of the epoch of the feed of status changes, a single row.
+
+    The epoch is a text that changes whenever ids of status changes may have been assigned again, such as after a
+    restored backup. Ids are comparable within one epoch only.
+    """
 
     __tablename__ = "feed_epoch"
     __table_args__ = (CheckConstraint("is_only", name="one_row"),)

@@ -17,10 +17,10 @@ from db.models.base import Base, Moment
 
 
 class PlatformConfirmation(Base):
-    """A status change that a platform confirmed for the first time. Append-only; deleted with the ledger's months.
+    """A status change that a platform confirmed for the first time. Deleted once the ledger has dropped that time.
 
-    `desired`: the status wanted there. `decided_at`: of the status change. `confirmed_at`: when the platform first
-    reported the desired status after it.
+    `desired`: the status wanted on the platform. `decided_at`: when the status changed in Spendgate. `confirmed_at`:
+    when the platform first reported the desired status after that.
     """
 
     __tablename__ = "platform_confirmations"
@@ -48,10 +48,10 @@ class PlatformConfirmation(Base):
 class PlatformBound(Base):
     """How far the spend of an account may exceed a limit, as measured at `measured_at`.
 
-    `pauses`, `days`: the settled pauses and ended days measured. `bound_micros`: spend above a limit after a pause that
-    95 % of pauses do not exceed. `grows_seconds`: the time after a confirmed pause until spend stays flat that 95 % of
-    pauses do not exceed. `settles_after_days`: days after which 95 % of the platform's days are complete. Each is NULL
-    without enough data.
+    `pauses`, `days`: how many confirmed pauses and ended days were measured. `bound_micros`: the spend above a limit
+    that 95 % of pauses do not exceed. `grows_seconds`: the time from a confirmed pause until spend stays flat that 95 %
+    of pauses do not exceed. `settles_after_days`: how many days after its end 95 % of days have their complete spend.
+    The last three are null without enough data.
     """
 
     __tablename__ = "platform_bounds"

@@ -26,14 +26,15 @@ CONFIRMED = "confirmed IN ('enabled', 'paused', 'removed', 'unknown')"
 class PlatformConnection(Base):
     """A platform account that workers read and change, with a reference to its credentials, never the secrets.
 
-    `time_zone`, `currency`: of the account, as the platform reported at `described_at`. `wait_until`: it allows
-    no reads and releases before; `pauses_wait_until`: it allows no pauses before. `claimed_until`: the end of a
-    worker's claim; `woken_at`: when a decision came meanwhile. `failures`: failed requests since the last answer;
-    `failing_since`: when the first of them failed; `retry_at`: when statuses are read and changed again after one.
-    `problem_since`: since when spend is read that cannot be counted, such as in another currency than the brand's.
-    `limit_at`: when spend reaches the nearest limit at the rate of the last read.
-    `usage_percent`, `usage_at`: the used part of its quota, as the platform reported it, and when.
-    `statuses_epoch`: the epoch of the feed in which statuses were read last; `off` after that mode.
+    `time_zone`, `currency`: the account's, as the platform reported at `described_at`. `wait_until`: the platform
+    allows no reads and releases before; `pauses_wait_until`: it allows no pauses before. `claimed_until`: the end of a
+    worker's claim; `woken_at`: when another worker last tried to claim the account during it. `failures`: failed
+    requests since the last successful read; `failing_since`: when the first of them failed; `retry_at`: when statuses
+    are read and changed again after a failure. `problem_since`: since when reads return spend that cannot be counted,
+    such as in another currency than the brand's. `limit_at`: when spend reaches the nearest limit at the rate of the
+    last read. `usage_percent`, `usage_at`: the used part of the account's quota, as the platform reported it, and when.
+    `statuses_epoch`: the epoch of the feed of status changes in which statuses were read last (a restored backup
+    changes the epoch); `off` if the mode was `off` since.
     """
 
     __tablename__ = "platform_connections"
@@ -95,11 +96,12 @@ class PlatformStatus(Base):
     """One campaign on its platform: the status wanted there, the one confirmed, and the last change sent.
 
     `desired_change_id`, `desired_at`: the status change behind `desired`. `confirmed_at`: when `confirmed` was first
-    reported. `paused_change_id`: the status change for which a pause was confirmed. `may_be_applied`: the outcome of
-    the last sent change is unknown. `unconfirmed_since`: the moment since which `desired` is not confirmed, null if it
-    is. `attempts`: changes sent since the last confirmation. `repaused_at`: pauses sent again within an hour.
-    `enabled_at`: when the platform last reported the campaign as enabled before Spendgate sent its pause, while it is
-    not known whether a person paused it in between; else null.
+    reported. `paused_by_us`: a pause that Spendgate sent is in force there, or may be. `paused_change_id`: the status
+    change for which such a pause was last confirmed. `may_be_applied`: the outcome of the last sent change is unknown.
+    `unconfirmed_since`: the moment since which `desired` is not confirmed; null if it is. `attempts`: changes sent
+    since `desired` was last confirmed, by which the next one is delayed. `repaused_at`: when Spendgate paused the
+    campaign again because others had enabled it, within one hour. `enabled_at`: since when a person may have paused the
+    campaign too, so that it is unknown whose pause is in force; null if that is known.
     """
 
     __tablename__ = "platform_statuses"
@@ -149,9 +151,9 @@ class PlatformStatus(Base):
 
 
 class PlatformOperations(Base):
-    """The operations of one quota used in one minute, and how many of them were reads.
+    """The operations used of one quota in one minute, and how many of them were reads.
 
-    `pool`: the accounts that share the quota, by platform.
+    `pool`: the quota's name, which is the name of the platform, because all its accounts share the quota.
     """
 
     __tablename__ = "platform_operations"

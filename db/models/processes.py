@@ -11,9 +11,10 @@ from db.models.base import NOW, Base, Moment
 
 
 class Process(Base):
-    """A worker or web process as it last reported, by Postgres's clock.
+    """A worker or web process as it last reported; `started_at` and `seen_at` are by Postgres's clock.
 
-    `clock_offset`: how far its clock was behind Postgres's, negative if ahead; null for a driven clock.
+    `clock_offset`: how far its clock was behind Postgres's, negative if ahead; null for a process whose clock is
+    simulated.
     """
 
     __tablename__ = "processes"

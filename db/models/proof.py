@@ -23,7 +23,10 @@ from db.models.base import BY_ID, Base, Moment
 
 
 class BrandFact(Base):
-    """The time zone and currency of a brand from `changed_at` on. A trigger on `brands` writes these rows."""
+    """The time zone and currency of a brand from `changed_at` on.
+
+    A trigger on `brands` writes these rows; on Citus db/repository/spread/written_by_edits.py writes them.
+    """
 
     __tablename__ = "brand_facts"
     __table_args__ = (PrimaryKeyConstraint("brand_id", "id"),)
@@ -37,7 +40,11 @@ class BrandFact(Base):
 
 
 class Correction(Base):
-    """One value corrected by repair or the sweep, or, with kind `known`, one finding that a person acknowledged."""
+    """One value corrected by `spendgate repair` or the sweep (the scheduled search for wrong holds and counters).
+
+    With kind `known`, one finding that a person acknowledged. `subject`: the key of the corrected row. `old`, `new`:
+    its value before and after; null if there was no row.
+    """
 
     __tablename__ = "corrections"
     __table_args__ = (Index("ix_corrections_kind", "kind"),)
@@ -66,9 +73,10 @@ class HistoryFloor(Base):
 
 
 class HistorySeal(Base):
-    """A hash over consecutive rows of one history, and of one brand if its key has one, chained to the previous seal.
+    """A hash over consecutive rows of one history, chained to the previous seal.
 
-    Covers the rows with after_id < id <= up_to_id. Seals of all histories are numbered together, from 1 without gaps.
+    Covers the rows with after_id < id <= up_to_id: of one brand, or of all if `brand_id` is null. Seals of all
+    histories are numbered together, from 1 without gaps.
     """
 
     __tablename__ = "history_seals"

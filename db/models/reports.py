@@ -21,7 +21,10 @@ from db.models.base import (
 
 
 class MonthlyReport(Base):
-    """A monthly report of one brand as generated at `generated_at`. A restated month gets a new version."""
+    """A monthly report of one brand, generated at `generated_at`.
+
+    If the month's figures change later, a new version is stored beside it.
+    """
 
     __tablename__ = "monthly_reports"
 

@@ -31,9 +31,10 @@ STATUSES: Final = "type IN ('campaign.paused', 'campaign.activated')"
 class WebhookEndpoint(Base):
     """An address that gets webhooks of one brand, or of all (`brand_id` null). Its secrets are encrypted.
 
-    `after_change_id`: the last status change for which deliveries were made, within `feed_epoch`; `after_notice_id`:
-    the last notice. `failures`: failed first attempts of deliveries, and failed probes while the circuit is open, since
-    the last success. `wait_until`: no request before. `told_failing_at`: when its undelivered pause was reported.
+    `after_change_id`: the last status change that was read for its deliveries, within the feed's epoch `feed_epoch`;
+    `after_notice_id`: the last notice that was read for them. `failures`: failed first attempts of deliveries, and
+    failed probes while the circuit is open, since the last success. `wait_until`: the endpoint gets no request before.
+    `told_failing_at`: when a notice reported that a pause could not be delivered to it; null if none is reported.
     """
 
     __tablename__ = "webhook_endpoints"
@@ -69,9 +70,10 @@ class WebhookEndpoint(Base):
 
 
 class WebhookDelivery(Base):
-    """One message to one endpoint: of a status change, of a notice, or with a body of its own.
+    """One message to one endpoint: about a status change, about a notice, or with a body of its own.
 
-    `urgency`: 0 for pauses, which are sent first, else 1. `key`: names a message that the endpoint gets once.
+    `urgency`: 0 for pauses, which are sent first, else 1. `key`: the endpoint gets one message with this key, once;
+    null: the message has no such key. `settled_at`: when it stopped being `pending`.
     """
 
     __tablename__ = "webhook_deliveries"

@@ -89,7 +89,7 @@ class Outcome:
 
 
 async def expected(request: Request, action: Action) -> Outcome:
-    """The outcome that the action would have now; changes nothing."""
+    """Runs the action brand by brand, rolls it back, and returns the outcome that it would have now."""
     outcome: Outcome = await write(request, partial(_by_brand, action, make=edits.previewed))
     return outcome
 
@@ -113,10 +113,10 @@ async def made(request: Request, action: Action, preview: Outcome) -> Outcome:
 
 
 async def run(request: Request, action: Action) -> Outcome:
-    """Runs an action of a list if its effect needs no confirmation, or is the one that the form confirms.
+    """Runs an action of a list, if its effect needs no confirmation or the form confirms it; returns the outcome.
 
-    Otherwise raises ActionFailed and changes nothing, as it does for a request with `?preview`, for which it first
-    stores the question to the person in `request.state.preview`. Returns the outcome.
+    Raises ActionFailed and changes nothing if a needed confirmation is missing, and for every request with `?preview`;
+    for the latter it first stores the question to the person in `request.state.preview`.
     """
     preview = await expected(request, action)
     if request.query_params.get("preview"):

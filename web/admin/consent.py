@@ -20,7 +20,7 @@ FIELD: Final = "agreed"
 """The form's hidden field: the token of the effect that the person was shown."""
 
 MAX_BANNER: Final = 400
-"""Characters of a banner at most, because a cookie carries it to the next page."""
+"""Characters of a sentence that a banner shows at most, because a cookie carries it to the next page."""
 
 
 async def read(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Admin fields that the library lacks: closed choices, valid days, instants in UTC, filters by related rows."""
+"""Admin fields that starlette-admin lacks: closed choices, valid days, instants in UTC, filters by related rows."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -35,7 +35,7 @@ def reasons(holds: list[str]) -> str:
 
 def computed(name: str, label: str, getter: Any, **more: Any) -> ComputedField:
     """A read-only field with the value of `getter(request, row)`. The edit form has it only with
-    `exclude_from_edit=False`, which `more`, the library's options, may give.
+    `exclude_from_edit=False`. `more`: further options of starlette-admin's ComputedField.
     """
     return ComputedField(name, label=label, getter=getter, **{"exclude_from_edit": True, **more})
 
@@ -60,12 +60,12 @@ class Choice(EnumField):
         return value
 
     async def serialize_value(self, request: Request, value: Any) -> Any:
-        """The stored word; of several words the list in a form, and one text with commas elsewhere."""
+        """Returns the stored word. For several words returns the list in a form, and elsewhere one text with commas."""
         words = await super().serialize_value(request, value)
         return ", ".join(words) if self.multiple and not request.state.action.is_form() else words
 
     async def validate(self, request: Request, value: Any, form_values: dict[str, Any]) -> None:
-        """Raises ValueError for a value outside the list."""
+        """Raises ValueError for a value outside the list, and for an empty field that is required."""
         await super().validate(request, value, form_values)
         known = dict(self._get_choices(request))
         chosen = value if self.multiple else [value] if value else []
@@ -77,7 +77,7 @@ class Choice(EnumField):
 class DayField(DateField):
     """A calendar day, chosen in the browser's own date picker, which screen readers announce by the field's label.
 
-    Refuses an invalid day; the library would read it as an empty field.
+    Refuses an invalid day; starlette-admin would read it as an empty field.
     """
 
     class_: str = "form-control"
@@ -99,7 +99,7 @@ class DayField(DateField):
             return raw
 
     async def validate(self, request: Request, value: Any, form_values: dict[str, Any]) -> None:
-        """Raises ValueError for an invalid day."""
+        """Raises ValueError for an invalid day, and for an empty field that is required."""
         await super().validate(request, value, form_values)
         if isinstance(value, str):
             raise ValueError(f"{value!r} is not a day such as 2026-11-22.")  # noqa: TRY004 - what the library expects

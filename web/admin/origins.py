@@ -14,7 +14,7 @@ FORMS: Final = ("/create", "/edit", "/login", "/schedule")
 def leading_back(request: Request) -> Response | None:
     """Returns a redirect of a form's GET to the form's own address with the previous page as `_origin`.
 
-    Returns None if the request is no GET or has `_origin`, or if the previous page is another site's or itself a form.
+    Returns None if the request is no GET or has `_origin`, or if the page before is unknown, another site's or a form.
     """
     came_from = urlsplit(request.headers.get("referer", ""))
     is_ours = (came_from.scheme, came_from.netloc) == (request.url.scheme, request.url.netloc)
@@ -26,7 +26,7 @@ def leading_back(request: Request) -> Response | None:
 
 
 def origin_of(request: Request) -> str:
-    """The address to return to after saving: `_origin` if it is a path of this site, else that of the form itself."""
+    """The address to return to after saving: `_origin` if it is a path of this site, else the form's own address."""
     origin = request.query_params.get("_origin", "")
     parts = urlsplit(origin)
     is_path = origin.startswith("/") and not (parts.scheme or parts.netloc) and "\\" not in origin

@@ -1,4 +1,4 @@
-"""The tables as the admin reads them, each row with its brand and campaign. The admin never writes through them."""
+"""The tables as the admin reads them, some with the row's brand and campaign. The admin never writes through them."""
 
 from typing import Any
 
@@ -35,7 +35,10 @@ class CampaignRow(Base):
 
 
 def _is_campaign_of(model: type[Base]) -> ColumnElement[bool]:
-    """The condition that a campaign is that of the model's row; it names the brand, by which Citus spreads both."""
+    """The SQL condition that joins a row of the model to its campaign.
+
+    It compares the brands' ids too, because Citus distributes both tables by brand.
+    """
     columns, campaigns = model.__table__.c, Campaign.__table__.c
     return and_(
         foreign(columns["brand_id"]) == campaigns["brand_id"], foreign(columns["campaign_id"]) == campaigns["id"]

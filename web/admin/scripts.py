@@ -11,7 +11,10 @@ _HANDLERS: Final = {
     'onchange="window.location = this.value"': "data-goes-to-value",
     'onclick="applyColumnVisibility()"': "data-applies-columns",
 }
-"""The library's inline handlers, which the policy forbids, and the attributes that static/admin/handlers.js reads."""
+"""Inline handlers of starlette-admin, which the policy forbids, and the attributes that replace them.
+
+static/admin/handlers.js reads these attributes.
+"""
 
 
 class MarkedScripts(Extension):

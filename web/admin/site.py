@@ -61,13 +61,13 @@ TEMPLATES: Final = Path(__file__).parent.parent / "templates" / "admin"
 
 
 class Buttons(ClassMap):
-    """Shows Cancel as a plain button; the library shows it in red."""
+    """Shows Cancel as a plain button; starlette-admin shows it in red."""
 
     classes: ClassVar = {"form.cancel_button": "btn"}
 
 
 class Theme(DefaultTheme):
-    """The library's theme with our buttons. static/admin/theme.js sets light or dark as the person's system does."""
+    """The default theme with our buttons. static/admin/theme.js sets light or dark as the person's system does."""
 
     def get_class_map(self) -> ClassMap:
         """The CSS classes of the pages' elements."""
@@ -75,7 +75,7 @@ class Theme(DefaultTheme):
 
 
 class Site(Admin):
-    """The admin's site. Besides the library's work it answers 403 to forged actions and shows a new secret once."""
+    """The site of starlette-admin, which in addition answers 403 to forged actions and shows a new secret once."""
 
     def _init_csrf(self) -> None:
         """Uses masked CSRF tokens, which compression does not reveal."""
@@ -137,7 +137,7 @@ class Site(Admin):
         return view
 
     def _secret_or(self, request: Request, response: Response) -> Response:
-        """The page of the secret that this request created; without such a secret, the response.
+        """Returns the page that shows the secret which this request created; without such a secret, the response.
 
         Gives an edit that waits for confirmation the status 200, so that it is not logged as a failure.
         """

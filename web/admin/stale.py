@@ -1,6 +1,7 @@
 """Refuses a form that was opened before somebody else's edit, because it would undo that edit.
 
-The form returns with the typed values. It is refused until the person opens it again, which reads a new mark.
+The form returns with the typed values. It is refused until the person opens it again, which puts a new mark (a hash of
+the row's values) into it.
 """
 
 from collections.abc import Collection, Mapping

@@ -42,7 +42,7 @@ def person_of(request: Request) -> Person:
 
 
 def may_edit(request: Request) -> bool:
-    """Whether the person may edit brands, campaigns, budgets and schedules, and replay rejected events."""
+    """Whether the person's role allows edits, such as of campaigns, budgets, imports, alerts and rejected events."""
     return person_of(request).role.may_edit
 
 
@@ -63,7 +63,7 @@ async def write(request: Request, work: Callable[[Edit], Result]) -> Result:
 
 @contextmanager
 def errors_shown() -> Iterator[None]:
-    """Raises an InvalidValue of the block as ActionFailed, whose text the library shows to the person."""
+    """Raises an InvalidValue of the block as ActionFailed, whose text starlette-admin shows to the person."""
     try:
         yield
     except InvalidValue as error:
@@ -80,8 +80,9 @@ class View(ModelView):
     row_actions: Sequence[str] = ("view", "edit")
     actions: Sequence[str] = ()
     searched: Sequence[str] = ()
-    """Columns, and relations (`brand`, `campaign`) by name, that the search box matches. The library's
-    `searchable_fields` are those with filters.
+    """Columns, and relations (`brand`, `campaign`) by name, that the search box matches.
+
+    `searchable_fields`, of starlette-admin, are the columns and relations that have filters.
     """
     set_by_people: ClassVar[frozenset[str]] = frozenset()
     """Columns that people edit: a form is stale when one of them was changed after it was opened."""
@@ -102,7 +103,7 @@ class View(ModelView):
         return f"{name}, {number}" if name else f"{number[:1].upper()}{number[1:]}"
 
     async def repr(self, obj: Any, request: Request) -> str:
-        """The row's own name, or its kind and id."""
+        """The text of links to the row: its class's `__admin_repr__`, else the row's name, else its kind and id."""
         name = getattr(obj, "__admin_repr__", None)
         return name(request) if name else self.name_of(obj) or f"{self.display_name} {obj.id}"
 
@@ -127,7 +128,7 @@ class View(ModelView):
         return False
 
     async def is_action_allowed(self, request: Request, name: str) -> bool:
-        """Whether the person's role allows edits."""
+        """Whether the person's role allows the bulk action `name`; it must allow edits."""
         return may_edit(request) and await super().is_action_allowed(request, name)
 
     async def is_row_action_allowed(self, request: Request, name: str) -> bool:
@@ -137,7 +138,7 @@ class View(ModelView):
     async def handle_action(self, request: Request, selection: ActionSelection, name: str) -> Response | None:
         """Runs a bulk action. Raises ActionFailed, whose text the page shows, if the action is refused.
 
-        Bypasses the library's handler of SQLAlchemy's errors, which would show SQL to the person.
+        Bypasses starlette-admin's handler of SQLAlchemy's errors, which would show SQL to the person.
         """
         with errors_shown():
             return await BaseModelView.handle_action(self, request, selection, name)
@@ -193,7 +194,7 @@ class View(ModelView):
             await run_sync(partial(self.attach, request, rows))
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """Reads further values of the rows into `request.state`, from which fields show them. Runs in a thread."""
+        """Reads further values of the rows into `request.state`, for fields to show; here none. Runs in a thread."""
 
     def seen(self, request: Request, row: Any) -> str:
         """The mark (hash) of the values that people edit, as they were when the form was opened.

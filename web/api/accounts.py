@@ -54,7 +54,8 @@ class PlatformAccount(BaseModel):
     account_id: str | None = Field(description="The account's id on the platform; null for a brand's default account")
     name: str
     default_of_brand_id: int | None = Field(
-        description="The brand whose campaigns are in this account if they name no account; null for others' keys"
+        description="The brand whose campaigns are in this account if they name no account; null for an account that "
+        "is no brand's default, and for a key of another brand"
     )
     brand_ids: list[int] = Field(description="The brands it is bound to; a key of one brand gets only that brand")
     created_at: datetime
@@ -138,7 +139,9 @@ def _seen_by(caller: Caller, row: dict[str, Any]) -> dict[str, Any]:
 def list_accounts(
     caller: Reader,
     page: Pages,
-    connected: Annotated[bool | None, Query(description="Only connected accounts, or only others")] = None,
+    connected: Annotated[
+        bool | None, Query(description="true: only connected accounts; false: only accounts that are not connected")
+    ] = None,
 ) -> dict[str, Any]:
     """Lists accounts in id order. A key of one brand lists only the accounts bound to that brand."""
     with snapshot() as connection:
@@ -155,7 +158,7 @@ def list_accounts(
     responses={**GONE, **UNCHANGED},
 )
 def read_account(caller: Reader, account_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
-    """One account with its connection, and an ETag; 304 if `If-None-Match` has it."""
+    """Returns one account with its connection, with an ETag. Answers 304 if `If-None-Match` has this ETag."""
     with snapshot() as connection:
         body = _body(connection, account_id, caller)
     return etags.read(body, frozenset(), if_none_match)
@@ -206,8 +209,9 @@ def bind_account(caller: Manager, account_id: PathId, binding: Binding) -> dict[
 def move_campaign(caller: Manager, campaign_id: PathId, new: NewMove) -> dict[str, Any]:
     """Moves a campaign's external id to a new campaign of another brand, from a day on.
 
-    Earlier spend stays with the old campaign, even if it is reported again. The old campaign is archived, or its flight
-    ends the day before if that day is in the future. Needs a key for all brands.
+    Earlier spend stays with the old campaign, even if it is reported again. The old campaign is archived; if the day is
+    in the future and the campaign may serve until then, its flight ends the day before instead. Needs a key for all
+    brands.
     """
     check = partial(_check_both, caller=caller, campaign_id=campaign_id, brand_id=new.to_brand_id)
     with snapshot() as connection:

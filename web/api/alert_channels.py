@@ -1,4 +1,4 @@
-"""`/api/alerts/channels/`, `routes/` and `thresholds/`: the channels of alerts, which alerts each gets, and when."""
+"""`/api/alerts/channels/`, `routes/` and `thresholds/`: where and when alerts are sent, and when budgets raise them."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -32,12 +32,14 @@ ChannelUrl = Annotated[
     Field(
         min_length=1,
         max_length=MAX_URL,
-        description="Write-only, as apprise writes it: stored encrypted, in no answer and no log",
+        description="The service's URL, as apprise writes it. It is stored encrypted, and never returned or logged",
         examples=["slack://TokenA/TokenB/TokenC/#ops"],
     ),
 ]
-RouteBrand = Annotated[Id | None, Field(description="The only brand whose alerts it gets; null: all")]
-RouteKind = Annotated[AlertKind | None, Field(description="The only kind of alerts it gets; null: all")]
+RouteBrand = Annotated[Id | None, Field(description="The only brand whose alerts the channel gets; null: all brands")]
+RouteKind = Annotated[
+    AlertKind | None, Field(description="The only kind of alerts that the channel gets; null: all kinds")
+]
 RouteTiming = Annotated[
     Timing, Field(description="`default`: urgent kinds `now`, others in the `digest` at 09:00 of the brand's clock")
 ]
@@ -51,7 +53,9 @@ class Channel(BaseModel):
     scheme: str = Field(description="The service, as its URL begins", examples=["slack"])
     created_at: datetime
     created_by: str
-    failing_since: datetime | None = Field(description="The first failed attempt after the last delivery")
+    failing_since: datetime | None = Field(
+        description="The first failed attempt after the last delivery; null: the last attempt did not fail"
+    )
     last_sent_at: datetime | None
     waiting: int = Field(description="Alerts that wait to be sent: in the digest, or at the next try")
 
@@ -77,7 +81,7 @@ class ChannelTest(BaseModel):
 
     is_delivered: bool
     duration_ms: int
-    detail: str = Field(description="The service's complaint, without any part of the URL; empty if it took the text")
+    detail: str = Field(description="The service's error, without any part of the URL; empty if it was delivered")
 
 
 class ChannelAttempt(BaseModel):
@@ -88,13 +92,13 @@ class ChannelAttempt(BaseModel):
     purpose: str = Field(description="`alerts`, `digest` or `test`", examples=["alerts"])
     attempted_at: datetime
     duration_ms: int
-    alerts: int = Field(description="The number of alerts in it")
+    alerts: int = Field(description="The number of alerts in the text that was sent")
     is_delivered: bool
     detail: str
 
 
 class ChannelAttempts(BaseModel):
-    """The newest attempts to send by a channel, newest first: as many as `limit` asked for."""
+    """The last attempts to send to a channel, newest first, at most `limit`."""
 
     items: list[ChannelAttempt]
 
@@ -109,7 +113,10 @@ class NewRoute(Body):
 
 
 class Route(BaseModel):
-    """A route. Of several that match an alert, the one that names the brand wins, then the one that names the kind."""
+    """When alerts of a brand and kind (null: of all) are sent to a channel.
+
+    If several routes of a channel match an alert, a route that names the brand is used before one that names the kind.
+    """
 
     id: int
     channel_id: int
@@ -119,7 +126,7 @@ class Route(BaseModel):
 
 
 class Routes(BaseModel):
-    """All routes, those of one channel together."""
+    """All routes, in the order of their channels' ids."""
 
     items: list[Route]
 
@@ -128,7 +135,7 @@ Percent = Annotated[int, Field(ge=1, le=MAX_PERCENT, strict=True)]
 
 
 class NewThresholds(Body):
-    """The percents of a limit at which a brand's budgets raise alerts; with an empty list they raise none."""
+    """The percents of a limit at which a brand's budgets raise alerts; an empty list: they raise no alerts."""
 
     percents: list[Percent] = Field(max_length=MAX_THRESHOLDS, examples=[[50, 80, 90, 100]])
 

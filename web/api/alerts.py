@@ -38,14 +38,16 @@ class Alert(BaseModel):
     budget_id: int | None
     kind: AlertKind = Field(examples=["budget_threshold"])
     threshold: int = Field(description="Percent of the budget's limit; 0 for other kinds", examples=[80])
-    window_first_day: date | None = Field(description="First day of the budget's window; null for other kinds")
+    window_first_day: date | None = Field(
+        description="First day of the budget's window; null for a lifetime budget and for other kinds"
+    )
     state: Literal["open", "resolved"]
     raised_at: datetime
     resolved_at: datetime | None
     resolved_because: Ending | None
     acknowledged_at: datetime | None
     acknowledged_by: str | None
-    muted_until: datetime | None = Field(description="It is sent by no channel until then")
+    muted_until: datetime | None = Field(description="No channel sends it until then; null: it is not muted")
     figures: dict[str, Any] = Field(
         description="The figures in its sentence; money in micros",
         examples=[{"period": "daily", "spent_micros": 80_000_000, "limit_micros": 100_000_000}],
@@ -55,7 +57,7 @@ class Alert(BaseModel):
 
 
 class NewMute(Body):
-    """The alerts to mute. Each given field narrows them: to one alert, one brand, one kind, or one channel."""
+    """The alerts to mute: all, or only those of the given alert, brand, kind and channel."""
 
     until: Moment = Field(examples=["2026-11-30T18:00:00Z"])
     alert_id: Id | None = None
@@ -93,10 +95,10 @@ def list_alerts(
     brand_id: QueryId = None,
     campaign_id: QueryId = None,
 ) -> dict[str, Any]:
-    """Lists alerts in the order in which they were raised. A key of one brand lists only that brand's.
+    """Lists alerts in the order in which they were raised. A key of one brand lists only alerts of that brand.
 
     To follow them, repeat the request with the last id as `after` and the page's `epoch`: after a restored backup the
-    answer is 410. An alert that is opened again keeps its id, so read those with `state=open` too.
+    answer is 410. An alert that is opened again keeps its id, so also list the alerts with `state=open`.
     """
     with snapshot() as connection:
         current = checked_epoch(connection, epoch)
@@ -116,7 +118,7 @@ def list_alerts(
 
 @router.get("/mutes/", response_model=Mutes, summary="List mutes")
 def list_mutes(caller: Reader) -> dict[str, Any]:
-    """Lists the mutes in force. A key of one brand lists only that brand's."""
+    """Lists the mutes in force. A key of one brand lists only mutes of that brand."""
     with snapshot() as connection:
         rows = stored_mutes.mutes(connection, clock.now())
     return {"items": [row for row in rows if caller.brand_id in {None, row["brand_id"]}]}
@@ -130,7 +132,7 @@ def list_mutes(caller: Reader) -> dict[str, Any]:
     responses=problems.responses(HTTPStatus.NOT_FOUND),
 )
 def mute(caller: Manager, new: NewMute) -> dict[str, Any]:
-    """Mutes alerts until a moment: no channel gets them until then. A key of one brand mutes only that brand's."""
+    """Mutes alerts until a moment: no channel gets them until then. A key of one brand mutes only its alerts."""
     muted = Muted(new.brand_id, new.kind, new.alert_id, new.channel_id)
     if new.alert_id is not None:
         muted = muted._replace(brand_id=_visible(caller, new.alert_id)["brand_id"])
@@ -159,19 +161,19 @@ def unmute(caller: Manager, mute_id: PathId) -> None:
 
 @router.get("/{alert_id}/", response_model=Alert, summary="Read an alert", responses=GONE)
 def read_alert(caller: Reader, alert_id: PathId) -> dict[str, Any]:
-    """One alert."""
+    """Returns one alert."""
     return _visible(caller, alert_id)
 
 
 @router.post("/{alert_id}/acknowledge/", response_model=Alert, summary="Acknowledge an alert", responses=GONE)
 def acknowledge(caller: Manager, alert_id: PathId) -> dict[str, Any]:
-    """Stores that the caller takes care of the alert, which leaves the pages' list. Repeating it changes nothing."""
+    """Stores that the caller takes care of the alert, so that pages list it no more. Repeating it changes nothing."""
     return _acknowledged(caller, alert_id, take_back=False)
 
 
 @router.delete("/{alert_id}/acknowledge/", response_model=Alert, summary="Take an acknowledgement back", responses=GONE)
 def take_back(caller: Manager, alert_id: PathId) -> dict[str, Any]:
-    """Removes the acknowledgement: the alert is in the pages' list again while its condition holds."""
+    """Removes the acknowledgement: pages list the alert again while its condition holds."""
     return _acknowledged(caller, alert_id, take_back=True)
 
 

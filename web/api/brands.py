@@ -77,7 +77,8 @@ class Enforcement(BaseModel):
     """The progress of enforcing a brand with very many campaigns, part by part."""
 
     direction: Direction = Field(
-        description="Its effect so far: campaigns were only paused (closing), only activated (opening), or both or none"
+        description="Its effect so far: campaigns were only paused (closing), only activated (opening), or both or "
+        "neither (updating)"
     )
     done: int = Field(description="Campaigns enforced so far", examples=[120_000])
     total: int | None = Field(description="Campaigns in all; null until they are counted", examples=[300_000])
@@ -126,12 +127,13 @@ class CorrectedBrand(BaseModel):
     campaign_days: int = Field(description="Number of days of campaigns whose spend changes")
     moved_totals: int = Field(description="Number of amounts of reported totals that moved to the corrected day")
     kept_until: date | None = Field(
-        description="Last day whose events were dropped from the ledger; its spend and that of earlier days stays"
+        description="The last day of which the ledger no longer has every event: the spend of this day and of earlier "
+        "days stays as it was. Null: the ledger has every day"
     )
     stops: list[int] = Field(description="Campaigns that stop serving")
     starts: list[int] = Field(description="Campaigns that start to serve")
     at_least: bool = Field(
-        description="Whether the brand has more campaigns than were looked at, so that further ones may stop or start"
+        description="Whether the brand has more campaigns than were checked, so that further ones may stop or start"
     )
     dry_run: bool
 
@@ -219,7 +221,7 @@ def create_brand(caller: Manager, keyed: Keyed, new: NewBrand, dry_run: NoDryRun
 
 @router.get("/{brand_id}/", response_model=Brand, summary="Read a brand", responses={**GONE, **UNCHANGED})
 def read_brand(caller: Reader, brand_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
-    """One brand, with an ETag; 304 if `If-None-Match` has it."""
+    """Returns one brand, with an ETag. Answers 304 if `If-None-Match` has this ETag."""
     with snapshot() as connection:
         body = _visible_body(connection, caller, brand_id)
     return etags.read(body, BRAND_FIELDS, if_none_match)

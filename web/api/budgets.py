@@ -92,7 +92,7 @@ def _visible_body(connection: Connection, caller: Caller, budget_id: int) -> dic
 def _brand_of_visible(caller: Caller, budget_id: int) -> int:
     """The id of the budget's brand; a budget keeps its brand.
 
-    Raises InvalidValue if the caller may not see the budget.
+    Raises InvalidValue if the budget does not exist or the caller may not see it.
     """
     with snapshot() as connection:
         return int(visible_to(caller, "budget", catalog.budget(connection, budget_id))["brand_id"])
@@ -102,7 +102,7 @@ def _brand_of_visible(caller: Caller, budget_id: int) -> int:
 def list_budgets(
     caller: Reader, page: Pages, brand_id: QueryId = None, campaign_id: QueryId = None, period: Period | None = None
 ) -> dict[str, Any]:
-    """Lists budgets by id, each with the spend of its current window."""
+    """Lists budgets in id order, each with the spend of its current window."""
     with snapshot() as connection:
         rows = listing.budgets(
             connection,
@@ -124,7 +124,7 @@ def list_budgets(
     responses={**PREVIEW, **problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)},
 )
 def create_budget(caller: Manager, keyed: Keyed, new: NewBudget, dry_run: DryRun = False) -> Response:
-    """Creates a budget and enforces it in the same commit. 409 if the brand or campaign has one of this period."""
+    """Creates a budget and enforces it in the same commit. 409 if the brand or campaign has a budget of this period."""
     visible_to(caller, "brand", {"id": new.brand_id})
     edit = edit_by(caller)
 
@@ -134,7 +134,7 @@ def create_budget(caller: Manager, keyed: Keyed, new: NewBudget, dry_run: DryRun
             visible_campaign(connection, caller, new.campaign_id)
         existing = catalog.budget_of(connection, new.brand_id, new.campaign_id, new.period)
         if existing is not None:
-            detail = f"there is one already, budget {existing}; change its limit"
+            detail = f"budget {existing} has this period already; change its limit"
             raise Problem(HTTPStatus.CONFLICT, detail, field="period")
         return editing.set_budget(connection, edit=edit, **new.model_dump())
 
@@ -148,7 +148,7 @@ def create_budget(caller: Manager, keyed: Keyed, new: NewBudget, dry_run: DryRun
 
 @router.get("/{budget_id}/", response_model=Budget, summary="Read a budget", responses={**GONE, **UNCHANGED})
 def read_budget(caller: Reader, budget_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
-    """One budget, with an ETag; 304 if `If-None-Match` has it."""
+    """Returns one budget, with an ETag. Answers 304 if `If-None-Match` has this ETag."""
     with snapshot() as connection:
         body = _visible_body(connection, caller, budget_id)
     return etags.read(body, BUDGET_FIELDS, if_none_match)

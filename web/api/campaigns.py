@@ -67,13 +67,13 @@ class Campaign(BaseModel):
         description="The platform's id of the campaign's account; null: the brand's default account",
         examples=["8123456"],
     )
-    starts_on: date | None = Field(description="First brand-local day of its flight")
-    ends_on: date | None = Field(description="Last brand-local day of its flight, included")
+    starts_on: date | None = Field(description="First brand-local day of its flight; null: no first day")
+    ends_on: date | None = Field(description="Last brand-local day of its flight, included; null: no last day")
     configured_status: ConfiguredStatus = Field(description="The status that people set")
     effective_status: EffectiveStatus = Field(description="`active` if it has no hold")
     holds: list[Hold] = Field(description="The current reasons why it must not serve")
     next_change_at: datetime | None = Field(
-        description="The next time at which its holds can change without an edit or spend"
+        description="The next time at which its holds can change without an edit or spend; null: never"
     )
     created_at: datetime
     on_platform: "PlatformStatus | None" = Field(
@@ -133,7 +133,10 @@ class PlatformStatus(BaseModel):
     attempts: int = Field(description="Changes sent since the last confirmation")
     last_error: str | None
     unconfirmed_since: datetime | None = Field(description="Since when the platform differs; null: it does not")
-    delay_seconds: float | None = Field(description="Seconds from the decision to its confirmation")
+    delay_seconds: float | None = Field(
+        description="Seconds from the decision to its confirmation; null: not confirmed, or the platform had the "
+        "status before"
+    )
 
 
 class OnPlatform(PlatformStatus):
@@ -151,8 +154,8 @@ class Explanation(BaseModel):
     at: datetime = Field(description="The time for which the explanation was computed")
     effective_status: EffectiveStatus = Field(description="The status that the rules give at that time")
     stored_status: EffectiveStatus = Field(
-        description="The status that enforcement last stored; it follows `effective_status` within a minute, or "
-        "after the pass in `enforcement`"
+        description="The status that enforcement last stored; it follows `effective_status` within a minute, or, "
+        "while `enforcement` is not null, once all campaigns of the brand are enforced"
     )
     serves_at: datetime | None = Field(description="When it serves again without an edit or spend; null: it does not")
     holds: list[HoldReason]
@@ -179,7 +182,10 @@ def visible_campaign(connection: Connection, caller: Caller, campaign_id: int) -
 
 
 def brand_of_visible(caller: Caller, campaign_id: int) -> int:
-    """The id of the campaign's brand; a campaign keeps its brand. Raises InvalidValue if the caller may not see it."""
+    """The id of the campaign's brand; a campaign keeps its brand.
+
+    Raises InvalidValue if the campaign does not exist or the caller may not see it.
+    """
     with snapshot() as connection:
         return int(visible_campaign(connection, caller, campaign_id)["brand_id"])
 
@@ -240,7 +246,7 @@ def create_campaign(caller: Manager, keyed: Keyed, new: NewCampaign, dry_run: Dr
 
 @router.get("/{campaign_id}/", response_model=Campaign, summary="Read a campaign", responses={**GONE, **UNCHANGED})
 def read_campaign(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
-    """One campaign, with an ETag; 304 if `If-None-Match` has it."""
+    """Returns one campaign, with an ETag. Answers 304 if `If-None-Match` has this ETag."""
     with snapshot() as connection:
         body = visible_campaign(connection, caller, campaign_id)
     return etags.read(body, CAMPAIGN_FIELDS, if_none_match)
@@ -250,7 +256,7 @@ def read_campaign(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatc
 def edit_campaign(
     caller: Manager, campaign_id: PathId, changes: CampaignChanges, if_match: IfMatch = None, dry_run: DryRun = False
 ) -> Response:
-    """Changes the given fields and enforces the campaign in the same commit; answers it as it is afterwards."""
+    """Changes the given fields and enforces the campaign in the same commit; answers the new state."""
     return _edited(caller, campaign_id, changes, if_match, dry_run=dry_run)
 
 
@@ -284,7 +290,7 @@ def _edited(
     "/{campaign_id}/explain/", response_model=Explanation, summary="Why a campaign serves or not", responses=GONE
 )
 def explain_campaign(caller: Reader, campaign_id: PathId) -> dict[str, Any]:
-    """Every hold in words, with its figures and when it lifts, and when the campaign can serve again."""
+    """Returns every hold in words, with its figures and when it lifts, and when the campaign can serve again."""
     with snapshot() as connection:
         visible_campaign(connection, caller, campaign_id)
         sees_all = caller.brand_id is None

@@ -22,7 +22,7 @@ SHARED_FIELDS: Final = frozenset({"credentials", "kept_at", "options", "last_err
 class PlatformConnection(BaseModel):
     """The connection of a platform account: its mode, the place of its login, and its last reads."""
 
-    mode: Mode = Field(description="What Spendgate may change there")
+    mode: Mode = Field(description="What Spendgate may read and change on the platform")
     state: State = Field(
         description="`failing`: the last request failed; `waiting`: the platform allows no requests now; `unread`: not "
         "read yet"
@@ -32,20 +32,22 @@ class PlatformConnection(BaseModel):
         "returned. Null for a key of one brand",
         examples=["kept"],
     )
-    kept_at: datetime | None = Field(description="When the kept login was set")
+    kept_at: datetime | None = Field(
+        description="When the kept login was set; null without one, and for a key of one brand"
+    )
     options: dict[str, str] | None = Field(
         description="Such as `login_customer_id` of Google Ads; null for a key of one brand"
     )
-    time_zone: str | None = Field(description="The account's, as the platform says")
-    currency: str | None = Field(description="The account's, as the platform says")
+    time_zone: str | None = Field(description="The account's time zone on the platform; null: not read yet")
+    currency: str | None = Field(description="The account's currency on the platform; null: not read yet")
     last_read_at: datetime | None = Field(description="When its spend was read last")
     statuses_read_at: datetime | None = Field(description="When its campaigns' statuses were read last")
     next_read_at: datetime | None
-    wait_until: datetime | None = Field(description="The platform allows no reads before")
+    wait_until: datetime | None = Field(description="The platform allows no reads before this time")
     unconfirmed_pauses: int = Field(
-        description="Campaigns that are held here and not stopped there yet; 0 if the mode allows no pauses"
+        description="Campaigns held by Spendgate that the platform has not stopped yet; 0 if the mode allows no pauses"
     )
-    oldest_unconfirmed_at: datetime | None = Field(description="When the oldest of them was decided")
+    oldest_unconfirmed_at: datetime | None = Field(description="When the oldest of these pauses was decided")
     bound_micros: int | None = Field(
         description="Spend above a limit that 95 % of pauses do not exceed; null without enough data, and for a key of "
         "one brand"

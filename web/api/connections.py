@@ -84,8 +84,8 @@ class ModePreview(BaseModel):
     sentence: str = Field(examples=["Mode shadow → full: Spendgate will pause 3 campaigns on Google Ads"])
     pauses: int = Field(description="Campaigns to pause on the platform")
     enables: int = Field(description="Campaigns to enable on the platform")
-    holds: int = Field(description="Campaigns to stop here, because somebody paused them on the platform")
-    needs_confirmation: bool = Field(description="Whether the pages and the command line ask a person before")
+    holds: int = Field(description="Campaigns to stop in Spendgate, because somebody paused them on the platform")
+    needs_confirmation: bool = Field(description="Whether pages and the command line ask a person before this change")
 
 
 class Checked(BaseModel):
@@ -95,8 +95,8 @@ class Checked(BaseModel):
     name: str | None = Field(description="Null if the account could not be read")
     time_zone: str | None
     currency: str | None
-    campaigns_there: int
-    campaigns_here: int
+    campaigns_there: int = Field(description="Campaigns in the account on the platform; 0 if it could not be read")
+    campaigns_here: int = Field(description="Campaigns of the account in Spendgate")
     missing: list[str] = Field(description="One sentence for each thing that the connection lacks, with what to do")
 
 
@@ -179,7 +179,10 @@ def _dry_run(account_id: int) -> Response:
     "/connection/", response_model=PlatformConnection, summary="Read a connection", responses={**GONE, **UNCHANGED}
 )
 def read_connection(caller: Reader, account_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
-    """The account's connection, with an ETag. Needs a key for all brands; accounts show it in part to any key."""
+    """Returns the account's connection, with an ETag. Answers 304 if `If-None-Match` has this ETag.
+
+    Needs a key for all brands. With any other key, read the account, which shows a part of its connection.
+    """
     needs_all_brands(caller)
     with snapshot() as connection:
         body = _body(connection, account_id)
@@ -194,7 +197,7 @@ def read_connection(caller: Reader, account_id: PathId, if_none_match: IfNoneMat
     responses=problems.responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
 def connect_account(caller: Manager, keyed: Keyed, account_id: PathId, new: ConnectionToMake) -> Response:
-    """Connects the account, so that its spend is read and, if the mode allows it, campaigns are paused there.
+    """Connects the account: its spend is read and, if the mode allows it, campaigns are paused on the platform.
 
     Needs the scopes `manage` and `credentials`, and a key for all brands.
     """
@@ -235,9 +238,9 @@ def connect_account(caller: Manager, keyed: Keyed, account_id: PathId, new: Conn
 def change_connection(
     caller: Manager, account_id: PathId, changes: ConnectionChanges, if_match: IfMatch = None, dry_run: DryRun = False
 ) -> Response:
-    """Changes the mode or the login. A dry run counts the campaigns that would be paused and enabled there.
+    """Changes the mode, login or options. A dry run counts the campaigns to pause and to enable on the platform.
 
-    A login needs the scope `credentials`. Needs a key for all brands.
+    Every change but the mode needs the scope `credentials`. Needs a key for all brands.
     """
     needs_all_brands(caller)
     sent = changes.model_dump(exclude_unset=True)

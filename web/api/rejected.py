@@ -40,7 +40,8 @@ class Replayed(BaseModel):
 
     id: int
     taken: bool = Field(
-        description="Whether it was counted; false: it was rejected again and is kept with the new reason"
+        description="True: it was counted, now or before (a message: enqueued again). False: it still waits, because "
+        "it was rejected again (the list has the new reason), its brand is locked, or another replay processes it"
     )
 
 

@@ -1,4 +1,4 @@
-"""`/api/reports/monthly/`: a brand's monthly reports, as they were stored."""
+"""`/api/reports/monthly/`: reads, lists and generates monthly reports of brands."""
 
 import re
 from datetime import date, datetime
@@ -127,9 +127,9 @@ def read_report(
     limit: Limit = 100,
     after: Annotated[Cursor | None, Query(description="For the list: `next_after` of the previous page")] = None,
 ) -> Response:
-    """With `month`: the report of `brand_id` as JSON or CSV; the running month so far is version 0 and not stored.
+    """With `month`: returns the report of `brand_id` as JSON or CSV; the running month is version 0 and not stored.
 
-    Without `month`: the stored reports, newest month first.
+    Without `month`: lists the stored reports, newest month first.
     """
     if month is None:
         return _listed(caller, brand_id, after, limit)
@@ -180,7 +180,10 @@ def make_report(caller: Manager, wanted: WantedReport) -> Response:
 
 
 def _shown_to(caller: Caller, report: dict[str, Any]) -> dict[str, Any]:
-    """The report; for a key of one brand without accounts' bounds, which are measured from all their brands."""
+    """The report; for a key of one brand without `bounds`.
+
+    The bound of an account, the measured spend above limits, comes from all brands of the account.
+    """
     if caller.brand_id is None:
         return report
     return {**report, "content": {**report["content"], "bounds": []}}

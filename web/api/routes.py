@@ -31,16 +31,17 @@ brand-local, instants are ISO 8601.
 
 - **Keys.** Send `Authorization: Bearer …`. A key of one brand sees only that brand: other brands' objects return 404.
 - **Rates.** `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) are on every answer to a key.
-- **Lists** are in id order, but reports, deliveries and attempts have the newest first. `after` is the last id of a
-  page; `next_after`, and a `Link` header, lead to the next one.
+- **Lists** are in id order, but reports, deliveries and attempts have the newest first, mutes are in the order in which
+  they end, and routes in the order of their channels. `after` is the last id of a page; `next_after`, and a `Link`
+  header, lead to the next one.
 - **Status changes and alerts** can be followed: their ids are in commit order, so a request with the last `after` and
   `epoch` misses nothing, and 410 means that a backup was restored. Other lists cannot, because a later commit may add
   a lower id: read such lists again from the start.
 - **Edits** are enforced and audited in their own commit. Send an `ETag` that you read as `If-Match`: 412 means that the
   row was edited meanwhile. Changes of spend and effective status never cause a 412, but they change the ETag for
   `If-None-Match`.
-- **Creates** take an `Idempotency-Key`: a request repeated within a day has its effect once, and gets the first answer
-  with `Idempotent-Replayed: true`.
+- **Creates** of brands, campaigns, budgets, platform accounts and connections take an `Idempotency-Key`: a request
+  repeated within a day has its effect once, and gets the first answer with `Idempotent-Replayed: true`.
 - **Unknown** fields of bodies and parameters of queries are refused.
 - **Errors** are problem details (RFC 9457, `application/problem+json`); `errors` names the fields at fault.
 - Every answer has an `X-Request-ID`; the log has the same id.

@@ -32,9 +32,18 @@ class OpenDaypart(Body):
     """One open stretch of a weekday, by the wall clock of the brand's time zone."""
 
     weekday: Annotated[int, Field(ge=1, le=7, strict=True, description="1 = Monday to 7", examples=[1])]
-    starts_minute: Annotated[int, Field(ge=0, lt=MINUTES_PER_DAY, strict=True, examples=[540])]
+    starts_minute: Annotated[
+        int, Field(ge=0, lt=MINUTES_PER_DAY, strict=True, description="Minutes since 00:00", examples=[540])
+    ]
     ends_minute: Annotated[
-        int, Field(gt=0, le=MINUTES_PER_DAY, strict=True, description="Exclusive; 1440 is 24:00", examples=[1050])
+        int,
+        Field(
+            gt=0,
+            le=MINUTES_PER_DAY,
+            strict=True,
+            description="Minutes since 00:00, exclusive; 1440 is 24:00",
+            examples=[1050],
+        ),
     ]
 
 
@@ -68,7 +77,10 @@ def _daypart(place: int, sent: OpenDaypart) -> Daypart:
     "/{campaign_id}/schedule/", response_model=Schedule, summary="Read a schedule", responses={**GONE, **UNCHANGED}
 )
 def read_schedule(caller: Reader, campaign_id: PathId, if_none_match: IfNoneMatch = None) -> Response:
-    """The campaign's dayparts; none means always open."""
+    """Returns the campaign's dayparts, with an ETag; an empty list means always open.
+
+    Answers 304 if `If-None-Match` has this ETag.
+    """
     with snapshot() as connection:
         visible_campaign(connection, caller, campaign_id)
         body = _body(connection, campaign_id)

@@ -46,9 +46,9 @@ class ServingCampaign(BaseModel):
     account: str | None = Field(
         description="The platform's id of its account; null: the brand's default account", examples=["8123456"]
     )
-    change_id: int | None = Field(description="Its newest status change; null if it never was paused", examples=[117])
+    change_id: int | None = Field(description="Its newest status change; null if it has none", examples=[117])
     next_change_at: datetime | None = Field(
-        description="The next time at which its holds can change without an edit or spend"
+        description="The next time at which its holds can change without an edit or spend; null: never"
     )
     headroom_micros: int | None = Field(
         description="The least that is left of its own and its brand's budgets in their current windows; null without "

@@ -115,7 +115,7 @@ class Taken(BaseModel):
     """The outcome of a batch that is counted in the background."""
 
     accepted: int = Field(description="Number of enqueued inputs; each is counted once, usually within a second")
-    rejected: int = Field(description="Kept with their reasons, and not counted")
+    rejected: int = Field(description="Number of inputs that were not counted; they are stored with their reasons")
     rejections: list[RejectedInput]
 
 
@@ -136,7 +136,7 @@ class CountedNow(BaseModel):
     duplicates: int = Field(
         description="Number of inputs counted before (totals: not newer than the known one); they change nothing"
     )
-    rejected: int = Field(description="Kept with their reasons, and not counted")
+    rejected: int = Field(description="Number of inputs that were not counted; they are stored with their reasons")
     rejections: list[RejectedInput]
     toggles: list[Toggle]
 

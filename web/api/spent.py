@@ -34,7 +34,7 @@ LastDay = Annotated[Day | None, Query(alias="to", description="Brand-local, incl
 
 
 class By(StrEnum):
-    """The spend that one item of the answer has: of a day, a month, a campaign, or all of it."""
+    """How the answer groups spend: one item for each day, month or campaign, or one item for all of it."""
 
     DAY = "day"
     MONTH = "month"

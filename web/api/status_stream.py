@@ -26,7 +26,7 @@ from web.problems import Problem
 
 CHANGES_A_PAGE: Final = 500
 BEAT_SECONDS: Final = 5.0
-"""Seconds between heartbeats without a change."""
+"""Seconds without a status change after which a heartbeat is sent."""
 
 CHECK_SECONDS: Final = 30.0
 """Seconds between two checks that a stream's API key is still valid."""
@@ -55,7 +55,7 @@ def _position(
         str | None, Header(max_length=100, description="The id of the last event; replaces `after`")
     ] = None,
 ) -> Position:
-    """The position after which the stream begins; without an id, that of the last status change.
+    """The position after which the stream begins; without an id, the position of the last status change.
 
     Raises Problem: 422 for a malformed Last-Event-ID; 410 if ids have started again since, or no status change has had
     this id yet.
@@ -88,9 +88,10 @@ async def stream_status_changes(
     brand_id: QueryId = None,
     campaign_id: QueryId = None,
 ) -> StreamingResponse:
-    """Streams server-sent events `change`, each a status change as in the list, in commit order, and `beat`.
+    """Streams server-sent events: `change`, a status change as `/api/status-changes/` lists it, and heartbeats, `beat`.
 
-    Send the id of the last event as `Last-Event-ID` to go on without a gap. 410: begin again, as in the list.
+    Changes come in commit order. Send the id of the last event as `Last-Event-ID` to go on without a gap. 410: ids have
+    started again, such as after a restored backup; begin with `after=0` or with the statuses in `/api/campaigns/`.
     """
     key = request.headers["authorization"].partition(" ")[2]
     wanted = _Wanted(caller.brand_id, brand_id, campaign_id)

@@ -41,7 +41,7 @@ class Webhook(BaseModel):
     description: str
     enabled: bool
     disabled_because: str | None = Field(examples=["it answered 410 Gone"])
-    failures: int = Field(description="Messages that failed since the last success")
+    failures: int = Field(description="Messages that failed since the last success; after many, also each further try")
     failing_since: datetime | None
     wait_until: datetime | None = Field(description="It gets no request before this time")
     previous_secret_until: datetime | None = Field(description="Messages are signed with the old secret too until then")
@@ -90,7 +90,7 @@ class Attempt(BaseModel):
     attempted_at: datetime
     status: int | None = Field(description="Null without an answer", examples=[200])
     duration_ms: int
-    answer: str = Field(description="The first 1,024 characters")
+    answer: str = Field(description="The first 1,024 characters of the endpoint's answer")
     error: str | None
 
 
@@ -141,7 +141,7 @@ class Resent(BaseModel):
 
 @router.get("/", response_model=Listed[Webhook], summary="List webhook endpoints")
 def list_webhooks(caller: Reader, page: Pages) -> dict[str, Any]:
-    """Lists endpoints. A key of one brand lists only those of that brand."""
+    """Lists endpoints. A key of one brand lists only endpoints of that brand."""
     with snapshot() as connection:
         rows = endpoints.endpoints(connection, **page.rows, only_brand_id=caller.brand_id)
     return page.of([webhooks.listed(row) for row in rows])

@@ -1,4 +1,4 @@
-"""The page of all open alerts, worst first; acknowledged and muted ones after the others."""
+"""The page of open alerts, at most ALERTS_SHOWN, worst first; acknowledged and muted ones after the others."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
@@ -15,7 +15,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 @router.get("/alerts")
 def alerts_page(request: Request, person: Viewer) -> Response:
-    """All open alerts of all brands."""
+    """The page of the first ALERTS_SHOWN open alerts of all brands, worst first."""
     at = minute_now()
     with view() as connection:
         needs = reading.needs_people(connection, at, ALERTS_SHOWN, everything=True)

@@ -83,7 +83,10 @@ def brand_page(
 
 @router.get("/campaigns/{campaign_id}")
 def campaign_page(request: Request, person: Viewer, campaign_id: int, days: TimelineDays = 7) -> Response:
-    """One campaign: why it serves or not, its budgets, and its history; the 404 page if there is none."""
+    """The page of one campaign: why it serves or not, its budgets, and its history.
+
+    The 404 page if there is no such campaign, or its brand's time zone does not exist.
+    """
     at = minute_now()
     with view() as connection:
         try:
@@ -121,7 +124,7 @@ def _common(
 
 
 def _on_platforms(connection: Connection, brand_id: int, rows: list[dict[str, Any]], at: datetime) -> dict[str, Any]:
-    """The template's `platforms`, the brand's connected accounts, and `on_platform`, the status there by campaign id.
+    """The template's `platforms`, the brand's connected accounts, and `on_platform`, campaigns' platform status by id.
 
     Costs one small query if the brand has no connected account.
     """

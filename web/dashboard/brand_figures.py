@@ -17,9 +17,10 @@ from web.dashboard.held import BrandStatus, HeldGroup
 class BrandFigures:
     """One brand as the pages show it, at an instant.
 
-    `today`, `month`: the pace of the day and of the month. `active`: the number of serving campaigns. `held`: the
-    others, in groups of equal holds. `limits`: the brand's own budgets with their spend. `is_stopped`: it has campaigns
-    and none serves. `spend_received_at`: when its newest spend was received; None: never.
+    `today`, `month`: the pace of the day and of the month. `active`: the number of serving campaigns. `held`: the held
+    campaigns, in groups of equal holds. `limits`: the brand's own budgets with their spend; may be empty if no campaign
+    serves. `is_stopped`: it has campaigns and none serves. `spend_received_at`: when its newest spend was received;
+    None: never.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""The figures of a brand's plots as JSON for static/app.js, in micros; None for hours and days to come."""
+"""The figures of a brand's plots as JSON for static/app.js, in micros; the spend of hours and days to come is None."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -23,8 +23,9 @@ def day_chart(
     """Today's spend by hour and as a running sum, beside running sums of the same weekday in earlier weeks.
 
     `even`: the daily limit in equal parts an hour; None without `limit_micros`. `usual`, `least`, `most`: the mean, the
-    least and the most of the earlier weeks. `hours`: spend in micros by day and local hour, rolled up every few
-    minutes; the current hour also gets the spend since: today's counter `counted_micros` less today's `hours`.
+    least and the most of the earlier weeks; None without earlier weeks. `hours`: spend in micros by day and local hour,
+    rolled up every few minutes; the current hour also gets the spend since: today's counter `counted_micros` less
+    today's `hours`.
     """
     now = at.astimezone(zone).hour
     spent = [hours.get(today, {}).get(hour, 0) for hour in HOURS]

@@ -1,4 +1,4 @@
-"""Status changes: all of them, newest first, and as they happen, by server-sent events."""
+"""The page of all status changes, newest first, and the stream of new ones, as server-sent events."""
 
 import asyncio
 import re
@@ -43,7 +43,10 @@ BEAT: Final = ServerSentEvent(raw_data=".", event="beat")
 """Heartbeat: shows an open page that its stream works."""
 
 BEAT_SECONDS: Final = 4.0
-"""Seconds between heartbeats; `web/static/app.js` takes twice as many without one for a server that does not answer."""
+"""Seconds without a status change after which a heartbeat is sent.
+
+`web/static/app.js` says that the server does not answer after 9 s without an event (OLD_AFTER_MILLISECONDS).
+"""
 
 _ID: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
@@ -122,7 +125,7 @@ class Feed:
         self._listeners = set()
 
     def _is_wanted(self) -> bool:
-        """Whether a page listens, or did until IDLE_POLLS polls ago."""
+        """Counts polls without a listener; returns whether a page listens, or did within the last IDLE_POLLS polls."""
         self._idle = 0 if self._listeners else self._idle + 1
         return self._idle < IDLE_POLLS
 
@@ -183,7 +186,11 @@ async def stream(
     after: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Streams heartbeats, and the status changes after Last-Event-ID or `after`, each as an HTML row with its id."""
+    """Streams heartbeats, and the status changes after Last-Event-ID or `after`, each as an HTML row with its id.
+
+    Without such an id, or with one above the newest, streams only new changes. `brand_id`, `campaign_id`: only changes
+    of these; None: all.
+    """
     last = int(last_event_id) if last_event_id and _ID.fullmatch(last_event_id) else after
     if last is not None and last > await to_thread.run_sync(_last_change):
         last = None  # of an earlier epoch

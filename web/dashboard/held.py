@@ -19,7 +19,7 @@ GROUPS_EXPLAINED: Final = 8
 """Groups of held campaigns of a brand, the largest ones, for which a page computes when they serve again."""
 
 KINDS_EXPLAINED: Final = 12
-"""Rows of `dashboard.held` of a group, at most, for which a page computes when their campaigns serve again.
+"""The first rows of a group, from `dashboard.held`, for which a page computes when their campaigns serve again.
 
 For further rows it shows a lower bound (`HeldGroup.at_the_earliest`).
 """
@@ -45,7 +45,10 @@ class HeldGroup:
 
 
 class BrandStatus(NamedTuple):
-    """A brand's number of serving campaigns, its held ones in groups, largest first, and its own budgets with spend."""
+    """A brand's number of serving campaigns, its held ones in groups, largest first, and its own budgets with spend.
+
+    `limits`, these budgets, may be empty if no campaign serves, since then no projection needs them.
+    """
 
     active: int = 0
     held: tuple[HeldGroup, ...] = ()
@@ -60,7 +63,7 @@ class BrandStatus(NamedTuple):
 def brand_statuses(
     connection: Connection, brand_ids: Sequence[int], at: datetime, groups: int = GROUPS_EXPLAINED
 ) -> dict[int, BrandStatus]:
-    """The serving and held campaigns, by brand id, of each of these brands that has campaigns.
+    """The BrandStatus, by brand id, of each of these brands that has campaigns which are not archived.
 
     `groups`: for how many of each brand's largest groups it computes when their campaigns serve again. Do not show
     `serves_at` of further groups: it is None or a lower bound.
@@ -81,7 +84,7 @@ def _by_size(by_holds: Groups) -> list[Holds]:
 def _samples(by_holds: Groups, groups: int) -> Iterable[int]:
     """Ids of campaigns to load: of serving ones, and of each of the `groups` largest groups of held ones.
 
-    At most KINDS_EXPLAINED ids of each. Leaves out groups with a hold that only people lift.
+    At most KINDS_EXPLAINED ids of each group. Leaves out groups with a hold that only people lift.
     """
     for holds in [(), *_by_size(by_holds)[:groups]]:
         if not LIFTED_BY_PEOPLE.intersection(holds):

@@ -40,7 +40,7 @@ def icon() -> Response:
 def brands_page(
     request: Request, person: Viewer, q: Name = "", sort: Sort = "used", number: PageNumber = 1, archived: bool = False
 ) -> Response:
-    """The brands, one page at a time; those nearest to their limits first, unless another order is chosen."""
+    """The brands, one page at a time; brands nearest to their limits first, unless another order is chosen."""
     at = minute_now()
     with view() as connection:
         rows = dashboard.brands(

@@ -86,7 +86,7 @@ templates.env.trim_blocks = templates.env.lstrip_blocks = True
 
 
 def page(request: Request, name: str, person: Person | None, context: dict[str, Any]) -> Response:
-    """The page from the template `name` for the person who views it; `person`: None if pages need no login.
+    """The page from the template `name`. `person`: the signed-in person; None: nobody, and the page links to the login.
 
     A request by the script of an open page gets the main part alone, or 304 if that has not changed: the entity tag
     covers the main part.

@@ -1,4 +1,4 @@
-"""Ad platforms on the pages: the card of the first page, and the cards of a brand and of a campaign."""
+"""Figures of ad platforms for pages: the card of the first page, a brand's cards, and the list of accounts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta

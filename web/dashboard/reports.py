@@ -70,9 +70,9 @@ def delay_words(seconds: int | None) -> str:
 
 
 def ran_out_words(content: Mapping[str, Any], limit: Mapping[str, Any]) -> str:
-    """When a window's budget was used up, such as `17:45 to 18:10; from 20:30`; with days unless it is a daily one.
+    """The times at which a window's budget was used up, such as `17:45 to 18:10; from 20:30`.
 
-    Names the first TIMES_SHOWN times, then the number of the others.
+    Times have the day too unless the budget is daily. Names the first TIMES_SHOWN times, then how many more there are.
     """
     form = "%H:%M" if limit["period"] == Period.DAILY else "%a %d %H:%M"
     times = times_exhausted(content, limit)
@@ -105,7 +105,10 @@ templates.env.filters |= FILTERS
 
 @router.get("/brands/{brand_id}/reports/")
 def reports_page(request: Request, person: Viewer, brand_id: int) -> Response:
-    """The page that lists a brand's months with a report, and the running month; the 404 page without the brand."""
+    """The page that lists a brand's months with a report, and the running month.
+
+    The 404 page if there is no such brand, or its time zone does not exist.
+    """
     try:
         with view() as connection:
             brand = catalog.brand(connection, brand_id)
@@ -119,13 +122,16 @@ def reports_page(request: Request, person: Viewer, brand_id: int) -> Response:
 
 @router.get("/brands/{brand_id}/reports/{month}.csv")
 def report_csv(request: Request, _person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
-    """The report as a table. It begins with a byte order mark: without one, Excel reads names by its own code page."""
+    """A month's report as a CSV file; the 404 page if there is no such report.
+
+    The file begins with a byte order mark: without one, Excel reads names by its own code page.
+    """
     return _file(request, brand_id, month, version, FileFormat("csv", "text/csv; charset=utf-8", as_csv, "utf-8-sig"))
 
 
 @router.get("/brands/{brand_id}/reports/{month}.json")
 def report_json(request: Request, _person: Viewer, brand_id: int, month: str, version: Version = None) -> Response:
-    """The report's stored content, as a JSON file."""
+    """The content of a month's report as a JSON file; the 404 page if there is no such report."""
     return _file(request, brand_id, month, version, FileFormat("json", "application/json", as_json, "utf-8"))
 
 
@@ -140,9 +146,10 @@ def report_page(request: Request, person: Viewer, brand_id: int, month: str, ver
 
 
 def _report(brand_id: int, month: str, version: int | None) -> tuple[dict[str, Any], int]:
-    """The report in the given or latest version, and the latest version's number. Generates one if none is stored.
+    """Reads the report in the given version (None: the latest); returns it and the latest version's number.
 
-    Raises InvalidValue for an unknown brand, month or version. `version` None: the latest.
+    Without a stored report generates one, and stores it unless the month still runs. Raises InvalidValue for an unknown
+    brand, month or version.
     """
     first_day = month_named(month)
     with snapshot() as connection:

@@ -1,4 +1,4 @@
-"""Timelines of campaigns: the stretches in which each served or was held, as bars over whole local days and as text."""
+"""Timelines of campaigns: when each served or was held, as bars over whole local days, and how long, as text."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def timeline(
 ) -> dict[str, Any]:
     """A campaign's timeline from `starts_at` to `at`, on an axis that ends at `ends_at`.
 
-    `bars`: stretches of equal holds as shares of the axis; `words`: the same stretches as sentences.
+    `bars`: stretches of equal holds as shares of the axis. `words`: how long the campaign served and was held, by hold.
     """
     parts = list(stretches(changes, starts_at, min(at, ends_at)))
     return {"bars": _bars(parts, starts_at, ends_at), "words": _words(parts)}

@@ -17,7 +17,7 @@ from web.client_addresses import client_of
 API: Final = "/api/"
 FORMS: Final = "/admin/"
 UPLOADS: Final = "/admin/imports"
-"""The address of the only form with a file; its size limit is that of batches."""
+"""The path of the only form with a file; the form may be as large as a batch of spend."""
 
 BATCHES: Final = ("/api/spend/", "/api/reported-totals/")
 """Routes that take thousands of inputs in one body; every other body of the API is one small object."""

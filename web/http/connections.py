@@ -51,7 +51,7 @@ class WaitingConnections:
     _by_address: dict[str, dict["BoundedConnection", None]] = field(default_factory=dict)
 
     def add(self, connection: "BoundedConnection") -> None:
-        """Adds a connection; over a limit, closes the one that has waited longest."""
+        """Adds a connection. Over a limit, closes the connection that has waited longest: of its address, or of all."""
         self._order[connection] = None
         of_address = self._by_address.setdefault(connection.address, {})
         of_address[connection] = None

@@ -1,4 +1,4 @@
-"""Host names under which pages without a login answer: only those of this machine, against DNS rebinding."""
+"""Host names under which pages without a login answer: only names of this machine, against DNS rebinding."""
 
 import re
 from http import HTTPStatus
@@ -14,7 +14,7 @@ _LOOPBACK_NAME: Final = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]*)?"
 
 
 class LoopbackNames:
-    """Refuses (421) requests that reached a loopback address under another host name.
+    """Refuses (421) requests to a loopback address whose host name is not localhost, 127.0.0.1 or [::1].
 
     Another site could resolve its own name to this machine and then read the responses (DNS rebinding).
     """

@@ -24,7 +24,7 @@ class TrustedProxies:
         self._networks = [ip_network(name, strict=False) for name in names if name != ANY]
 
     def trusts(self, host: str) -> bool:
-        """Whether the host is one of the proxies."""
+        """Whether the host is one of the proxies; True for every host if all proxies are trusted (`*`)."""
         address = parsed(host)
         return self.trusts_any or (address is not None and any(address in network for network in self._networks))
 
@@ -32,9 +32,9 @@ class TrustedProxies:
         """The client's address, as the outermost trusted proxy saw it.
 
         `peer`: the address connected to this process. `forwarded_for`: the addresses of X-Forwarded-For; each proxy
-        appends the one that connected to it. Reads them from the end: the first that is no trusted proxy is the
-        client's, as the client may have forged the ones before. Stops before an entry that is no address. If `*` is
-        trusted, the last entry is the client's.
+        appends the address that connected to it. Read from the end, the first one that is no trusted proxy is the
+        client's, because the client may have forged the addresses before it. If all are trusted proxies, returns the
+        first address. Stops before an entry that is no address. If `*` is trusted, the last entry is the client's.
         """
         host = peer
         for entry in reversed(forwarded_for.split(",")):

@@ -13,7 +13,7 @@ from web.client_addresses import client_of
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 STREAMS: Final = frozenset({"/changes/stream"})
 FOLLOWERS: Final = frozenset({"/api/serving/stream", "/api/status-changes/stream"})
-"""Streams that need an API key. They have no lower limit per address, as many followers may share one."""
+"""Streams that need an API key. One address may open as many as all together, since followers may share one."""
 
 MAX_PROBES: Final = 50
 """Probes in progress at most. They count separately, so that they are answered when other limits are reached."""
@@ -64,7 +64,7 @@ class InProgress:
 class RequestLimits:
     """Limits the requests in progress, with limits of their own for pages' streams, followers' streams and probes.
 
-    Answers 503 over the limit in all and 429 over that of the address, before the request's body is read.
+    Answers 503 over the limit of the process and 429 over the limit of the address, before the body is read.
     """
 
     def __init__(self, app: ASGIApp, requests: Bounds, streams: Bounds, followers: Bounds) -> None:

@@ -21,7 +21,7 @@ STRICT_TRANSPORT: Final = f"max-age={365 * 86_400}"
 
 
 def add(headers: MutableHeaders, path: str, nonce: str, *, is_https: bool) -> None:
-    """Adds the headers that the response to `path` does not have yet. `nonce`: of the admin's inline scripts."""
+    """Adds the headers that the response to `path` does not have yet. `nonce`: marks the admin's inline scripts."""
     marked = f" 'nonce-{nonce}'" if path.startswith("/admin") else ""
     headers.setdefault("Content-Security-Policy", _POLICY.format(marked=marked))
     for name, value in _HEADERS.items():

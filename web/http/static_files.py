@@ -11,7 +11,7 @@ from web.dashboard.pages import asset
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 REVALIDATE: Final = "no-cache"
-"""Cached, but revalidated by its entity tag each time."""
+"""Browsers cache the file, but revalidate it by its entity tag each time."""
 
 
 class CachedFiles(StaticFiles):

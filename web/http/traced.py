@@ -8,7 +8,7 @@ from web.http.request_log import QUIET_PATHS, route_of
 
 
 class TracedRequests:
-    """Makes a span for each request, but for probes and static files, named by its method and route."""
+    """Makes a span for each request, named by its method and route; none for probes, metrics and static files."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

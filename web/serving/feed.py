@@ -1,7 +1,8 @@
 """One reader of the serving feed for all followers of this process.
 
 It polls for toggles and edits several times a second. Besides, it reads all campaigns every few seconds, because spend
-changes their headroom. Followers cost no queries: those that ask for the same brand and platform share a Selection.
+changes their headroom. Followers cost no queries: followers that ask for the same brand and platform share a
+Selection.
 """
 
 import asyncio
@@ -30,10 +31,13 @@ POLL_SECONDS: Final = 0.2
 """Seconds between two polls for toggles and edits."""
 
 REFRESH_SECONDS: Final = 5.0
-"""Seconds between the starts of two reads of all campaigns; more if a read takes over 1/REFRESH_DIVISOR of them."""
+"""Seconds between the starts of two reads of all campaigns.
+
+More if a read takes over 1/REFRESH_DIVISOR of these seconds; less after an edit that may change several campaigns.
+"""
 
 REFRESH_DIVISOR: Final = 10
-"""One part in this many of the time is spent on reads of all campaigns, at most."""
+"""At most 1/REFRESH_DIVISOR of the time is spent on reads of all campaigns."""
 
 LINGER_SECONDS: Final = 60.0
 """Seconds for which a selection without followers is kept, so that a follower that reconnects needs no snapshot."""
@@ -86,7 +90,7 @@ class Feed:
 
     @property
     def is_over(self) -> asyncio.Event:
-        """Set when the process shuts down."""
+        """The event that is set when the process shuts down."""
         return self._is_over
 
     def end(self) -> None:
@@ -123,7 +127,7 @@ class Feed:
         return self._board.selections[key]
 
     async def body_of(self, selection: Selection) -> tuple[int, str, Body]:
-        """The selection's `step`, its id and its campaigns as JSON, which is encoded once for all followers."""
+        """Waits until the campaigns are encoded, once for all followers; returns the selection's step, id and Body."""
         step, content_id = selection.step, selection.id
         known = self._bodies.get(selection.key)
         if known is None or known[0] != content_id:
@@ -153,7 +157,7 @@ class Feed:
             await asyncio.wait_for(self._is_asked.wait(), POLL_SECONDS)
 
     def _keys(self) -> list[Key]:
-        """The keys of the selections in use; forgets those without a follower for LINGER_SECONDS."""
+        """The keys of the selections in use. Removes selections that have had no follower for LINGER_SECONDS."""
         too_old = monotonic() - LINGER_SECONDS
         self._used_at = {key: at for key, at in self._used_at.items() if at > too_old}
         self._joined = +self._joined
@@ -184,7 +188,7 @@ class Feed:
     async def _read_all(self, brand_ids: frozenset[int] | None, keys: Iterable[Key]) -> None:
         """Reads all campaigns of `brand_ids` (None: of all brands) and compares them with the known ones.
 
-        Followers get a new snapshot in a new epoch, otherwise the differences.
+        Followers get the differences, or, in a new epoch (such as after a restored backup), a new snapshot.
         """
         position, rows = await _in_thread(partial(read_all, brand_ids))
         board = self._board
@@ -201,9 +205,10 @@ class Feed:
         await self._select(board, keys)
 
     async def _refreshed(self, board: Board, brand_ids: frozenset[int] | None) -> Differences:
-        """The differences that a finished read of all campaigns found, without campaigns that a later poll has read.
+        """Takes a finished read of all campaigns and computes when the next read is due; returns the differences found.
 
-        Empty if no read has finished. `brand_ids`: the brands that followers need; None: all.
+        They leave out campaigns that a later poll has read. Empty if no read has finished. `brand_ids`: the brands that
+        followers need; None: all.
         """
         if self._refresh is None or not self._refresh.done():
             return {}

@@ -29,9 +29,10 @@ class Key(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """One change of a selection: the rows after it by campaign id (None: removed), and the event for followers.
+    """One change of a selection, and its event for followers.
 
-    `event_id`, `marks`: the id of the content after it, and the sum of marks from which the id is made.
+    `rows`: the changed rows as they are after it, by campaign id; None: removed. `event_id`: the id of the content
+    after it. `marks`: the sum of the marks (hashes) of all rows after it, from which that id is made.
     """
 
     rows: Differences
@@ -41,7 +42,10 @@ class Difference(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """All rows of a selection after `step` differences. `id` names this content."""
+    """All rows of a selection after `step` differences. `id` names this content.
+
+    `epoch`: the number that changes when the ids of status changes start again, such as after a restored backup.
+    """
 
     id: str
     epoch: str
@@ -78,7 +82,8 @@ class Selection:
     def difference(self, rows: Differences, change_ids: Mapping[int, int]) -> Difference | None:
         """The difference that gives the selection these rows; None if it has them already. Changes nothing.
 
-        `change_ids`: by campaign id, the newest status change of removed campaigns.
+        `rows`: by campaign id; None: removed. `change_ids`: by campaign id, the id of the newest status change of
+        removed campaigns; for a campaign that it lacks, the event has the change id of the present row.
         """
         changing = {key: row for key, row in rows.items() if self.rows.get(key) != row}
         if not changing:
@@ -94,7 +99,7 @@ class Selection:
         return Difference(changing, marks, event_id, encoding.event("difference", body, event_id))
 
     def apply(self, difference: Difference) -> None:
-        """Makes the difference, and keeps it for followers that are behind."""
+        """Changes the rows by the difference, wakes followers, and keeps the event for followers that are behind."""
         self._history.append((self.id, difference.event))
         self._history_bytes += len(difference.event.plain)
         while self._history_bytes > MAX_HISTORY_BYTES or len(self._history) > MAX_HISTORY:
@@ -134,20 +139,20 @@ Step = tuple[Selection, Difference]
 
 
 class Board:
-    """The serving campaigns of `brand_ids` (None: of all brands), and the selections of them in use, by key."""
+    """The serving campaigns of `brand_ids` (None: of all brands), and by key the selections that are in use."""
 
     def __init__(self, position: Position, brand_ids: frozenset[int] | None, rows: dict[int, Row]) -> None:
         self.position, self.brand_ids, self.rows = position, brand_ids, rows
         self.selections: dict[Key, Selection] = {}
 
     def select(self, keys: Iterable[Key]) -> None:
-        """Keeps the selections of these keys, makes those that are missing, and forgets all others."""
+        """Makes the missing selections of these keys, keeps the present ones, and removes selections of other keys."""
         self.selections = {
             key: self.selections.get(key) or Selection(key, self.position.epoch, self.rows) for key in keys
         }
 
     def steps(self, rows: Differences, change_ids: Mapping[int, int]) -> list[Step]:
-        """The difference of each selection that these rows change. `rows`: by campaign id; None: removed.
+        """The difference of each selection in use that these rows change. `rows`: by campaign id; None: removed.
 
         Changes nothing, so it may run in another thread.
         """
@@ -163,7 +168,7 @@ class Board:
         return [(selection, difference) for selection, difference in made if difference is not None]
 
     def apply(self, rows: Differences, steps: Iterable[Step]) -> None:
-        """Makes the differences `steps`, and keeps the rows, from which later selections are made."""
+        """Applies the differences `steps` to their selections. Stores `rows`, from which later selections are made."""
         for selection, difference in steps:
             selection.apply(difference)
         for campaign_id, row in rows.items():
@@ -174,7 +179,7 @@ class Board:
 
 
 def _keys_of(row: Row | None) -> set[Key]:
-    """The keys of the selections that have the campaign, whether they are in use or not; none for None."""
+    """The keys of all selections that have the campaign, whether they are in use or not; an empty set for None."""
     if row is None:
         return set()
     one = row.campaign

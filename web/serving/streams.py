@@ -24,7 +24,8 @@ async def events(
     """Yields the events for a follower whose content has the id `last_event_id` (None: it has none).
 
     The first is `resumed` if the differences since that content are kept, else `snapshot`. A follower that reads too
-    slowly for the kept differences gets a snapshot again. Ends if `is_allowed` returns False or the process stops.
+    slowly for the kept differences gets a snapshot again. Ends if `is_allowed`, which is called every CHECK_SECONDS,
+    returns False, or the process stops.
     """
     is_over = feed.is_over
     async with feed.joined(key):

@@ -13,6 +13,6 @@ window.SwaggerUIBundle({
 // Names the selects of media types, which Swagger UI leaves without an accessible name.
 new MutationObserver(() => {
   for (const choice of place.querySelectorAll("select:not([aria-label])")) {
-    choice.setAttribute("aria-label", "form");
+    choice.setAttribute("aria-label", "media type");
   }
 }).observe(place, { childList: true, subtree: true });

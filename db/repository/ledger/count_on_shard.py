@@ -22,7 +22,7 @@ from db.transaction_settings import settings_of_shards
 from runtime.settings import settings
 
 COUNTED: Final = ("brands", "spend_events", "campaign_days", "brand_days")
-"""The tables that counting writes, by whose positions the shard numbers in a statement's text are numbered."""
+"""The tables that counting writes. In the text of a statement, `%n$s` stands for the shard number of the n-th table."""
 
 TABLE: Final = re.compile(rf"\b(INTO|FROM|UPDATE) ({'|'.join(COUNTED)})\b( AS \w+)?")
 PARAMETER: Final = re.compile(r"(?<!:):(\w+)")
@@ -31,8 +31,8 @@ PARAMETER: Final = re.compile(r"(?<!:):(\w+)")
 def _on_shard(statement: TextClause) -> str:
     """The quoted text of the statement as a server prepares it on the tables of a shard.
 
-    It is a template of Postgres's `format` for the shard numbers in the tables' names. The parameters of the statement
-    are fields of `$1`, a JSON object.
+    It is a template for Postgres's function `format`, which puts the shard numbers into the tables' names. The
+    parameters of the statement are fields of `$1`, a JSON object.
     """
 
     def of_shard(found: re.Match[str]) -> str:
@@ -87,17 +87,18 @@ CALL = text("SELECT * FROM count_spend(:of_brand, :sent)")
 
 
 def create(connection: Connection) -> None:
-    """Creates or replaces `count_spend` on all servers. The functions of on_shard.py must exist."""
+    """Creates or replaces the SQL function `count_spend` on all servers. Call `create` of on_shard.py first."""
     on_shard.create_run_by_server(connection, COUNT_SPEND, "count_spend(bigint, text)")
 
 
 def count(
     connection: Connection, parts: Iterable[tuple[int, Mapping[str, object]]], timeouts: LockTimeouts | None
 ) -> list[tuple[Any, ...]]:
-    """Counts the spend of shards, in the given order, and locks their brands; returns the rows of LESSEN_HEADROOM.
+    """Counts the spend of shards, in the given order, and locks their brands; returns each brand's columns LOCKED.
 
-    `parts`: for each shard, the id of one of its brands, and the parameters of the statements. `timeouts` None: the
-    lock timeout of the settings.
+    `parts`: for each shard, the id of one of its brands, and the parameters of COUNT and LESSEN_HEADROOM. `timeouts`
+    None: the lock timeout of the settings. Raises IntegrityError if the ledger has one of the events, OperationalError
+    on a lock timeout, and NotSupportedError if a shard was moved meanwhile.
     """
     if timeouts is None:
         longest = settings().lock_timeout_ms

@@ -1,4 +1,7 @@
-"""Compares the directory with the brands and campaigns that it lists, and corrects it."""
+"""Compares the directory with the brands and campaigns that it lists, and corrects it.
+
+On several servers, the directory is two tables of the coordinator by which inputs find a campaign's brand.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -72,9 +75,10 @@ class Named(NamedTuple):
 
 
 def check_names(connection: Connection, named: Collection[Named]) -> None:
-    """Raises StaleRead if one of the campaigns has another external id than named. Call it after locking their brands.
+    """Raises StaleRead if one of the campaigns no longer has the brand, platform and external id given in `named`.
 
-    The directory is corrected before `committed` tries again.
+    Call it after locking their brands. Before `committed` retries the transaction, it writes the campaigns' rows in the
+    directory again.
     """
     by_brand = _by_brand((one.campaign_id, one.brand_id) for one in named)
     rows = _stored(connection, CAMPAIGNS, by_brand)
@@ -87,7 +91,8 @@ def check_names(connection: Connection, named: Collection[Named]) -> None:
 def check_brands(connection: Connection, campaigns: Iterable[KnownCampaign]) -> None:
     """Raises StaleRead if the brand of one of the campaigns has another time zone or currency by now.
 
-    The next try finds the directory corrected. Waits for no lock: another program may hold that of a brand for long.
+    Before `committed` retries the transaction, it writes the brands' rows in the directory again. Waits for no lock,
+    because another program may keep a brand locked for long.
     """
     judged = {one.brand_id: (one.time_zone.key, one.currency) for one in campaigns}
     rows = _stored(connection, BRANDS, dict.fromkeys(judged))
@@ -97,14 +102,14 @@ def check_brands(connection: Connection, campaigns: Iterable[KnownCampaign]) -> 
 
 
 def _relist(connection: Connection, brand_ids: Collection[int]) -> None:
-    """Writes the rows of these brands again, without their campaigns."""
+    """Writes the directory's rows of these brands again, without those of their campaigns."""
     _write(connection, _stored(connection, BRANDS, dict.fromkeys(brand_ids)), ())
 
 
 def refresh(connection: Connection, campaigns: Iterable[tuple[int, int]] = (), brand_ids: Iterable[int] = ()) -> None:
-    """Writes the directory's rows of these campaigns, of their brands and of `brand_ids` again, and locks the brands.
+    """Locks the brands of these campaigns and `brand_ids`; writes the directory's rows of all of them again.
 
-    `campaigns`: (campaign id, brand id) pairs.
+    `campaigns`: (campaign id, brand id) pairs. Leaves the row of a campaign that no longer exists.
     """
     by_brand = _by_brand(campaigns) | {brand_id: set[int]() for brand_id in brand_ids}
     query_pipelined(connection, *locks_of(connection, by_brand))
@@ -128,9 +133,10 @@ def add_later(connection: Connection, campaigns: Sequence[tuple[int, int]]) -> N
 
 
 def repair_brand(connection: Connection, brand_id: int) -> Iterator[tuple[dict[str, Any], Any, Any]]:
-    """Corrects the directory's rows of the locked brand and its campaigns; yields (subject, old row, new row) of each.
+    """Corrects the directory's rows of the locked brand and its campaigns; yields (subject, old, new) for each.
 
-    The subject is `{"campaign_id": …}` for a campaign, empty for the brand. A row of None: there is none.
+    The subject is `{"campaign_id": …}` for a campaign, empty for the brand. `old`, `new`: the row before and after;
+    `old` None: it was missing; `new` None: it was deleted, because the campaign does not exist.
     """
     listed = {row.id: row for row in connection.execute(LISTED, {"brand_id": brand_id})}
     new = {row.id: row for row in _stored(connection, CAMPAIGNS, {brand_id: None})}
@@ -151,7 +157,10 @@ def repair_brand(connection: Connection, brand_id: int) -> Iterator[tuple[dict[s
 
 
 def wrong_rows(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Campaigns and then brands whose row in the directory is missing or wrong, at most `limit` of each."""
+    """Campaigns, then brands, whose row in the directory is missing or wrong, at most `limit` of each.
+
+    Includes campaigns that only the directory has. Each has `brand_id`, `campaign_id` (None for a brand), `table_name`.
+    """
     return [row for sql in (WRONG_CAMPAIGNS, WRONG_BRANDS) for row in plain(connection.execute(sql, {"limit": limit}))]
 
 

@@ -1,6 +1,7 @@
-"""The ledger's partitions, of UTC months or days: creates missing ones, drops old ones, and caches the floor.
+"""Creates missing partitions of the ledger, drops old ones, and caches the floor, its first accepted instant.
 
-The database decides which days a partition holds; a process only caches its answers.
+A partition holds a UTC month or day. The database decides which days a partition holds; a process only caches its
+answers.
 """
 
 import math
@@ -41,13 +42,20 @@ WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '500ms'")
 log = structlog.get_logger()
 
 FLOOR = "ledger_floor"
-"""The watermark up to which partitions were dropped. Earlier events are rejected, because duplicates are not found."""
+"""The name of the watermark up to which partitions were dropped.
+
+Earlier events are rejected, because the ledger could not show that they are duplicates.
+"""
 
 PARTITIONS_A_TRANSACTION: Final = 12
 """Partitions created per transaction, so that no transaction creates hundreds of tables."""
 
 DAYS_A_MESSAGE: Final = 62
-"""Most days of a message that each get a partition of their own kind; days before them get one of their month."""
+"""Most days of one message that get a new partition of the configured kind, of a day or a month.
+
+If more of its days have no partition, the earlier ones share partitions of whole months, so that an import of years
+does not create a table for each day.
+"""
 
 FLOOR_CACHE_SECONDS: Final = 60
 
@@ -107,9 +115,9 @@ def ensure_partitions(connection: Connection, days: Iterable[date]) -> set[Parti
     """Creates the missing partitions of the UTC `days`; returns the partitions of all. Days seen before cost no query.
 
     Raises StaleRead if a day was dropped; the next attempt rejects its events by `stored_floor`. Raises StaleRead too
-    if more than PARTITIONS_A_TRANSACTION days are missing, so that `committed` first creates their partitions in
-    transactions of their own; days before the last DAYS_A_MESSAGE get the partition of their month. On Citus one
-    missing day is enough, because a transaction cannot write to a partition that was created in it.
+    if more than PARTITIONS_A_TRANSACTION days have no partition, so that `committed` first creates partitions in
+    transactions of their own; missing days before the last DAYS_A_MESSAGE then share partitions of whole months. On
+    Citus one missing day is enough, because a transaction cannot write to a partition that was created in it.
     """
     wanted = set(days)
     found = {day: known for day in wanted if (known := _known.get(day)) is not None}
@@ -188,15 +196,16 @@ def is_by_days(connection: Connection) -> bool:
 
 
 def floor(at: datetime, retention_months: int) -> datetime:
-    """The first instant of a ledger that, at `at`, keeps the current month and `retention_months` before it."""
+    """The first instant of a ledger that, at `at`, keeps the current UTC month and `retention_months` before it."""
     place = month_of(at).year * 12 + month_of(at).month - 1 - retention_months
     return datetime(place // 12, place % 12 + 1, 1, tzinfo=UTC)
 
 
 def retention_floor(at: datetime, months: int | None, days: int | None) -> datetime | None:
-    """The first instant of a ledger that keeps the current month, or day, and `months`, or `days`, before it.
+    """The first instant of a ledger that, at `at`, keeps the current UTC month and `months` before it.
 
-    None if both are None: it keeps all. `months` counts if both are given.
+    If `months` is None: of one that keeps the current UTC day and `days` before it. None if both are None: the ledger
+    keeps everything.
     """
     if months is not None:
         return floor(at, months)
@@ -206,9 +215,10 @@ def retention_floor(at: datetime, months: int | None, days: int | None) -> datet
 def drop_partitions_before(connection: Connection, earliest: datetime) -> list[date]:
     """Drops the partitions that end by `earliest`, a UTC midnight, and returns their first days.
 
-    Raises the floor to `earliest`, or to the start of the first partition that remains before it. Counters keep their
-    figures. A role that does not own the tables can only drop partitions older than the retention stored in the
-    database; those it cannot drop are logged. Raises OperationalError after waiting 500 ms for a lock.
+    Raises the floor, before which events are rejected, to `earliest`, or to the start of the first partition that
+    remains before it; leaves the floor if it could drop none. Counters keep their figures. A role that does not own the
+    tables can only drop partitions older than the retention stored in the database; partitions that it cannot drop are
+    logged. Raises OperationalError after waiting 500 ms for a lock.
     """
     connection.execute(WAIT_BRIEFLY)
     dropped = list(connection.scalars(DROP_PARTITIONS, {"earliest": earliest.date()}))

@@ -17,7 +17,10 @@ END: Final = b"\xff\xff"
 COLUMNS: Final = 7
 UUID_BYTES: Final = 16
 ROW: Final = struct.Struct("!hiqi16siqiqiqiqi")
-"""A row: the number of columns, then the length and the value of each; of the last, a text, the length alone."""
+"""A row up to its last value: the number of columns, then each column's length in bytes and its value.
+
+The last column is a text of any length: the struct ends with its length, and the bytes of the text follow.
+"""
 
 POSTGRES_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """The instant from which Postgres counts microseconds in its binary format."""

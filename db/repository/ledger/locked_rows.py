@@ -1,4 +1,4 @@
-"""Finds which rows that counting writes are locked by other transactions, without waiting for them."""
+"""Finds rows of brands, counters and campaigns that other transactions have locked, without waiting for them."""
 
 from collections.abc import Collection, Mapping
 from datetime import date
@@ -77,10 +77,10 @@ class LockedRow(NamedTuple):
 def locked_brand_rows(
     connection: Connection, brand_ids: Collection[int], *, counts_waiting: bool = False
 ) -> set[LockedRow]:
-    """The rows of these brands that another transaction has locked.
+    """Finds the rows in `brands` of these brands that another transaction has locked, and locks the free ones.
 
     Leaves out rows locked by a transaction that itself waits for a lock, because it goes on when that wait ends;
-    `counts_waiting` includes them. Locks the free rows until the transaction ends; end it right after the call.
+    `counts_waiting` includes them. The free rows stay locked until the transaction ends; end it right after the call.
     """
     return _locked(connection, LOCKED_BRANDS, brand_ids, {}, counts_waiting)
 
@@ -93,10 +93,11 @@ def locked_rows_of_brands(
     *,
     counts_waiting: bool = False,
 ) -> set[LockedRow]:
-    """The locked rows among the brands' counters on these days and their campaigns; checks `max_rows` of each table.
+    """Finds rows that another transaction has locked among the brands' campaigns and counters, and locks the free ones.
 
-    Leaves out rows locked by a transaction that itself waits for a lock, unless `counts_waiting`. Locks the free rows
-    until the transaction ends; end it right after the call.
+    `days`: the days of the counters. `max_rows`: the most rows that are checked of each table, on Citus of each table
+    and shard. Leaves out rows locked by a transaction that itself waits for a lock, unless `counts_waiting`. The free
+    rows stay locked until the transaction ends; end it right after the call.
     """
     parameters = {"days": array_of(days), "max_rows": max_rows}
     return _locked(connection, LOCKED_ROWS_OF_BRANDS, brand_ids, parameters, counts_waiting)

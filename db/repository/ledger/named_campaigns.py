@@ -77,11 +77,12 @@ def find_campaigns(
     *,
     everywhere: bool = True,
 ) -> dict[CampaignKey, CampaignMatch]:
-    """The campaigns found by `keys`; `Claims` for an external id with several owners or a former one.
+    """Looks up campaigns; returns by key the campaign, or `Claims` for an external id with several or former owners.
 
     Leaves out keys without a campaign, and campaigns whose brand has an unknown time zone. `only_brand_id`: finds only
     this brand's campaigns, because the sender may not see others; None: all brands'. On several servers looks in the
-    directory, and then on all servers for keys that it lacks, unless `everywhere` is false.
+    directory, a list on the coordinator. Keys that it lacks are looked up on all servers, and after the commit written
+    to it, unless `everywhere` is False.
     """
     distinct = set(keys)
     ids = [key for key in distinct if isinstance(key, int) and 0 < key <= MAX_ID]
@@ -119,9 +120,10 @@ def _rows(
 def _with_unlisted(
     connection: Connection, ids: Sequence[int], names: Sequence[Name], by_id: Sequence[Any], by_name: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
-    """The rows `by_id` and `by_name` from the directory, with those that all servers have for keys which it lacks.
+    """Looks up on all servers the keys that have no row in `by_id` and `by_name`, the rows from the directory.
 
-    Writes the campaigns that the directory lacks into it after the commit.
+    Returns the rows of the directory with the rows found, as (by id, by name). Writes the campaigns found to the
+    directory after the commit.
     """
     listed_ids, listed_names = {row[0] for row in by_id}, {_key(*row[:3]) for row in by_name}
     lacking = [one for one in ids if one not in listed_ids], [one for one in names if one not in listed_names]
@@ -162,7 +164,8 @@ def find_campaigns_cached(
 
     The cache may be stale, because a brand's zone and currency can change. So compare the zone and currency of the
     found campaigns under the brand's lock before use, and look up with `find_campaigns` before rejecting an input.
-    External ids are not cached, because they can pass to another campaign. `everywhere`: as for `find_campaigns`.
+    External ids are not cached, because they can pass to another campaign. `everywhere` False: on several servers looks
+    only in the directory, the coordinator's list of campaigns, and not on each server for keys that it lacks.
     """
     matches: dict[CampaignKey, CampaignMatch] = {key: known for key in keys if (known := _cache.get(key)) is not None}
     missing = keys - matches.keys()
@@ -186,8 +189,8 @@ def names_have_changed(
 ) -> bool:
     """Whether a lookup by external id now gives another result than `judged_by`. Call it after locking `brand_ids`.
 
-    `only_brand_id`: as for the first lookup; None: all brands. Raises StaleRead if a campaign of the locked brands has
-    another external id now than the directory of several servers says.
+    `only_brand_id`: the only brand whose campaigns the lookups find; None: all brands. Raises StaleRead if, on several
+    servers, a campaign of the locked brands has another external id now than the directory says.
     """
     names: dict[CampaignKey, CampaignMatch] = {key: known for key, known in judged_by.items() if isinstance(key, tuple)}
     if not names:
@@ -200,7 +203,10 @@ def names_have_changed(
 def _present_owners(
     names: Mapping[CampaignKey, CampaignMatch], brand_ids: Collection[int]
 ) -> Iterator[directory_checks.Named]:
-    """Yields the campaigns of these brands that own one of the names now, each with the name."""
+    """Yields the campaigns of these brands that own one of the external ids in `names` now, each with that id.
+
+    `names`: the results of a lookup by external id.
+    """
     for key, match in names.items():
         if isinstance(key, int):
             continue

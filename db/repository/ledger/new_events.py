@@ -35,8 +35,8 @@ class ClassifiedEvents(NamedTuple):
     """A batch of events, classified against the ledger.
 
     `known`: positions in the batch of events that are stored already or repeat an earlier event of the batch.
-    `conflicts`: positions of events whose id has other content there. `new`: all other events. `added`: the sums that
-    these add to the counters.
+    `conflicts`: positions of events whose id is stored, or earlier in the batch, with other content. `new`: the other
+    events of the batch. `added`: the sums that the new events add to the counters.
     """
 
     known: Sequence[int] = ()
@@ -48,13 +48,13 @@ class ClassifiedEvents(NamedTuple):
 def find_new_events(
     connection: Connection, events: EventColumns, also_days: Sequence[CampaignDay] = (), *, checks_ledger: bool = True
 ) -> ClassifiedEvents:
-    """The events classified for `record`, after creating missing partitions of the ledger.
+    """Creates missing partitions of the ledger, and classifies the events by it for `record`.
 
     Without `checks_ledger` all events count as new, which saves a query when duplicates are unlikely; `record` raises
-    SomeAlreadyStored if there are any. Events within half a second of an end of a partition are compared nevertheless:
-    rounded to a second, the time of a retry may be in the next partition, whose key cannot find the duplicate.
-    `also_days` get a counter too, of 0 if no event adds to it. Raises StaleRead if a partition of the events was
-    dropped, or if many are missing.
+    SomeAlreadyStored if there are any. Events in the last half second and at the first instant of a partition are
+    compared nevertheless: rounded to a second, the time of a retry may be in the partition beside, whose key cannot
+    find the duplicate. `also_days` get a counter too, of 0 if no event adds to it. Raises StaleRead if a partition of
+    the events was dropped, or if more partitions are missing than one transaction creates (on Citus: if any is).
     """
     partitions = ensure_partitions(connection, days_in_partitions(events.occurred_at))
     beside = _beside_ends(events.occurred_at, partitions)
@@ -71,10 +71,11 @@ def _compare_with_ledger(
     partitions: Iterable[Partition],
     beside: Mapping[int, date],
 ) -> ClassifiedEvents:
-    """The positions of known and of conflicting events, by the ledger and by earlier events of the batch.
+    """The positions of known and of conflicting events (the fields `known` and `conflicts` of the result alone).
 
-    Compares only the events at the positions `places`, in ascending order. `beside`: the result of `_beside_ends`: by
-    position, another day on which the ledger may have the event, because its time was rounded.
+    Compares only the events at the positions `places`, in ascending order, with the ledger and with earlier events of
+    the batch. `beside`: the result of `_beside_ends`: by position, another day on which the ledger may have the event,
+    because its time was rounded.
     """
     of_days = by_day(partitions)
     try:
@@ -111,7 +112,7 @@ _JUST_BEFORE: Final = timedelta(microseconds=1)
 def _beside_ends(moments: Sequence[datetime], partitions: Collection[Partition]) -> dict[int, date]:
     """The moments whose rounding to a second may cross an end of a partition: by position, the day beyond that end.
 
-    For a moment less than ROUNDED_BY before an end, it is the next day; for the first instant after one, the day
+    For a moment at most ROUNDED_BY before an end, it is the next day; for the first instant of a partition, the day
     before.
     """
     if not moments:

@@ -1,4 +1,4 @@
-"""Rejected inputs, stored unchanged with the reason until they are replayed."""
+"""Stores rejected inputs with the reason; lists and counts those that wait, and claims them for a replay."""
 
 import json
 from collections.abc import Iterable
@@ -127,8 +127,9 @@ def keep(
 ) -> None:
     """Stores rejected inputs, received at `at`. For one that waits already with the same reason, only `times` rises.
 
-    Call it last in a transaction: it locks the rows of inputs that repeat, for which every other transaction with such
-    an input waits. Its statement is deferred, but comes before status changes, which lock a row that all of them need.
+    Call it last in a transaction: it locks the rows of inputs that repeat, and every other transaction with such an
+    input then waits. Its statement is sent with the transaction's next round trip, or its commit, ahead of statements
+    that are queued already, such as status changes, for whose lock all transactions with status changes wait.
 
     `kind`: the kind of input, such as SPEND_EVENT, which decides how a replay parses it. `only_brand_id`: the only
     brand that the sender may see; None: all brands.
@@ -147,7 +148,8 @@ def keep_message(
 ) -> None:
     """Stores a whole message that could not be processed; if it waits already with this reason, only `times` rises.
 
-    `receipt`: the name under which its sender waits for the result; None: it does not wait.
+    `receipt`: the name under which its sender waits for the result; None: the sender does not wait. The statement is
+    sent with the transaction's next round trip, or with its commit.
     """
     _write(connection, MESSAGE, {(reason, as_json(payload)): ["", detail, 1]}, at, receipt=receipt)
 
@@ -160,7 +162,7 @@ def _write(
     only_brand_id: int | None = None,
     receipt: str | None = None,
 ) -> None:
-    """Writes rejected inputs in the order of their keys, so that two batches cannot deadlock.
+    """Queues the statement that writes rejected inputs, in the order of their keys so that two batches cannot deadlock.
 
     `inputs`: [source, detail, times] by (reason, payload as JSON).
     """
@@ -201,12 +203,12 @@ def counts(connection: Connection) -> list[tuple[str, int, int]]:
 
 
 def counts_up_to(connection: Connection, most: int) -> dict[str, int]:
-    """The number of waiting inputs by reason; counts at most `most` of each kind and reason, to bound its time."""
+    """At least how many inputs wait, by reason: counts at most `most` of each kind and reason, to bound its time."""
     return {str(reason): int(inputs) for reason, inputs in connection.execute(COUNTS_UP_TO, {"most": most})}
 
 
 class Chosen(NamedTuple):
-    """A selection of waiting inputs: those that have the reason and one of the ids. None for either: any."""
+    """A selection of waiting inputs: those with this reason (None: any reason) and one of these ids (None: any id)."""
 
     reason: str | None = None
     ids: list[int] | None = None
@@ -224,7 +226,7 @@ def claim(
     """Claims the next selected inputs until `until` and returns them in id order, `limit` at most.
 
     `between` is (after, up to): ids above the first, up to and including the second. Skips inputs that another replay
-    has claimed at `at`.
+    has claimed beyond `at`, and inputs whose row is locked.
     """
     after, up_to = between
     parameters = {"after": after, "up_to": up_to, "limit": limit, "at": at, "until": until}
@@ -232,7 +234,10 @@ def claim(
 
 
 def settle(connection: Connection, claimed: Iterable[int], replayed: Iterable[int], at: datetime) -> None:
-    """Ends the claims on the ids `claimed`. Those also in `replayed` stop waiting: accepted, or stored as new rows."""
+    """Ends the claims on the inputs with the ids `claimed`. Inputs also in `replayed` no longer wait from `at` on.
+
+    These were accepted, or sent to the queue again, or rejected for another reason and stored as new rows.
+    """
     connection.execute(SETTLE, {"claimed": sorted(claimed), "replayed": sorted(replayed), "at": at})
 
 

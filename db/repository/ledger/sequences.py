@@ -1,4 +1,7 @@
-"""Stores the runs of sequence numbers that arrived, and finds the gaps between them: events lost upstream."""
+"""Stores runs of sequence numbers that arrived, and finds the gaps between them, which may be events lost upstream.
+
+A run is a range of consecutive numbers of one source, first to last.
+"""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -21,7 +24,7 @@ MAX_RUNS: Final = 10_000
 """The most runs kept per source, so that a source with random numbers cannot fill the table."""
 
 LOGGED: Final = "sequence_gaps"
-"""The watermark of logged gaps: gaps found before it are not logged again."""
+"""The name of the watermark up to which gaps were logged; gaps that were due before it are not logged again."""
 
 # Adds runs without reading existing ones, so that two workers never wait for each other.
 APPEND = text("""
@@ -167,7 +170,8 @@ class Gap(NamedTuple):
 class Numbering(NamedTuple):
     """The sequence numbers of one source, from the first to the last that arrived.
 
-    `arrived`: how many of them arrived. `missing`: how many have not arrived for longer than the grace.
+    `arrived`: how many of them arrived, with the numbers of dropped gaps. `missing`: how many are absent since the
+    moment that the caller of `numberings` gave, or longer.
     """
 
     brand_id: int
@@ -191,7 +195,7 @@ class DroppedGaps(NamedTuple):
 
 
 def append(connection: Connection, runs: Sequence[Run], at: datetime, only_brand_id: int | None) -> None:
-    """Stores runs that arrived at `at`. `only_brand_id`: the only brand of the sender's API key; None for all."""
+    """Stores runs that arrived at `at`. `only_brand_id`: the only brand of the sender's API key; None: all brands."""
     if runs:
         brand_id = ALL_BRANDS if only_brand_id is None else only_brand_id
         sources, firsts, lasts = (list(column) for column in zip(*runs, strict=True))
@@ -286,9 +290,9 @@ def numberings(
 
 
 def gaps_to_log(connection: Connection, grace: timedelta, at: datetime, limit: int) -> tuple[list[Gap], int]:
-    """The gaps that became older than `grace` since the last committed call; moves the watermark ahead to `at`.
+    """Moves the watermark of logged gaps to `at`; returns gaps that became older than `grace` since it moved last.
 
-    Returns up to `limit` of them, and the number of further ones, which later calls do not return either.
+    Returns up to `limit` gaps, and the number of further ones, which later calls do not return either.
     """
     reached = watermarks.reached_by(connection, LOGGED, at)
     due = gaps(connection, at - grace, since=reached and reached - grace)

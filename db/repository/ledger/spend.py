@@ -23,8 +23,11 @@ from db.repository.spread.shards import by_shard
 from domain.inputs.columns import EventColumns
 
 FEW_EVENTS: Final = 100
-"""Events up to which a batch counts as small: it is inserted in the round trip that counts it, bundled with other small
-messages, and on Citus one transaction has all its brands of a server. More are sent by COPY first, but for Citus."""
+"""The most events of a small batch.
+
+A small batch is inserted in the round trip that counts it, is bundled with other small messages, and on Citus has one
+transaction for all its brands of a server. A larger batch is first written by COPY, except on Citus.
+"""
 
 LEDGER: Final = "spend_events"
 
@@ -57,7 +60,8 @@ def record(
 
     Waits for each lock as long as `timeouts` says; None uses the connection's lock timeout. Raises SomeAlreadyStored
     if the ledger has one of the events, because `find_new_events` did not check it or another transaction wrote it
-    since, and OperationalError on a lock timeout; the transaction has failed then.
+    since, and OperationalError on a lock timeout, of psycopg if COPY waits for the lock, else of SQLAlchemy; the
+    transaction has failed then.
     """
     events = classified.new
     if len(events.event_ids) > FEW_EVENTS and not has_citus(connection):

@@ -44,9 +44,9 @@ TotalKey = tuple[str, int, date]
 class Restated(NamedTuple):
     """The result of storing reported totals.
 
-    `differences`: a spend event for each changed figure, with the change. `first_days`: campaign days reported for the
-    first time. `nothing_new`: how many totals changed nothing. `conflicts`: totals rejected because another figure with
-    the same `as_of` is stored.
+    `differences`: a spend event for each changed figure, with the change. `first_days`: campaign days that their source
+    reported for the first time. `nothing_new`: how many totals changed nothing. `conflicts`: totals rejected because
+    another figure with the same `as_of` is stored, or came earlier in the same call.
     """
 
     differences: list[SpendEvent]
@@ -59,7 +59,7 @@ def restate(connection: Connection, totals: Iterable[ReportedTotal]) -> Restated
     """Stores the newest figure of each (source, campaign, day); a figure not newer than the stored one changes nothing.
 
     If two figures with the same `as_of` differ, the first stays and the second is a conflict. Returns the spend events
-    for the changes, with the numbers of ignored and conflicting totals.
+    for the changes, the campaign days reported first, the number of totals without effect, and the conflicts.
     """
     newest, ignored, conflicts = _newest(totals)
     if not newest:

@@ -91,7 +91,8 @@ BOUNDS_OF_ACCOUNTS = text("""
 class AccountBound(NamedTuple):
     """A connected account, and how far spend there may exceed a limit (`bound`); None if that was never measured.
 
-    `account_id`: the platform's id of the account.
+    `account`: Spendgate's id of the account. `account_id`: the platform's id; None for a brand's default account.
+    `currency`: the account's if the platform reported it, else the brand's.
     """
 
     account: int
@@ -104,16 +105,18 @@ class AccountBound(NamedTuple):
 def pauses_seen(connection: Connection, account: int, source: str, since: datetime) -> list[PauseSeen]:
     """The account's confirmed decisions since `since` to pause because of budgets, by time.
 
-    `source`: the source name of the spend that is read from the account.
+    Each has the spend above the limit at the decision, and the spend of its day received later. `source`: the source
+    name of the spend that is read from the account.
     """
     values = {"account": account, "source": source, "since": since}
     return [PauseSeen(*row) for row in connection.execute(PAUSES, values)]
 
 
 def days_seen(connection: Connection, account: int, source: str, since: datetime, at: datetime) -> list[DaySeen]:
-    """The ended days of each brand in the account since `since`, by day.
+    """The days of each brand in the account from `since` that ended by `at`, with their spend, by day.
 
-    Leaves out days without spend, and days that began before the account's first spend was received.
+    `source`: the source name of the spend that is read from the account. Leaves out days without spend, and days that
+    began before the account's first spend (from `since` on) was received.
     """
     values = {"account": account, "source": source, "since": since, "at": at}
     rows = connection.execute(DAYS, values)
@@ -142,7 +145,7 @@ def bounds_of_accounts(connection: Connection, accounts: Sequence[int]) -> dict[
 def bounds_of_brand(connection: Connection, brand_id: int) -> list[AccountBound]:
     """How far spend of each connected account of the brand may exceed a limit, in order of account ids.
 
-    An account that was never measured is listed with the bound None.
+    An account that was never measured is listed with the bound None. Leaves out accounts whose mode is `off`.
     """
     return [
         AccountBound(row.id, row.platform, row.account_id, row.currency, None if row[4] is None else Bound(*row[4:]))

@@ -1,4 +1,4 @@
-"""Claims of accounts: which worker reconciles one, and whether it may still change statuses there."""
+"""Claims of platform accounts: one worker at a time reconciles an account's statuses and may change them."""
 
 from datetime import datetime
 
@@ -54,10 +54,10 @@ def prolong(connection: Connection, account: int, claimed: datetime, until: date
 def may_send(
     connection: Connection, account: StoredConnection, claimed: datetime, at: datetime, *, for_pauses: bool
 ) -> bool:
-    """Whether the worker whose claim ends at `claimed` may change statuses at `at`; if so, locks the connection's row.
+    """Locks the connection's row if the worker whose claim ends at `claimed` may change statuses at `at`.
 
-    It may not if the claim is lost, the mode is no longer `account`'s, or the platform allows no such change yet.
-    `for_pauses`: the change is a pause.
+    Returns whether it may. It may not if the claim is lost, the mode is no longer `account`'s, or the platform allows
+    no such change yet. `for_pauses`: the change is a pause.
     """
     values = {"id": account.id, "mode": account.mode, "claimed": claimed, "at": at, "for_pauses": for_pauses}
     return connection.execute(MAY_SEND, values).first() is not None

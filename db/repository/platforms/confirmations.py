@@ -1,4 +1,4 @@
-"""The history of changes that platforms confirmed, for reports and accounts' bounds."""
+"""Stores and reads the history of status changes that platforms confirmed, for reports and accounts' bounds."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -64,10 +64,10 @@ def add(connection: Connection, account: int, confirmed: Iterable[StoredStatus])
 
 
 class ConfirmedPauses(NamedTuple):
-    """The confirmed pauses of a brand's campaigns, `pauses` of them.
+    """Figures of the confirmed pauses of a brand's campaigns. `pauses`: how many there are.
 
-    `longest_seconds`: the longest time from a decision to its confirmation. `delayed_micros`: spend between the
-    decisions and their confirmations.
+    `longest_seconds`: the longest time from a decision to pause to its confirmation by the platform; 0 without pauses.
+    `delayed_micros`: the campaigns' spend between decisions and confirmations.
     """
 
     pauses: int
@@ -76,11 +76,11 @@ class ConfirmedPauses(NamedTuple):
 
 
 def confirmed_pauses(connection: Connection, brand_id: int) -> ConfirmedPauses:
-    """The brand's confirmed pauses in all stored confirmations."""
+    """The figures of the brand's confirmed pauses, over all stored confirmations."""
     row = connection.execute(SUMMARY, {"brand_id": brand_id}).one()
     return ConfirmedPauses(row.pauses, float(row.longest_seconds), row.delayed_micros)
 
 
 def forget(connection: Connection, floor: datetime) -> int:
-    """Deletes at most ROWS_A_BATCH confirmations before `floor`, whose spend the ledger lacks; returns how many."""
+    """Deletes at most ROWS_A_BATCH confirmations made before `floor`, the ledger's first instant; returns how many."""
     return connection.execute(FORGET, {"floor": floor, "limit": ROWS_A_BATCH}).rowcount

@@ -47,7 +47,7 @@ DISCONNECT = text("DELETE FROM platform_connections WHERE platform_account_id = 
 
 
 def account_named(connection: Connection, platform: str, account_id: str) -> int | None:
-    """Spendgate's id of the platform account with the platform's id; None if there is none."""
+    """Spendgate's id of the account whose id on the platform is `account_id`; None if there is no such account."""
     found: int | None = connection.scalar(ACCOUNT_BY_NAME, {"platform": platform, "account_id": account_id})
     return found
 
@@ -57,8 +57,8 @@ def connect(
 ) -> None:
     """Connects the platform account, or changes its connection. `credentials` is a reference, never a secret.
 
-    Deletes the account's kept secrets unless `credentials` is `kept`. New credentials or options clear the stored
-    failures of the connection.
+    Makes the account's spend due to be read now, and writes an audit entry. Deletes the account's kept secrets unless
+    `credentials` is `kept`. New credentials or options clear the stored failures of the connection.
     """
     old = connection_of(connection, account)
     new = {"mode": mode, "credentials": credentials, "options": dict(options)}
@@ -97,13 +97,13 @@ def _set_by_people(stored: StoredConnection) -> dict[str, Any]:
 
 
 def read_again(connection: Connection, brand_id: int) -> None:
-    """Makes the spend of the brand's connected accounts due now, with earlier days, after a correction of the brand."""
+    """Locks the connections of the brand's accounts and makes their spend due to be read now, earlier days included."""
     accounts = connection.scalars(ACCOUNTS, {"brand_id": brand_id}).all()
     connection.execute(READ_AGAIN, {"accounts": array_of(accounts)})
 
 
 def disconnect(connection: Connection, account: int, edit: Edit) -> None:
-    """Removes the connection and the stored statuses of its campaigns.
+    """Removes the account's connection, its kept secrets and its campaigns' stored statuses; writes an audit entry.
 
     Raises InvalidValue if the account has no connection.
     """

@@ -141,7 +141,8 @@ WAIT = text("""
 class StoredConnection(NamedTuple):
     """A connection's row with its account; db/models/platforms.py describes the columns (`PlatformConnection`).
 
-    `id`: Spendgate's id of the account. `account_id`: the platform's. `options`: such as `login_customer_id`.
+    `id`: Spendgate's id of the account. `account_id`: the platform's id of it; None for a brand's default account.
+    `options`: fields by name, such as `login_customer_id`.
     """
 
     id: int
@@ -169,10 +170,11 @@ class StoredConnection(NamedTuple):
 class WaitingAccount(NamedTuple):
     """The facts by which the moment of an account's next read is chosen. `is_free`: no worker has claimed it.
 
-    `last_read_at`, `statuses_read_at`: when spend and statuses were read last; None: never. `limit_at`: when spend
-    reaches the nearest limit at the last rate; None: not known. `retry_at`: when statuses are read again after a
-    failure; None: there was none. `holds_some`: Spendgate keeps a campaign paused there. `used_percent`: the used part
-    of its quota, as the platform reported it within USAGE_WINDOW.
+    `last_read_at`: when spend was read last; None: never, or the next read is due at once, such as after an edit of the
+    connection. `statuses_read_at`: when statuses were read last; None: never. `limit_at`: when spend reaches the
+    nearest limit at the last rate; None: not known. `retry_at`: when statuses are read again after a failure; None:
+    there was none. `holds_some`: a campaign of the account is paused on the platform by Spendgate. `used_percent`: the
+    used part of its quota, as the platform reported it within USAGE_WINDOW; 0 without such a report.
     """
 
     id: int
@@ -206,16 +208,17 @@ def connections(connection: Connection) -> list[StoredConnection]:
 
 
 def waiting(connection: Connection, platform: str, at: datetime) -> list[WaitingAccount]:
-    """The platform's accounts whose mode is not `off` and to which it allows requests at `at`, in id order."""
+    """The platform's accounts whose mode is not `off` and which the platform allows to read at `at`, in id order."""
     values = {"platform": platform, "at": at, "usage_since": at - USAGE_WINDOW}
     return [WaitingAccount(*row) for row in connection.execute(WAITING, values)]
 
 
 def due_for_changes(connection: Connection, platform: str, at: datetime) -> list[int]:
-    """The ids of the platform's accounts whose statuses must be reconciled at `at`, before their next regular read.
+    """The ids of the platform's accounts with a status to change or to read at `at`, before their next regular read.
 
-    Leaves out accounts that another worker has claimed or to which no request is allowed yet, and changes that were
-    refused and whose `refused_wait` (domain/reconcile.py) has not passed.
+    These are accounts with a campaign to pause or enable, or with a change whose outcome is unknown, and accounts that
+    a worker tried to claim while another had them. Leaves out accounts that another worker has claimed or to which no
+    request is allowed yet, and changes that were refused and whose `refused_wait` (domain/reconcile.py) has not passed.
     """
     values = {"platform": platform, "at": at, "tries": TRIES}
     values |= {"first_wait": FIRST_WAIT, "longest_wait": LONGEST_WAIT}
@@ -244,14 +247,14 @@ def note_usage(connection: Connection, account: int, percent: int, at: datetime)
 
 
 def note_statuses_read(connection: Connection, account: int, at: datetime) -> None:
-    """Stores that the account's statuses were read at `at`."""
+    """Stores that the account's statuses were read at `at`, and clears its count of failed requests."""
     connection.execute(NOTE_STATUSES_READ, {"id": account, "at": at})
 
 
 def note_failure(
     connection: Connection, account: int, error: str, at: datetime, *, next_read_at: datetime | None, retry_at: datetime
 ) -> None:
-    """Stores a failed request. `next_read_at`: when spend is read next; None: as planned before the failure.
+    """Stores a failed request at `at`, and counts it. `next_read_at`: when spend is read next; None: leaves that time.
 
     `retry_at`: when statuses are read and changed again. `error` must contain no secrets.
     """

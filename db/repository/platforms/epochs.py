@@ -1,4 +1,8 @@
-"""The epoch in which an account's statuses were read: after a restored backup, or mode `off`, they may be old."""
+"""Stores in which epoch an account's statuses were read last, and finds whether the stored ones may be out of date.
+
+The epoch of the feed of status changes changes when a backup is restored. Stored statuses may be out of date after
+that, and after mode `off`, in which no statuses are read.
+"""
 
 from typing import Final
 
@@ -18,17 +22,17 @@ KEEP = text("""
 
 
 def is_continued(connection: Connection, account: int) -> bool:
-    """Whether the account's statuses were read in the present epoch, and its mode was not `off` since.
+    """Whether no backup was restored since the account's statuses were read, and its mode was not `off` since.
 
-    True too if no read was ever stored.
+    True too if no read was ever stored, or the account is not connected.
     """
     stored: str | None = connection.scalar(EPOCH, {"id": account})
     return stored is None or stored == status_feed.epoch(connection)
 
 
 def keep(connection: Connection, account: int) -> None:
-    """Stores that the account's statuses were read in the present epoch; does nothing if it is not connected.
+    """Stores that the account's statuses were read in the present epoch, which changes when a backup is restored.
 
-    The epoch changes when a backup is restored.
+    Does nothing if the account is not connected.
     """
     connection.execute(KEEP, {"id": account, "epoch": status_feed.epoch(connection)})

@@ -1,4 +1,4 @@
-"""Credentials of platform accounts that the database keeps; callers pass and get their secrets encrypted."""
+"""Stores, reads and deletes the credentials of platform accounts; callers pass and get the secrets encrypted."""
 
 from sqlalchemy import Connection, text
 
@@ -22,7 +22,7 @@ FORGET = text("DELETE FROM platform_credentials WHERE platform_account_id = :id"
 
 
 def secrets_of(connection: Connection, account: int) -> str | None:
-    """The account's encrypted secrets; None if none are kept."""
+    """The account's encrypted secrets; None if the database keeps none."""
     secrets: str | None = connection.scalar(SECRETS, {"id": account})
     return secrets
 
@@ -30,9 +30,8 @@ def secrets_of(connection: Connection, account: int) -> str | None:
 def keep(connection: Connection, account: int, encrypted: str, edit: Edit) -> None:
     """Stores encrypted secrets for the account's connection, in place of earlier ones.
 
-    Raises InvalidValue if the account has no connection.
-
-    The audit says that they were changed, and contains no secret.
+    Also clears the connection's stored failures and makes its spend due to be read now. Writes an audit entry without
+    secrets. Raises InvalidValue if the account has no connection.
     """
     old = required_connection(connection, account)
     connection.execute(KEEP, {"id": account, "secrets": encrypted, "at": edit.at})

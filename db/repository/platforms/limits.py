@@ -31,7 +31,7 @@ LIMITS = text(f"""
 
 
 class AccountLimit(NamedTuple):
-    """A budget in its current window, which began on the local day `first_day` of its brand.
+    """A budget in its current window, which began on the local day `first_day` of its brand, and the spend in it.
 
     `released_at`: when one of the budget's campaigns last became active, by a release or by its creation.
     """
@@ -47,7 +47,8 @@ class AccountLimit(NamedTuple):
 def of_account(connection: Connection, account: int, zones: Iterable[str], at: datetime) -> list[AccountLimit]:
     """The budgets of the account's active campaigns and of their brands, exhausted or not.
 
-    `zones`: the time zones of these brands; brands of other zones are left out.
+    `at`: the moment by which the current windows are chosen. `zones`: the time zones of these brands; brands of other
+    zones are left out.
     """
     rows = connection.execute(LIMITS, {"account": account} | current_windows(zones, at))
     return [AccountLimit(*row)._replace(spent_micros=int(row.spent_micros)) for row in rows]

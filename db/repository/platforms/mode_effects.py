@@ -1,4 +1,4 @@
-"""The campaigns that a change of an account's mode concerns, counted from the statuses that were last read."""
+"""Counts the campaigns that a change of an account's mode would affect, from the statuses that were last read."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -30,9 +30,11 @@ CONCERNED = text(f"""
 
 
 class Concerned(NamedTuple):
-    """How many campaigns of an account are to be paused there, enabled there, and held here.
+    """Numbers of an account's campaigns that Spendgate would change in a mode that allows it.
 
-    `stay_paused`: how many are paused there by Spendgate.
+    `pauses`, `enables`: campaigns that it would pause, or enable, on the platform. `holds`: campaigns that it would
+    hold in Spendgate, because somebody else paused them on the platform. `stay_paused`: campaigns that Spendgate has
+    paused on the platform, and that stay paused in a mode that changes nothing.
     """
 
     pauses: int
@@ -42,7 +44,7 @@ class Concerned(NamedTuple):
 
 
 def concerned(connection: Connection, account: int, at: datetime) -> Concerned:
-    """How many of the account's campaigns a change of its mode at `at` would pause, enable or hold.
+    """Counts the account's campaigns that Spendgate would change at `at` in a mode that allows it, by the last read.
 
     Leaves out campaigns whose last change may or may not have been applied.
     """

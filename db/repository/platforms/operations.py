@@ -1,4 +1,7 @@
-"""Counts the operations used on platforms, by minute, for quotas of 24 sliding hours."""
+"""Counts the operations used on platforms, by minute, for quotas over the last 24 hours.
+
+`pool` is the name of a quota that several accounts share: the platform's name.
+"""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -38,24 +41,28 @@ FORGET = text("DELETE FROM platform_operations WHERE pool = :pool AND minute <= 
 
 
 def used(connection: Connection, pool: str, at: datetime) -> int:
-    """The operations of the pool in the QUOTA_WINDOW before `at`."""
+    """The operations that the accounts of the pool used in the 24 hours (QUOTA_WINDOW) before `at`."""
     return int(connection.execute(USED, {"pool": pool, "since": at - QUOTA_WINDOW}).scalar_one())
 
 
 def reads_in(connection: Connection, pool: str, at: datetime, span: timedelta) -> int:
-    """The operations of the pool in the `span` before `at` that were reads."""
+    """The operations that the accounts of the pool used for reads in the `span` before `at`."""
     return int(connection.execute(READS, {"pool": pool, "since": at - span}).scalar_one())
 
 
 def give_back(connection: Connection, pool: str, operations: int, at: datetime) -> None:
-    """Subtracts operations that were added to the pool in the minute of `at` and were not used."""
+    """Subtracts operations that `reserve` added to the pool for changes and that were not used, in the minute of `at`.
+
+    Does nothing if that minute has fewer operations that are not reads, such as after the next minute began.
+    """
     connection.execute(GIVE_BACK, {"pool": pool, "at": at, "operations": operations})
 
 
 def reserve(connection: Connection, pool: str, operations: int, reads: int, limit: int, at: datetime) -> bool:
-    """Adds operations to the pool if no more than `limit` are then used in 24 hours; returns whether it did.
+    """Adds operations to the pool if no more than `limit` are then used in the last 24 hours; returns whether it did.
 
-    `reads`: how many of them are reads. The caller commits before it sends the request.
+    `pool`: the quota's name. `reads`: how many of the operations are reads. Also deletes counts older than 24 hours.
+    The caller commits before it sends the request.
     """
     booked = {"pool": pool, "at": at, "operations": operations, "reads": reads}
     connection.execute(ADD, booked)

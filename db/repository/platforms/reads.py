@@ -1,4 +1,4 @@
-"""When accounts' spend is read: results of reads, and reads made sooner by releases and edits of limits."""
+"""Claims reads of accounts' spend, stores their results, and makes reads due sooner after releases and new limits."""
 
 from datetime import datetime
 from typing import Final
@@ -57,7 +57,7 @@ CHANGED_SINCE: Final = """(EXISTS (
 def _hasten(condition: str) -> TextClause:
     """The statement that makes due the accounts that meet the condition.
 
-    Failing accounts are only made due by :retry_at. A row that another transaction has locked waits a minute.
+    Failing accounts are only made due by :retry_at. Skips a row that another transaction has locked.
     """
     return text(f"""
     UPDATE platform_connections
@@ -130,10 +130,11 @@ def note_spend_read(
     *,
     is_history: bool,
 ) -> None:
-    """Stores a successful read of spend. `problem`: a sentence for people about what was left out; None: nothing.
+    """Stores a successful read of spend at `at`, and clears the account's count of failed requests.
 
-    `claimed`: the end of this worker's claim; the next read is not set if the claim is lost. `limit_at`: when spend
-    reaches the nearest limit; None: unknown or never. `is_history`: earlier days were read too.
+    `problem`: a sentence for people about spend that was left out; None: none was. `claimed`: the end of this worker's
+    claim; if the claim is lost, `next_read_at` is not stored. `limit_at`: when spend reaches the nearest limit; None:
+    unknown or never. `is_history`: earlier days were read too.
     """
     values = {
         "claimed": claimed,
@@ -158,8 +159,9 @@ def hasten(
 ) -> None:
     """Makes the platform's accounts due at `at` that were not read since a release or a change of a limit.
 
-    Only releases and changes made until `changed_before` count. Leaves out accounts that are due by `soon` anyway.
-    Failing accounts become due at `retry_at`. `limit_at`: stored as the time at which spend may reach a limit, because
+    Only releases and changes made until `changed_before` count. Leaves out accounts that are due by `soon` anyway, and
+    accounts whose row another transaction has locked. Failing accounts become due at `retry_at`, unless they are due
+    earlier. `limit_at`: stored, unless an earlier one is known, as the time at which spend may reach a limit, because
     its rate is unknown.
     """
     values = {"at": at, "soon": soon, "retry_at": retry_at, "limit_at": limit_at}

@@ -11,7 +11,11 @@ from db.repository.platforms.wanted import CHANGED_AT, FORMER_OWNER, WANTED
 from db.repository.shared.rows import plain
 
 STATES: Final = ("ok", "failing", "waiting", "unread", "off")
-"""The states of an account. `waiting`: its platform allows no requests now; `unread`: it was not read yet."""
+"""The states of a connected account.
+
+`off`: its mode is `off`. Else `waiting`: its platform allows no reads or no pauses now. Else `failing`: an error is
+stored since its last complete read of spend. Else `unread`: it was not read yet. Else `ok`.
+"""
 
 # Accounts with their unconfirmed pauses: campaigns that are held here and not stopped there, if the mode allows pauses.
 # A pause that the reconciliation has not seen yet counts from its status change.
@@ -126,7 +130,7 @@ CAMPAIGNS = text(f"""
 
 
 class Tally(NamedTuple):
-    """How many accounts on a platform are in one of STATES, and how many pauses of theirs are not confirmed.
+    """How many accounts on a platform are in one of STATES, and how many of their pauses are not confirmed.
 
     `oldest_unconfirmed_at`: when the oldest of these pauses was decided; None if there is none.
     """
@@ -139,10 +143,11 @@ class Tally(NamedTuple):
 
 
 class SeenCampaign(NamedTuple):
-    """A campaign on its platform.
+    """A campaign of a connected account: the status wanted on its platform (`desired`), and the one reported there.
 
-    `desired_at`: of the status change behind `desired`. `account_error`: why the account could not be read since its
-    statuses were read last. `time_zone`: the brand's. `paused_by`: who paused it there, if the platform reported it.
+    `desired_at`: the moment of the status change behind `desired`; None if there was none. `account_error`: why the
+    account could not be read since its statuses were read last; None: it could. `time_zone`: the brand's. `paused_by`:
+    who paused the held campaign on the platform; None if the platform did not report it.
     """
 
     campaign_id: int
@@ -163,7 +168,10 @@ class SeenCampaign(NamedTuple):
 
 
 def accounts(connection: Connection, at: datetime, *, offset: int = 0, limit: int = 50) -> list[dict[str, Any]]:
-    """One page of connected accounts, failing ones first, then those with the oldest unconfirmed pause."""
+    """One page of connected accounts, failing ones first, then those with the oldest unconfirmed pause.
+
+    In each, the fields `all_…` are over all connected accounts.
+    """
     return _read(connection, ACCOUNTS, at, limit, {"offset": offset})
 
 
@@ -173,15 +181,18 @@ def tally(connection: Connection, at: datetime) -> list[Tally]:
 
 
 def usages(connection: Connection, at: datetime) -> dict[str, int]:
-    """The highest percentage of its own quota that an account has used, by platform.
+    """By platform, the highest percentage of its own quota that an account has used.
 
-    By reports of the platforms within USAGE_WINDOW before `at`.
+    Counts only percentages that a platform reported within USAGE_WINDOW before `at`, and no accounts in mode `off`.
     """
     return {row[0]: row[1] for row in connection.execute(USAGES, {"since": at - USAGE_WINDOW})}
 
 
 def accounts_of_brand(connection: Connection, brand_id: int, at: datetime, limit: int) -> list[dict[str, Any]]:
-    """The connected accounts of a brand, with the unconfirmed pauses of its campaigns alone."""
+    """At most `limit` connected accounts of a brand, with the unconfirmed pauses of its campaigns alone.
+
+    Failing accounts come first, then those with the oldest unconfirmed pause.
+    """
     return _read(connection, ACCOUNTS_OF_BRAND, at, limit, {"brand_id": brand_id})
 
 
@@ -197,6 +208,6 @@ def _read(
 
 
 def campaigns(connection: Connection, ids: Sequence[int], at: datetime) -> dict[int, SeenCampaign]:
-    """The campaigns among these ids whose account is connected, by id. Nothing for a campaign without external id."""
+    """The campaigns among these ids whose account is connected, by id. Leaves out campaigns without an external id."""
     found = connection.execute(CAMPAIGNS, {"ids": list(ids), "at": at})
     return {row.campaign_id: SeenCampaign(*row) for row in found}

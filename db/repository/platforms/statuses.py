@@ -1,4 +1,4 @@
-"""Campaigns on their platforms: the desired status, the one confirmed there, and the last change sent."""
+"""Reads and stores campaigns' statuses on their platforms: the desired one, the confirmed one, the one sent last."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -107,7 +107,8 @@ SET_HOLD = text("SELECT set_platform_hold(:campaign_id, :is_held, :by, :at)")
 class StoredStatus(NamedTuple):
     """A campaign's newest desired status, and its row of `platform_statuses`, described in db/models/platforms.py.
 
-    `is_stored`: the row exists and has this desired status.
+    `is_held_there`: the campaign has the hold `platform_paused`. `is_stored`: the row exists, for this account, and has
+    this desired status and its change.
     """
 
     brand_id: int
@@ -138,29 +139,34 @@ class StoredStatus(NamedTuple):
 
 
 FIRST: Final = (0, 0)
-"""A (brand id, campaign id) before those of all campaigns: with it, the first page is read."""
+"""A (brand id, campaign id) below that of every campaign: with it, the first page is read."""
 
 
 def page(connection: Connection, account: int, at: datetime, after: tuple[int, int], limit: int) -> list[StoredStatus]:
     """One page of the account's enforced campaigns with an external id: at most `limit`, in order, keys above `after`.
 
-    `at`: the present time, at which a former owner of an id may still decide about it.
+    The keys are (brand id, campaign id). `at`: the present time; a campaign that owns the external id until a later day
+    decides the desired status.
     """
     values = {"account": account, "at": at, "after_brand": after[0], "after_campaign": after[1], "limit": limit}
     return [StoredStatus(*row) for row in connection.execute(PAGE, values)]
 
 
 def of_account(connection: Connection, account: int, at: datetime) -> list[StoredStatus]:
-    """All enforced campaigns of the account with an external id, in the order of brands and ids, as of `at`."""
+    """All enforced campaigns of the account with an external id, in the order of brand ids and campaign ids.
+
+    `at`: the present time; a campaign that owns the external id until a later day decides the desired status.
+    """
     return page(connection, account, at, FIRST, NO_LIMIT)
 
 
 def of_campaigns(
     connection: Connection, account: int, campaign_ids: Sequence[int], at: datetime
 ) -> dict[int, StoredStatus]:
-    """The statuses at `at` of those of the campaigns that are in the account, by campaign id.
+    """The statuses of the campaigns among these ids that are in the account, by campaign id.
 
-    Leaves out campaigns without an external id and campaigns that were never enforced.
+    `at`: the present time; a campaign that owns the external id until a later day decides the desired status. Leaves
+    out campaigns without an external id and campaigns that were never enforced.
     """
     values = {"account": account, "at": at, "campaign_ids": list(campaign_ids), "limit": NO_LIMIT}
     rows = (StoredStatus(*row) for row in connection.execute(OF_CAMPAIGNS, values))
@@ -170,10 +176,11 @@ def of_campaigns(
 def with_statuses(
     connection: Connection, account: int, desired: str, confirmed: str, at: datetime, *, is_unread: bool = False
 ) -> Iterator[StoredStatus]:
-    """Yields the account's campaigns with this desired and this confirmed status at `at`, in order.
+    """Yields the account's enforced campaigns with this desired and this confirmed status, by brand id and campaign id.
 
-    Leaves out campaigns whose last sent change has an unknown outcome. With `is_unread` (the platform cannot be read)
-    yields these campaigns too, if they have this desired status, with any confirmed status.
+    `at`: the present time; a campaign that owns the external id until a later day decides the desired status. Leaves
+    out campaigns whose last sent change has an unknown outcome. With `is_unread` (the platform cannot be read) yields
+    these campaigns too, if they have this desired status, with any confirmed status.
     """
     after: tuple[int, int] | None = FIRST
     wanted = {"account": account, "at": at, "desired": desired, "confirmed": confirmed, "is_unread": is_unread}
@@ -203,7 +210,8 @@ def has_unanswered_pause(connection: Connection, account: int) -> bool:
 def carry(connection: Connection, account: int, known: StoredStatus | None, brand_id: int, campaign_id: int) -> None:
     """Copies the stored status of an external id to the campaign that it moved to.
 
-    `known`: the former campaign's status, read before the move; None: there is none, and nothing is stored.
+    `known`: the former campaign's status, read before the move; stores nothing if it is None, or if its status on the
+    platform is unknown and no change was ever sent.
     """
     if known is not None and (known.confirmed != "unknown" or known.sent is not None):
         keep(connection, account, [known._replace(brand_id=brand_id, campaign_id=campaign_id)])
@@ -217,7 +225,9 @@ def is_paused_by_us(connection: Connection, brand_id: int, campaign_id: int) -> 
 def set_hold(connection: Connection, brand_id: int, campaign_id: int, by: str, at: datetime, *, is_held: bool) -> bool:
     """Sets (`is_held`) or lifts the hold `platform_paused` with an audit entry; returns whether the campaign changed.
 
-    The caller has locked the brand and enforces the campaign in the same commit.
+    The caller has locked the brand and enforces the campaign in the same commit. `by`: such as `platform:meta`;
+    DBAPIError is raised if it does not begin with `platform:`. The entry has the database's time, not `at`. If the
+    campaign has no row in `platform_statuses`, DBAPIError is raised; on Citus nothing is changed.
     """
     if has_citus(connection):
         return platform_holds.set_hold(connection, brand_id, campaign_id, by, at, is_held=is_held)

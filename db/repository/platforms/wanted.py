@@ -1,4 +1,8 @@
-"""The status that is wanted for an external id on its platform, while a move of the id is still to come."""
+"""SQL for the status that is wanted for a campaign's external id on its platform.
+
+It is the campaign's effective status. If another campaign owns the id until a later day, because a move of the id to
+this campaign is still to come, it is that campaign's.
+"""
 
 from typing import Final
 

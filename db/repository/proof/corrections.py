@@ -34,9 +34,10 @@ ACKNOWLEDGED = text("""
 
 
 class Correction(NamedTuple):
-    """One corrected value: its kind, the key of its row (`subject`), the old and the new value; None: no row.
+    """One corrected value: its kind, the key of its row (`subject`), the old and the new value.
 
-    `brand_id`: the row's brand; None: it belongs to no brand.
+    `old` or `new` None: there was no such row before, or is none after. Both are None if a finding was only
+    acknowledged (kind `known`). `brand_id`: the row's brand; None: it belongs to no brand.
     """
 
     brand_id: int | None
@@ -47,7 +48,7 @@ class Correction(NamedTuple):
 
 
 class Acknowledged(NamedTuple):
-    """The author and time of an acknowledgement."""
+    """The author and time of an acknowledgement: a person declared a finding of `spendgate verify` known."""
 
     by: str
     at: datetime
@@ -86,7 +87,10 @@ def key_of(finding: Mapping[str, Any]) -> str:
 
 
 def known(check: str, finding: Mapping[str, Any], brand_id: int | None) -> Correction:
-    """The correction to `add` when a person acknowledges a finding. `brand_id`: the finding's brand, or None."""
+    """The correction to `add` when a person acknowledges a finding of a check.
+
+    `brand_id`: the brand that the finding is about; None: it is about no brand.
+    """
     return Correction(brand_id, KNOWN, {"check": check, "finding": dict(finding)})
 
 

@@ -144,9 +144,10 @@ MISMATCHED_FACTS = text("""
 
 
 def unexplained(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Status and hold changes that do not continue the previous one, and campaigns that differ from their last one.
+    """Status and hold changes that do not continue the previous one, and campaigns that differ from their last change.
 
-    Returns up to `limit` rows of each of the four checks.
+    Returns up to `limit` rows of each of four checks: of status changes, campaigns' statuses, hold changes and
+    campaigns' holds, in this order.
     """
     parameters = {"limit": limit}
     statements = (BROKEN_HISTORY, UNEXPLAINED_STATUS, BROKEN_HOLDS, UNEXPLAINED_HOLDS)
@@ -163,13 +164,16 @@ def unpaired(connection: Connection, limit: int) -> list[dict[str, Any]]:
 
 
 def mismatched_limits(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Budgets that differ from the last limit in their history, each with both limits in micros.
+    """At most `limit` budgets that differ from the last limit in their history, each with both limits in micros.
 
-    A limit of None: there is no such budget.
+    `limit_micros` None: there is no such budget now; `last_known_micros` None: by the history there is none.
     """
     return plain(connection.execute(MISMATCHED_LIMITS, {"limit": limit}))
 
 
 def mismatched_facts(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Brands whose time zone or currency differs from the last one in their history, each with both."""
+    """At most `limit` brands whose time zone or currency differs from the last row of their history, each with both.
+
+    The values of the history are None if the brand has no history.
+    """
     return plain(connection.execute(MISMATCHED_FACTS, {"limit": limit}))

@@ -46,7 +46,6 @@ SET_CAMPAIGN_DAY = text("""
     WHERE brand_id = :brand_id AND campaign_id = :campaign_id AND day = :day
 """)
 
-# The brand's days whose counter is not the sum of its campaigns' counters, in the order in which counting locks them.
 # The first days of the months in which a brand has counters.
 MONTHS_COUNTED = text("""
     SELECT DISTINCT date_trunc('month', day)::date AS month FROM campaign_days
@@ -54,6 +53,7 @@ MONTHS_COUNTED = text("""
     ORDER BY month
 """)
 
+# The brand's days whose counter is not the sum of its campaigns' counters, in the order in which counting locks them.
 MISMATCHED_BRAND_DAYS = text("""
     SELECT day FROM (
         SELECT day, sum(spent_micros) AS spent_micros FROM campaign_days WHERE brand_id = :brand_id GROUP BY day
@@ -90,7 +90,7 @@ CURRENCY_OF = text("SELECT currency FROM brands WHERE id = :brand_id")
 
 
 class Recounted(NamedTuple):
-    """A wrong counter and its right value. `campaign_id` None: the brand's own counter."""
+    """A wrong counter of a day and its right value, in micros. `campaign_id` None: the brand's own counter."""
 
     campaign_id: int | None
     day: date
@@ -159,7 +159,10 @@ def set_campaign_days(connection: Connection, brand_id: int, recounted: Sequence
 
 
 def months_counted(connection: Connection, brand_id: int, after: date | None) -> list[date]:
-    """The first days of the months in which the brand has counters of days after `after` (None: all), in order."""
+    """The first days of the months in which the brand's campaigns have counters of days after `after`, in order.
+
+    `after` None: of any day.
+    """
     return list(connection.scalars(MONTHS_COUNTED, {"brand_id": brand_id, "after": after}))
 
 

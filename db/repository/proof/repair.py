@@ -1,4 +1,4 @@
-"""Writes of `spendgate repair`: sets reported totals and budget flags, appends missing rows to histories."""
+"""Writes for `spendgate repair`: sets reported totals and budget flags, appends missing rows to histories."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -121,7 +121,10 @@ def make_totals(connection: Connection, brand_id: int, missing: Iterable[tuple[T
 
 
 def lock_totals(connection: Connection, brand_id: int, totals: Iterable[Total]) -> Sequence[Any]:
-    """Locks the brand's totals that exist, in the order in which ingest locks them; returns the rows of LOCK_TOTALS."""
+    """Locks the brand's totals that exist, in the order in which ingest locks them; returns their rows.
+
+    A row has the columns of LOCK_TOTALS, figures in micros.
+    """
     keys = sorted(set(totals))
     return connection.execute(LOCK_TOTALS, _columns(brand_id, keys)).all() if keys else []
 
@@ -136,7 +139,7 @@ def _columns(brand_id: int, totals: Sequence[Total]) -> dict[str, Any]:
 
 
 def set_total(connection: Connection, brand_id: int, total: Total, total_micros: int, previous_micros: int) -> None:
-    """Sets a total's figure and its previous figure. Call `lock_totals` first."""
+    """Sets a total's figure and its previous figure, in micros. Call `lock_totals` first."""
     figures = {"total_micros": total_micros, "previous_micros": previous_micros}
     connection.execute(SET_TOTAL, {**total._asdict(), **figures, "brand_id": brand_id})
 
@@ -144,7 +147,7 @@ def set_total(connection: Connection, brand_id: int, total: Total, total_micros:
 def set_flag(connection: Connection, brand_id: int) -> bool | None:
     """Corrects the brand's flag `has_campaign_budgets`; returns the new value, None if it was right.
 
-    The flag makes counting read campaign budgets.
+    Counting reads budgets of campaigns only if the flag is true.
     """
     flag: bool | None = connection.scalar(SET_FLAG, {"brand_id": brand_id})
     return flag
@@ -153,8 +156,8 @@ def set_flag(connection: Connection, brand_id: int) -> bool | None:
 def append_limits(connection: Connection, brand_id: int, at: datetime) -> list[dict[str, Any]]:
     """Appends a row to each limit history of the brand that does not end with its budget's limit.
 
-    Returns `campaign_id` (None: the brand's budget), `period`, `old_micros` and `limit_micros` of each; None for no
-    limit.
+    Returns `campaign_id` (None: the brand's budget), `period`, `old_micros` (the last limit before) and `limit_micros`
+    (the appended limit) of each; the limits are None if there was, or is, no budget.
     """
     return [dict(row) for row in connection.execute(APPEND_LIMITS, {"brand_id": brand_id, "at": at}).mappings()]
 

@@ -28,7 +28,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class History(NamedTuple):
     """An append-only table: the columns that seals cover, and those left out because they may change.
 
-    `is_by_brand`: each seal covers the rows of one brand; else of all.
+    `is_by_brand`: each seal covers the rows of one brand; if False, a seal covers rows of all brands.
     """
 
     table: str
@@ -148,7 +148,7 @@ ADD = text("""
 
 
 class Seen(NamedTuple):
-    """The largest id of a history at one moment, and the transactions that were then writing to it.
+    """The largest id of a history at one moment, and the transactions that were writing to it at that moment.
 
     `last_id` None: the history is empty. `writers`: virtual transaction ids.
     """

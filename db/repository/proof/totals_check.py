@@ -94,9 +94,9 @@ TotalKey = tuple[int, int, str, date]
 
 
 class Booked(NamedTuple):
-    """A reported total as the ledger has it: the sum of its events, and the `as_of` of the last one; None: no event.
+    """A reported total as the ledger has it: the sum of its events, and the `as_of` of the event received last.
 
-    If that event was moved to the start or end of its day, `as_of` is the time of its receipt.
+    If that event was moved to the start or end of its day, `as_of` is the time of its receipt. None: there is no event.
     """
 
     micros: int
@@ -106,11 +106,11 @@ class Booked(NamedTuple):
 def mismatched_totals(
     connection: Connection, floor: date | None, brand_id: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yields totals for days after `floor` that differ from the sum of their events, with both figures.
+    """Yields totals for days after `floor` that differ from the sum of their events in the ledger, with both figures.
 
     `floor` None: for all days. `brand_id` None: of all brands. `total_micros` is None if there are events but no total.
-    Leaves out brands with an unknown time zone. Checks at most MAX_UNSURE candidates of sources that may not report
-    totals at all, and ends there.
+    Leaves out brands with an unknown time zone. Ends after MAX_UNSURE candidates of sources that may not report totals
+    at all, which come last.
     """
     parameters = {"floor": floor, "brand_id": brand_id, "sources": text_array_of(sources(connection))}
     rows = connection.execute(MISMATCHED_TOTALS, parameters, execution_options=STREAMED)
@@ -171,7 +171,8 @@ def mismatched_last_differences(
 ) -> Iterator[dict[str, Any]]:
     """Yields totals for days after `floor` whose last change differs from the amount of the event made from it.
 
-    `floor` None: for all days. `brand_id` None: of all brands.
+    Each has both in micros; `ledger_micros` is 0 if the ledger lacks the event. `floor` None: for all days. `brand_id`
+    None: of all brands.
     """
     parameters = {"floor": floor, "brand_id": brand_id}
     rows = connection.execute(LAST_FIGURES, parameters, execution_options=STREAMED)
@@ -211,7 +212,7 @@ def _batches(rows: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 def last_amounts(connection: Connection, totals: Sequence[Any]) -> list[int]:
-    """For each total, the amount of the event made from its last figure; 0 if there is none."""
+    """For each total, in the given order, the micros of the event made from its last figure; 0 if there is none."""
     ids = [difference_id(row.source, row.campaign_id, row.day, row.as_of.astimezone(UTC)) for row in totals]
     parameters = {"brand_ids": [row.brand_id for row in totals], "event_ids": ids}
     amounts = {row.event_id: row.amount_micros for row in connection.execute(AMOUNTS, parameters)}

@@ -1,4 +1,4 @@
-"""The queries of `spendgate verify` on a live database. Those of a check return the rows that break its rule."""
+"""The queries of `spendgate verify` on a live database. The query of a check returns the rows that break its rule."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
@@ -192,28 +192,31 @@ def mismatched_brand_days(connection: Connection, limit: int) -> Sequence[dict[s
 def orphaned_rows(connection: Connection, limit: int) -> list[dict[str, Any]]:
     """By table, and by ids of brand and campaign, the number of rows whose brand or campaign does not exist.
 
-    A campaign of another brand counts as missing. Returns up to `limit` groups of rows of each table and check.
+    Some tables are checked for brands alone; their groups have no `campaign_id`. A campaign of another brand counts as
+    missing. Returns up to `limit` groups of rows of each table and check.
     """
     statements = (*OF_NOBODY, *OF_NO_BRAND)
     return [row for statement in statements for row in plain(connection.execute(statement, {"limit": limit}))]
 
 
 def wrong_budget_flags(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """The brands whose flag `has_campaign_budgets` is wrong, so that counting may ignore budgets of campaigns."""
+    """At most `limit` brands whose flag `has_campaign_budgets` is wrong: counting may ignore budgets of campaigns."""
     return plain(connection.execute(WRONG_BUDGET_FLAGS, {"limit": limit}))
 
 
 def mismatched_kept_holds(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
-    """The brands whose stored budget holds differ from those of a campaign; counting would miss a crossed limit.
+    """The brands whose stored holds (`enforced_budget_holds`) differ from the brand budgets' holds of a campaign.
 
-    Leaves out brands with a pending pass, and campaigns that were never enforced.
+    Counting would miss a crossed limit of such a brand. Returns at most `limit` rows, several for a brand whose
+    campaigns differ. Leaves out brands whose campaigns are just being enforced in parts, and campaigns that were never
+    enforced.
     """
     return plain(connection.execute(MISMATCHED_KEPT_HOLDS, {"limit": limit}))
 
 
 def ids_of_two_events(connection: Connection, limit: int) -> Sequence[dict[str, Any]]:
-    """The event ids that a brand has in several partitions of the ledger, each with the number of its `events`.
+    """At most `limit` event ids that a brand has in several partitions of the ledger, with the number of `events`.
 
-    They are valid, but perhaps a producer's mistake.
+    Such events are valid and all counted, but one may be a producer's duplicate.
     """
     return plain(connection.execute(IDS_OF_TWO_EVENTS, {"limit": limit}))

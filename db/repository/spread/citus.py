@@ -100,7 +100,7 @@ class SpreadTable(NamedTuple):
 
 
 class Server(NamedTuple):
-    """A server of the cluster. `parts`: how many shards of the table `brands` it has; `brands`: how many brands.
+    """A server of the cluster. `parts`: how many shards of the table `brands` are on it; `brands`: how many brands.
 
     `bytes`: the size of its spread tables; None if the server does not answer, and `brands` is 0 then.
     """
@@ -139,7 +139,8 @@ def references(connection: Connection) -> list[Reference]:
 def prepare(connection: Connection) -> None:
     """Replaces keys that lack the brand, and drops foreign keys and triggers that cannot work on several servers.
 
-    Creates what takes their place: the directory, and the bounds of the hold of a platform.
+    Creates the directory (tables of the coordinator that find a campaign's brand), and the functions and the trigger by
+    which workers set the hold `platform_paused` and no other.
     """
     for reference in references(connection):
         if not is_kept(reference):
@@ -170,9 +171,9 @@ def tables(connection: Connection) -> dict[str, SpreadTable]:
 
 
 def drift(known: dict[str, SpreadTable]) -> Iterator[str]:
-    """Yields a sentence for each table that Citus has spread otherwise than `places` says.
+    """Yields a sentence for each table that Citus has spread otherwise than places.py says.
 
-    Leaves out tables that are not spread yet.
+    `known`: the tables that Citus has registered, by name. Leaves out tables that are not spread yet, and partitions.
     """
     group = known[FIRST].group_id if FIRST in known else None
     for table in known.values():
@@ -190,7 +191,8 @@ def drift(known: dict[str, SpreadTable]) -> Iterator[str]:
 def spread_missing(connection: Connection, shards: int) -> list[str]:
     """Spreads the tables that are not spread yet, in the transaction of `connection`; returns their names.
 
-    `shards`: the number of shards of each table, used when the first table is spread.
+    `shards`: the number of shards of each table, used when the first table is spread. Also replaces keys, foreign keys
+    and triggers that cannot work on several servers, and creates the functions that run statements on shards.
     """
     names = missing(tables(connection))
     connection.execute(SET_FOR_SPREADING)
@@ -208,7 +210,7 @@ def spread_missing(connection: Connection, shards: int) -> list[str]:
 
 
 def missing(known: dict[str, SpreadTable]) -> list[str]:
-    """The names of the tables that are still to be spread, in the order in which they can be.
+    """The names of the tables that are not spread yet, each after the tables that it refers to.
 
     `known`: the tables that Citus has registered, by name.
     """
@@ -236,5 +238,5 @@ def free_local_rows(connection: Connection, name: str) -> None:
 
 
 def servers(connection: Connection) -> list[Server]:
-    """The servers with parts of the spread tables."""
+    """Asks each server with shards of the spread tables for its number of brands; returns the servers, by name."""
     return [Server(*row) for row in connection.execute(SERVERS)]

@@ -35,14 +35,15 @@ OTHER_OWNER = text("""
 
 
 def keep_brand(connection: Connection, brand_id: int, zone: str, currency: str) -> None:
-    """Writes the brand's row in the directory."""
+    """Writes the brand's zone and currency to the directory, the coordinator's tables by which inputs find brands."""
     connection.execute(KEEP_BRAND, {"id": brand_id, "time_zone": zone, "currency": currency})
 
 
 def keep_campaign(connection: Connection, campaign: Mapping[str, Any]) -> None:
-    """Writes the campaign's row in the directory.
+    """Writes the campaign's brand and names to the directory, the coordinator's tables by which inputs find campaigns.
 
-    Raises InvalidValue if another campaign of its account has the external id.
+    `campaign`: its id, brand_id, platform, platform_account_id and external_id. Raises InvalidValue if another campaign
+    of its account has the external id.
     """
     try:
         connection.execute(KEEP_CAMPAIGN, campaign)

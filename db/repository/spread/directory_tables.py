@@ -1,4 +1,4 @@
-"""The tables of the directory, created and filled when the other tables are spread over servers."""
+"""Creates the directory: the coordinator's tables of brands and campaigns, by which inputs find a campaign's brand."""
 
 from typing import Final
 
@@ -26,7 +26,7 @@ EXISTS = text("SELECT to_regclass('directory_campaigns') IS NOT NULL")
 
 
 def create(connection: Connection) -> None:
-    """Creates the tables and fills them, unless they are there."""
+    """Creates `directory_brands` and `directory_campaigns` and fills them; does nothing if they exist."""
     if not connection.scalar(EXISTS):
         for statement in CREATE:
             connection.exec_driver_sql(statement)

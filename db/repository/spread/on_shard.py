@@ -1,7 +1,8 @@
-"""Runs a statement of one server on the tables of one shard of Citus, by a call that the server of the shard runs.
+"""Runs a statement that is written for a single Postgres server on the tables of one shard of Citus.
 
-The coordinator plans the call alone, and the server plans the statement once in a session, as one server does. The
-statement needs no condition for Citus, and sees only brands of the shard.
+The server of the shard runs it, by a call of a function. The coordinator plans only the call, and the server plans the
+statement once in a session, as a single server does. The statement needs no condition for Citus, and sees only brands
+of the shard.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ TABLE: Final = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE) ({'|'.join(SPREAD)})\b( A
 VALUE: Final = re.compile(r"%\((\w+)\)s")
 
 STATEMENTS_KEPT: Final = 20
-"""Most statements whose calls a process caches; more than the code has."""
+"""Most statements whose calls a process caches: more than use `on_shard`, so that none is dropped."""
 
 SHARE_LOCK: Final = 5
 """Postgres's number of the lock mode SHARE, which on a shard's metadata conflicts with a move, but not with writes."""
@@ -88,7 +89,10 @@ DISTRIBUTE: Final = """
 
 
 def create(connection: Connection) -> None:
-    """Creates or replaces the functions on all servers. The tables must be spread already."""
+    """Creates or replaces `lock_shard_of_brands`, `prepare_once` and `run_on_shard` on all servers.
+
+    The tables must be spread already.
+    """
     connection.execute(text(LOCK_SHARD))
     connection.exec_driver_sql("REVOKE EXECUTE ON FUNCTION lock_shard_of_brands FROM PUBLIC")
     connection.exec_driver_sql(DISTRIBUTE_LOCK)
@@ -129,7 +133,10 @@ def key_of(statement: str) -> str:
 
 @lru_cache(STATEMENTS_KEPT)
 def _call(statement: TextClause) -> TextClause:
-    """The call that returns the statement's columns. Citus finds the server by a constant of the brand's type: text."""
+    """The call of `run_on_shard` that returns the statement's columns.
+
+    `:of_brand` must be sent as text, which Postgres reads as a constant bigint: Citus finds the server by it.
+    """
     columns = statement.get_execution_options()[COLUMNS]
     call = "SELECT * FROM run_on_shard(:of_brand, :tables, :key, :statement, :arguments)"
     return text(f"{call} AS found({columns})")

@@ -16,7 +16,7 @@ ON_EVERY_SERVER: Final = ("platform_accounts",)
 """Small tables that spread ones refer to, whole on every server. A write of one needs all servers."""
 
 REPLACED_UNIQUE: Final = frozenset({"uq_campaigns_platform_account_id_external_id"})
-"""Unique keys that cannot exist over several servers. There written_by_edits.py checks the rule instead."""
+"""Unique keys that cannot exist over several servers; on Citus written_by_edits.py checks the rule instead."""
 
 REPLACED_TRIGGERS: Final = frozenset(
     {
@@ -36,7 +36,10 @@ REPLACED_TRIGGERS: Final = frozenset(
         ("reported_totals", "give_brand"),
     }
 )
-"""Triggers that read or write other tables, which a trigger on a part of a spread table may not."""
+"""(table, name) of triggers that read or write other tables, which Citus does not allow to triggers on shards.
+
+They are dropped on Citus, where written_by_edits.py does most of their work.
+"""
 
 
 class Place(StrEnum):
@@ -83,7 +86,8 @@ def is_kept(reference: Reference) -> bool:
     """Whether the foreign key can exist on several servers: each row and the row it refers to are on one server.
 
     Between spread tables, both sides have the brand's id at the same position. Tables of the coordinator may refer only
-    to each other, because Citus would take over those that refer to others, with all tables connected to them.
+    to each other, because Citus would take over a table that refers to another, with all tables connected to it. Tables
+    that are whole on every server may refer only to each other, too.
     """
     place, target = place_of(reference.table), place_of(reference.target)
     if place is not Place.SPREAD:

@@ -1,8 +1,9 @@
-"""The hold `platform_paused` on several servers: the statements that set it there, and the trigger that limits them.
+"""Sets and lifts the hold `platform_paused` on several servers, where workers may set no other hold.
 
-On one server a function with its owner's rights sets the hold. Citus refuses rows of a server to such a function if the
-caller's transaction wrote there already. So workers may update the column themselves there, a trigger refuses them any
-hold but this one, and a function with its owner's rights adds the audit entry, which is on the coordinator.
+On a single server a function with its owner's rights sets the hold. Citus does not let such a function write to a
+server to which the caller's transaction wrote before. So on Citus workers may update the column `set_holds` themselves,
+a trigger refuses them any hold but this one, and a function with its owner's rights adds the audit entry, whose table
+is on the coordinator.
 """
 
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 NOTE: Final = "note_platform_hold"
-"""The function that adds the audit entry."""
+"""The SQL function that adds the audit entry when the hold is set or lifted."""
 
 # The author is a platform and the moment is the database's, so that workers write no entry in a person's name.
 NOTE_PLATFORM_HOLD: Final = """
@@ -68,7 +69,10 @@ NOTE_EDIT = text("""
 
 
 def create(connection: Connection, triggers: set[tuple[str, str]]) -> None:
-    """Creates or replaces the functions, and creates the trigger unless `triggers` has its (table, name)."""
+    """Creates or replaces the functions that limit and audit the hold, and creates the trigger that limits it.
+
+    `triggers`: (table, name) of the triggers that exist; if the trigger is one of them, it is left.
+    """
     schema = connection.exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
     connection.exec_driver_sql(NOTE_PLATFORM_HOLD.format(schema=schema))
     connection.exec_driver_sql(f"REVOKE EXECUTE ON FUNCTION {NOTE} FROM PUBLIC")
@@ -80,7 +84,8 @@ def create(connection: Connection, triggers: set[tuple[str, str]]) -> None:
 def set_hold(connection: Connection, brand_id: int, campaign_id: int, by: str, at: datetime, *, is_held: bool) -> bool:
     """Sets (`is_held`) or lifts the hold `platform_paused` with an audit entry; returns whether the campaign changed.
 
-    Leaves a campaign unchanged that has no stored status on a platform.
+    Leaves a campaign unchanged that has no row in `platform_statuses`. `by`: such as `platform:meta`; DBAPIError is
+    raised if it does not begin with `platform:`. The entry has the database's time, not `at`.
     """
     key: dict[str, Any] = {"brand_id": brand_id, "campaign_id": campaign_id, "is_held": is_held}
     changed = connection.execute(SET, key).first()

@@ -46,7 +46,10 @@ def by_shard(connection: Connection, brand_ids: Collection[int]) -> list[frozens
 
 
 def shards_of(connection: Connection, brand_ids: Collection[int]) -> list[tuple[Shard, frozenset[int]]]:
-    """(shard, its brands among `brand_ids`) pairs, in order of shard ids; cached in the process."""
+    """(shard, its brands among `brand_ids`) pairs, in order of shard ids; without Citus one pair, with the shard ONE.
+
+    The shard of each brand is cached in the process.
+    """
     distinct = frozenset(brand_ids)
     if not has_citus(connection):
         return [(ONE, distinct)]

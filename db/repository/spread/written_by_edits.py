@@ -1,7 +1,8 @@
 """Does for edits on Citus what triggers do on a single server.
 
-Writes the histories of limits and brands, clears headroom, orders status changes, sets the default account and checks
-external ids. Without Citus, each function does nothing. The caller of a function that writes has locked the brand.
+Writes the histories of limits and brands, clears headroom (the amount that a brand can spend before counting must read
+its budgets), orders status changes, sets the default account and checks external ids. Without Citus, no function writes
+anything. The caller of a function that writes has locked the brand.
 """
 
 from collections.abc import Mapping
@@ -79,9 +80,10 @@ HEED_RELEASED = text("""
 
 
 def keep_facts(connection: Connection, brand_id: int, zone: str, currency: str) -> None:
-    """On several servers, appends the brand's time zone and currency to their history, and to the directory.
+    """On several servers, appends the brand's time zone and currency to their history and writes its directory row.
 
-    Without Citus does nothing: triggers write the history.
+    The directory is two tables of the coordinator, by which inputs find brands. Without Citus does nothing: triggers
+    write the history.
     """
     if has_citus(connection):
         connection.execute(KEEP_FACTS, {"brand_id": brand_id, "time_zone": zone, "currency": currency})
@@ -91,7 +93,7 @@ def keep_facts(connection: Connection, brand_id: int, zone: str, currency: str) 
 def order_status_changes(connection: Connection) -> None:
     """On several servers, takes the lock that orders status changes until the transaction ends.
 
-    Call it before one is inserted. Without Citus does nothing: a trigger takes the lock.
+    Call it before a status change is inserted. Without Citus does nothing: a trigger takes the lock.
     """
     if has_citus(connection):
         connection.execute(ORDER_STATUS_CHANGES)
@@ -102,8 +104,9 @@ def keep_limit(
 ) -> None:
     """On several servers, appends a budget's limit to its history if it changed, and clears the brand's headroom.
 
-    `budget`: its brand_id, campaign_id and period. `old_micros`, `new_micros` None: no limit. Without Citus does
-    nothing: triggers do this.
+    So the brand's next spend reads its budgets. Also renews the brand's flag `has_campaign_budgets`. `budget`: its
+    brand_id, campaign_id (None: the brand's budget) and period. `old_micros`, `new_micros` None: no limit. Without
+    Citus does nothing: triggers do this.
     """
     if not has_citus(connection):
         return
@@ -115,10 +118,12 @@ def keep_limit(
 def with_account(
     connection: Connection, new: Mapping[str, Any], old: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
-    """The campaign's new fields with its platform account: the brand's default one if none is named.
+    """On several servers, returns the campaign's new fields with its platform account, None without a platform.
 
-    Without Citus a trigger of Postgres does this, and `new` is returned unchanged. `old`: the fields before the edit,
-    None for a new campaign. Raises InvalidValue if another campaign of the account has the external id.
+    If `new` names no account, or a new platform with the old account, it is the brand's default account on the
+    platform, which is created if it is missing. `old`: the fields before the edit; None for a new campaign. Raises
+    InvalidValue if another campaign of the account has the external id. Without Citus returns `new` unchanged: a
+    trigger sets the account.
     """
     if not has_citus(connection):
         return new
@@ -136,11 +141,12 @@ def with_account(
 
 
 def keep_name(connection: Connection, new: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
-    """On several servers, writes the campaign's external id to the directory, if it or its account changed.
+    """On several servers, writes a campaign's row in the directory if its platform, account or external id is new.
 
-    Then also deletes the campaign's stored status on its platform. `old`: the campaign's fields before the edit, None
-    for a new campaign. Raises InvalidValue if another campaign of the account has the external id. Without Citus does
-    nothing: triggers and a key do this.
+    For such an edit it also deletes the stored status that the campaign had on its platform. The directory is the
+    coordinator's table by which inputs find campaigns. `old`: the fields before the edit; None for a new campaign.
+    Raises InvalidValue if another campaign of the account has the external id. Without Citus does nothing: triggers and
+    a key do this.
     """
     names = ("platform", "platform_account_id", "external_id")
     if not has_citus(connection) or (old is not None and all(old[name] == new[name] for name in names)):
@@ -153,9 +159,10 @@ def keep_name(connection: Connection, new: Mapping[str, Any], old: Mapping[str, 
 def heed_released(connection: Connection, campaign: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
     """On several servers, stores that earlier owners of the campaign's new external id had it in its account too.
 
-    That is so for owners in another account, up to their last day there, if one of both accounts has no id of its
-    platform yet: they may be one account. `old`: the campaign's fields before the edit, None for a new campaign. Call
-    it before `keep_released`. Without Citus does nothing: a trigger does this.
+    It does so for campaigns that owned the id in another account, up to their last day there, if Spendgate does not
+    know the platform's id of one of the two accounts, which may then be one account. `old`: the campaign's fields
+    before the edit; None for a new campaign. Call it before `keep_released`. Without Citus does nothing: a trigger does
+    this.
     """
     given = campaign["external_id"] is not None and campaign["platform_account_id"] is not None
     if not has_citus(connection) or not given:
@@ -178,8 +185,10 @@ def keep_released(
 ) -> None:
     """On several servers, stores that a campaign had its old external id on the days before `from_day`.
 
-    `from_day` None: before the day of the edit at `at`, or up to the campaign's last counted day if that is later; an
-    external id under which nothing was counted is not stored. Without Citus does nothing: a trigger does this.
+    `old`, `new`: the campaign's fields before and after the edit; stores nothing if account and external id are equal.
+    `from_day` None: on the days before the edit at `at` (brand-local), and up to the campaign's last counted day if
+    that is later; stores nothing if the campaign has no counted day, or `at` is None. Without Citus does nothing: a
+    trigger does this.
     """
     names = ("platform_account_id", "external_id")
     given = old["external_id"] is not None and old["platform_account_id"] is not None

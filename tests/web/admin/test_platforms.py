@@ -46,8 +46,8 @@ def test_owner_connects_an_account_and_the_check_says_what_is_missing(
     page = "/admin/platforms/1/check"
     assert "data-check" not in owner.get(page).text
     checked = owner.post(page).text
-    assert "It has 1 campaign on the platform; 1 campaign here has" in checked
-    assert "nothing is changed there until you raise it" in checked
+    assert "It has 1 campaign on the platform; 1 campaign in Spendgate has" in checked
+    assert "Spendgate changes nothing on the platform until you run" in checked
     fake.is_revoked, fake.token = True, "another"
     assert "expired or revoked" in owner.post(page).text
     assert owner.get("/admin/platforms/404/check").status_code == 404

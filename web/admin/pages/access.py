@@ -30,8 +30,8 @@ from web.admin.views import View, may_manage_access, write
 MAX_DAYS: Final = 3_650
 ROLES: Final = [
     (Role.VIEWER.value, "viewer: reads everything but users, API keys and webhooks"),
-    (Role.OPERATOR.value, "operator: edits brands, campaigns, budgets, schedules"),
-    (Role.OWNER.value, "owner: also manages users, API keys and logins of ad platforms"),
+    (Role.OPERATOR.value, "operator: also edits brands, campaigns, budgets and schedules, imports files, mutes alerts"),
+    (Role.OWNER.value, "owner: also manages users, API keys, webhooks, alert channels and logins of ad platforms"),
 ]
 SCOPES: Final = [
     (KeyScope.SPEND_WRITE.value, "spend-write: sends spend"),
@@ -42,7 +42,10 @@ SCOPES: Final = [
 
 
 class Shown(NamedTuple):
-    """A new secret that one page shows once, with advice. Its link leads to `next_url`; None: the list `next_key`."""
+    """A new secret that one page shows once, with advice.
+
+    The page's link leads to `next_url`; None: to the list of the view with the key `next_key`.
+    """
 
     title: str
     secret: str
@@ -146,7 +149,10 @@ class UserView(OwnersView):
             raise
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Creates a user. If no password was typed, generates one and shows it once. Returns its row."""
+        """Creates a user and returns its row. If no password was typed, generates one and shows it once.
+
+        Raises FormValidationError for an invalid value.
+        """
         typed = data["password"]
         password = typed or access.new_password()
         _remove_passwords(data)
@@ -160,9 +166,10 @@ class UserView(OwnersView):
         return await self.find_by_pk(request, user_id)
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Changes role, disabled state and password; any change signs the user out. Shows a generated password once.
+        """Changes role, disabled state and password, and returns the user's row. Any change signs the user out.
 
-        Returns its row.
+        Shows a generated password once. Raises FormValidationError for an invalid value, and if somebody edited the
+        user since the form was opened.
         """
         user = await self.find_by_pk(request, pk)
         password = access.new_password() if data["make_password"] else data["new_password"]
@@ -238,9 +245,9 @@ class KeyView(OwnersView):
         return False
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Creates a key and shows it once. Raises FormValidationError for an invalid number of days or brand.
+        """Creates a key, shows it once, and returns its row.
 
-        Returns its row.
+        Raises FormValidationError for an invalid value, such as a number of days above MAX_DAYS or an unknown brand.
         """
         days = data["expires_days"]
         if days is not None and not 1 <= days <= MAX_DAYS:

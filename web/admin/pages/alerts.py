@@ -22,6 +22,7 @@ from db.repository.alerts.mute_edits import Muted
 from domain.alerts.channels import SERVICES
 from domain.alerts.kinds import AlertKind, Timing
 from domain.alerts.thresholds import DEFAULT_THRESHOLDS, OFFERED_THRESHOLDS
+from domain.edits.words import counted
 from domain.errors import InvalidValue
 from runtime import clock
 from web.admin.fields import as_id
@@ -56,7 +57,8 @@ class Alerts(CustomView):
     async def index(self, request: Request) -> Response:
         """Shows the page; a post runs the action and redirects to the page, which shows the outcome.
 
-        If the typed values are refused, answers 422 with the page and these values.
+        If the typed values are refused, answers 422 with the page and these values. Raises HTTPException: 404 for an
+        unknown action, 403 if the person's role forbids the action.
         """
         typed: Sent = {}
         if request.method == "POST":
@@ -84,7 +86,7 @@ class Listed(NamedTuple):
 
 
 def _listed(rows: Sequence[dict[str, Any]], number: str | None) -> Listed:
-    """The page with this number of the request; the first page without a number, the last one for a larger number."""
+    """The page of `rows` with this number; the first page without a valid number, the last one for a larger number."""
     pages = max(1, -(-len(rows) // ROWS_A_PAGE))
     shown = min(as_id(number) or 1, pages)
     return Listed(rows[(shown - 1) * ROWS_A_PAGE : shown * ROWS_A_PAGE], shown, pages)
@@ -146,7 +148,7 @@ def _mute(sent: Sent, edit: Edit) -> str:
     if muted == Muted():
         raise InvalidValue("mute", "choose an alert, a brand, a kind or a channel")
     channels.mute(muted, edit.at + timedelta(hours=hours), edit)
-    return f"Muted for {hours} hours."
+    return f"Muted for {counted(hours, 'hour')}."
 
 
 def _unmute(sent: Sent, edit: Edit) -> str:

@@ -127,7 +127,8 @@ class BrandView(View):
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Changes the brand's fields and enforces its campaigns in one commit, once the effect is confirmed.
 
-        Returns its row.
+        Returns the brand's row. Raises FormValidationError for an invalid value, without a needed confirmation, and if
+        somebody edited the brand since the form was opened.
         """
         names = ("name", "configured_status", *FIXED_FIELDS)
         changes = {name: data[name] for name in names if name in data}

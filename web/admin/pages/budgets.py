@@ -126,8 +126,8 @@ class BudgetView(View):
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
         """Creates a budget and enforces its brand in one commit, once the effect is confirmed.
 
-        Raises FormValidationError if the brand or campaign has a budget of this period. Warns if the limit is spent
-        already. Returns its row.
+        Returns the budget's row, and warns the person if the limit is spent already. Raises FormValidationError for an
+        invalid value, such as a period of which the brand or campaign has a budget, and without a needed confirmation.
         """
         period = data["period"]
 
@@ -151,8 +151,9 @@ class BudgetView(View):
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Changes the limit, for the whole current window, and enforces the brand, once the effect is confirmed.
 
-        Keeps the stored limit to the micro if the person left the shown text as it was. Warns if the limit is spent
-        already. Returns its row.
+        Keeps the stored limit to the micro if the person left the shown text as it was. Returns the budget's row, and
+        warns the person if the limit is spent already. Raises FormValidationError for an invalid value, without a
+        needed confirmation, and if somebody edited the budget since the form was opened.
         """
         row = await self.find_by_pk(request, pk)
         key, typed = key_of(row), data["limit_micros"].strip()
@@ -181,7 +182,7 @@ class BudgetView(View):
     async def delete(self, request: Request, pks: list[Any]) -> int:
         """Removes the budgets and enforces their brands, once the effect is confirmed; returns how many were removed.
 
-        Raises ActionFailed for a request for a preview, and if a needed confirmation is missing.
+        Raises ActionFailed for a request for a preview, without a needed confirmation, and for a budget that is gone.
         """
         keys = {row.id: key_of(row) for row in await self.find_by_pks(request, pks)}
         ids: defaultdict[int, list[int]] = defaultdict(list)

@@ -115,7 +115,11 @@ class CampaignView(View):
         return schedule_address(request, int(pk))
 
     def attach(self, request: Request, rows: Sequence[Any]) -> None:
-        """Reads into `request.state.serves_again`, by campaign id, a text: when it serves again, in local time."""
+        """Reads into `request.state.serves_again`, by campaign id, when the campaign serves again, as text.
+
+        The text is a time in the brand's time zone; `serves now` without a hold; NOT_BY_CLOCK if only people can lift
+        a hold.
+        """
         at = clock.now()
         with snapshot() as connection:
             loaded = load(connection, sorted({row.brand_id for row in rows}), at, [row.id for row in rows])
@@ -143,7 +147,8 @@ class CampaignView(View):
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Changes the campaign's fields and enforces its brand in one commit, once the effect is confirmed.
 
-        Returns its row.
+        Returns the campaign's row. Raises FormValidationError for an invalid value, without a needed confirmation, and
+        if somebody edited the campaign since the form was opened.
         """
         changes = {name: data[name] or None for name in CAMPAIGN_FIELDS if name in data}
 

@@ -31,8 +31,14 @@ SELECTS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "unit": ("Amounts are in", {"currency": "units", "cents": "cents", "micros": "micros"}),
     "decimal": ("Decimal sign", {"point": "point: 1,234.56", "comma": "comma: 1.234,56"}),
     "day_order": ("Dates", {"day_first": "day first: 25/11", "month_first": "month first: 11/25"}),
-    "evening_times": ("Days with a time after noon", {"same_day": "the written day", "next_day": "the next day"}),
-    "sum_rows": ("Rows that may be sums of others", {"sums": "are sums, counted once", "parts": "are parts, added"}),
+    "evening_times": (
+        "Days written with a time after noon mean",
+        {"same_day": "the written day", "next_day": "the next day"},
+    ),
+    "sum_rows": (
+        "Rows that may be sums of other rows",
+        {"sums": "are sums: leave them out", "parts": "are parts: add them"},
+    ),
 }
 """Fields of fixed choices, by the option's name in `ReadOptions`: the label, and the words for each value."""
 
@@ -62,7 +68,7 @@ class Previewed:
     `headings`: all headings of the file. `taken`: the heading that is used for each meaning. `brands`: the names of
     brands to choose from. `reading`: the content. `plan`: the effect. `refused`: the error. `question`: a fact that the
     file does not prove, with the readings to choose from. `offer`: the reading that somebody chose for a file of this
-    layout. Each is None if there is none.
+    layout. The last five are None where they do not apply.
     """
 
     headings: tuple[str, ...]
@@ -121,7 +127,7 @@ def _read(upload: Upload, options: ReadOptions) -> Reading:
 
 
 def _check_time(reading: Reading, upload: Upload, options: ReadOptions) -> None:
-    """Raises InvalidValue if no option, file or browser has the time of the figures, but only the upload."""
+    """Raises InvalidValue if neither an option nor the file nor the browser gives the time of the figures."""
     if upload.modified_at is None and options.as_of is None and reading.as_of == upload.uploaded_at:
         raise InvalidValue("as_of", NO_TIME)
 

@@ -54,7 +54,10 @@ class Imports(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Lists past imports, newest first. Stores a posted file and redirects to its preview."""
+        """Lists past imports, newest first. Stores a posted file and redirects to its preview.
+
+        Raises HTTPException (403) for a posted file if the person may not edit.
+        """
         if request.method == "POST":
             return await self._uploaded(request)
         before = as_id(request.query_params.get("before", "")) or MAX_ID
@@ -77,7 +80,10 @@ class Imports(CustomView):
 
     @route("/uploads/{upload_id}", methods=["GET", "POST"], name="import-preview")
     async def preview(self, request: Request) -> Response:
-        """Shows how a file is read and its effect. A post discards the file, or confirms the effect and imports it."""
+        """Shows how a file is read and its effect. A post discards the file, or confirms the effect and imports it.
+
+        Raises HTTPException: 403 if the person may not edit, 404 if the upload no longer exists.
+        """
         _need_right_to_edit(request)
         upload = await run_sync(partial(_upload, request.path_params["upload_id"]))
         form = await request.form() if request.method == "POST" else None
@@ -121,13 +127,16 @@ class Imports(CustomView):
 
     @route("/{import_id}", name="import")
     async def one(self, request: Request) -> Response:
-        """Shows one import and the rows it left out."""
+        """Shows one import and the first SHOWN_ROWS rows that it left out.
+
+        Raises HTTPException (404) if there is no such import.
+        """
         context = await run_sync(partial(_one, request.path_params["import_id"]))
         return self._page(request, "import.html", context | {"may_edit": may_edit(request)})
 
     @route("/{import_id}/skipped.csv", name="import-skipped")
     async def skipped(self, request: Request) -> Response:
-        """The rows that an import left out, as a CSV file."""
+        """The rows that an import left out, as a CSV file. Raises HTTPException (404) if there is no such import."""
         rows = await run_sync(partial(_left_out, request.path_params["import_id"]))
         name = f"import-{request.path_params['import_id']}-skipped.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -137,7 +146,7 @@ class Imports(CustomView):
     async def undo(self, request: Request) -> Response:
         """Shows the totals that undoing would restore, and undoes the import once the person confirms.
 
-        Raises HTTPException: 403 if the person may not edit, 404 if there is no such import or it is undone.
+        Raises HTTPException: 403 if the person may not edit, 404 if there is no such import or nothing left to undo.
         """
         _need_right_to_edit(request)
         import_id = as_id(request.path_params["import_id"]) or 0

@@ -143,7 +143,10 @@ class PlatformView(View):
         request.state.accounts = {account: _figures(row, at) for account, row in found.items()}
 
     def check_seen(self, request: Request, connection: Connection, now: Mapping[str, Any]) -> None:
-        """Raises EditedSince if somebody edited the connection since the form was opened. Call it under its lock."""
+        """Raises EditedSince if somebody edited the connection since the form was opened. Call it under its lock.
+
+        `now`: the account's id and the present values of the connection that people edit.
+        """
         subject = ("platform_connection", now["id"])
         stale.check(connection, request.state.seen, now, self.set_by_people, subject)
 
@@ -156,10 +159,10 @@ class PlatformView(View):
             raise
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        """Connects the account in the given mode; changes the login of an account that is already connected in it.
+        """Connects the account in the given mode and returns the connection's row.
 
-        Raises FormValidationError unless the form has exactly one of a login and a reference, and for an account that
-        is connected already in another mode. Returns its row.
+        If the account is connected in this mode already, changes its login and options. Raises FormValidationError for
+        an invalid value, such as both a login and a reference to one, and for an account connected in another mode.
         """
         typed, reference = _take_login(data), data.get("credentials") or ""
         if bool(typed) == bool(reference):
@@ -184,7 +187,8 @@ class PlatformView(View):
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Changes the mode, once its effect is confirmed; for owners also the login and the manager account.
 
-        Returns its row.
+        Returns the connection's row. Raises FormValidationError for an invalid value, without a needed confirmation,
+        and if somebody edited the connection since the form was opened.
         """
         typed, row = _take_login(data), await self.find_by_pk(request, pk)
         changes: dict[str, Any] = {"mode": data["mode"]}
@@ -260,7 +264,10 @@ class PlatformCheck(CustomView):
 
     @route("", methods=["GET", "POST"])
     async def index(self, request: Request) -> Response:
-        """Shows the account; a post logs in, reads it, and shows the result. Raises HTTPException (403) for viewers."""
+        """Shows the account; a post logs in, reads it, and shows the result.
+
+        Raises HTTPException: 403 for viewers, 404 if the account is not connected.
+        """
         if not may_edit(request):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         stored = await run_sync(_stored, request.path_params["account"])

@@ -57,7 +57,8 @@ class ScheduleEditor(CustomView):
     async def index(self, request: Request) -> Response:
         """Shows the editor; a post saves the schedule, once its effect is confirmed, and redirects to the page before.
 
-        Raises HTTPException (403) if a viewer posts.
+        Answers 422 with the page for an invalid schedule, and if somebody edited the schedule meanwhile. Raises
+        HTTPException: 403 if a viewer posts, 404 if there is no such campaign.
         """
         if (back := leading_back(request)) is not None:
             return back
@@ -90,7 +91,10 @@ class ScheduleEditor(CustomView):
 
     @route("/preview", name="schedule-preview")
     async def preview(self, request: Request) -> Response:
-        """Answers the dayparts and next seven days of the typed schedule; 422 with the reason if it is none."""
+        """Answers the dayparts and next seven days of the typed schedule, as JSON.
+
+        422 with the reason if the text is not a schedule; 404 if there is no such campaign.
+        """
         page = await run_sync(_load, request.path_params["campaign_id"])
         try:
             wanted = _read(request.query_params.get("schedule", ""))
@@ -176,7 +180,7 @@ def previewed(schedule: Schedule, at: datetime, zone: ZoneInfo) -> dict[str, Any
 def _stretch(starts: datetime, ends: datetime, day_ends_at: datetime, zone: ZoneInfo) -> dict[str, str]:
     """An open stretch as texts: `from` and `to` in local time, and its `hours`.
 
-    If clocks change within the stretch, times but an end at 24:00 have the abbreviation of the zone, such as EDT.
+    If clocks change within the stretch, times other than an end at 24:00 have the zone's abbreviation, such as EDT.
     """
     first, last = starts.astimezone(zone), ends.astimezone(zone)
     form = "%H:%M" if first.utcoffset() == last.utcoffset() else "%H:%M %Z"
@@ -191,7 +195,7 @@ def _hours(length: timedelta) -> str:
 
 
 def _note(length: timedelta) -> str | None:
-    """A remark about a day that has not 24 hours, such as `clocks go back: this day has 25 h`; None for others."""
+    """A remark about the length of a day, such as `clocks go back: this day has 25 h`; None for a day of 24 hours."""
     if length == USUAL_DAY:
         return None
     way = "forward" if length < USUAL_DAY else "back"

@@ -1,4 +1,7 @@
-"""Sets one status on many brands or campaigns. Skips archived rows; Enable skips rows of older pauses too."""
+"""Sets one status on many brands or campaigns.
+
+Skips archived rows. Enable also skips rows that were paused before the newest pause, unless the person includes them.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,7 +58,7 @@ async def change_statuses(request: Request, noun: str, rows: Sequence[Any], stat
 
 
 def _progress(brand_ids: Sequence[int]) -> list[str]:
-    """A text of the progress of each of these brands whose campaigns are not all enforced yet."""
+    """For each of these brands whose campaigns are not all enforced yet, a text about the progress."""
     with snapshot() as connection:
         return [progress.in_words() for progress in passes.progress(connection, brand_ids).values()]
 
@@ -91,7 +94,7 @@ def _by_brand(noun: str, rows: Iterable[Any]) -> dict[int, list[int]]:
 
 
 Paused = tuple[Any, Edit | None]
-"""A row, with the author and time of its last pause; None if unknown."""
+"""A row of a brand or campaign, and the author and time of its last pause; None: the pause is unknown."""
 
 
 def _last_paused(noun: str, rows: Sequence[Any], *, is_mixed: bool) -> tuple[list[Any], list[Paused]]:

@@ -46,8 +46,8 @@ class Webhooks(CustomView):
     async def index(self, request: Request) -> Response:
         """Shows the page; a post runs the action, and then shows a new secret or redirects to the page.
 
-        If the typed values are refused, answers 422 with the page and these values.
-        Raises HTTPException (403) for people who are no owners.
+        If the typed values are refused, answers 422 with the page and these values. Raises HTTPException: 403 for
+        people who are no owners, 404 for an unknown action.
         """
         if not self.is_accessible(request):
             raise HTTPException(HTTPStatus.FORBIDDEN)

@@ -12,7 +12,9 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SIGN_INS_AT_ONCE: Final = 4
-"""Slots for sign-ins, beside those of other requests: each hashes a password with 64 MiB in tens of milliseconds.
+"""Slots for sign-ins, apart from the slots of other requests.
+
+Each sign-in hashes a password, which takes 64 MiB of memory for tens of milliseconds.
 
 `app.access.HASHES_AT_ONCE` bounds the hashes of the whole process.
 """
@@ -21,10 +23,11 @@ RETRY_LATER: Final = {"Retry-After": "5"}
 
 
 class Admission:
-    """Runs a limited number of requests at once; the others wait for a slot, and get 503 after `seconds`.
+    """Runs at most `at_once` requests at the same time; further ones wait for a slot, and get 503 after `seconds`.
 
-    The library's session holds a database connection during the whole request, and the request needs a second one: if
-    as many requests ran as there are connections, each would wait for another's. Static files need no slot.
+    The session of starlette-admin holds a database connection during the whole request, and the request needs a second
+    one: if as many requests ran as there are connections, each would wait for a connection of another request. Sign-ins
+    have slots of their own; static files need none. `page`: the template of the 503 answer.
     """
 
     def __init__(self, app: ASGIApp, at_once: int, seconds: float, page: Template) -> None:

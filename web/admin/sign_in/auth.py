@@ -1,4 +1,4 @@
-"""Sign-in with e-mail and password. Throttles before it hashes a password."""
+"""Sign-in with e-mail and password. Checks the rate limits of failed logins before it hashes a password."""
 
 import hashlib
 from contextlib import ExitStack
@@ -30,7 +30,10 @@ WRONG: Final = "This e-mail and password do not match."
 
 
 def secret_key() -> str:
-    """The key that signs the admin's CSRF tokens and messages; equal in all web processes of one database."""
+    """The key that signs the admin's CSRF tokens, messages and cookies of known browsers.
+
+    SPENDGATE_SECRET_KEY, or, if that is not set, a hash of the database's URL, which all web processes have.
+    """
     read = settings()
     derived = hashlib.sha256(f"spendgate admin\n{read.required_database_url()}".encode()).hexdigest()
     return read.secret_key or derived
@@ -41,7 +44,11 @@ Failures = tuple[RateLimitItem, str]
 
 
 class Try(NamedTuple):
-    """One attempt to sign in. `person`: a digest of the e-mail; `browser`: the browser's id, if it is known."""
+    """One attempt to sign in.
+
+    `person`: a digest of the e-mail. `address`: the client's IP address; empty if unknown. `browser`: the browser's id;
+    None if the person has not signed in with the browser before.
+    """
 
     email: str
     person: str
@@ -61,7 +68,7 @@ class Try(NamedTuple):
 
 
 class SignIn(AuthProvider):
-    """Signs people in with the library's login page; sessions are rows of the database."""
+    """Signs people in with the login page of starlette-admin; sessions are rows of the database."""
 
     async def authenticate(self, request: Request) -> AdminUser | None:
         """The signed-in person; None without a valid session, and for static files, which need none."""
@@ -71,7 +78,10 @@ class SignIn(AuthProvider):
         return None if person is None else _known(request, person)
 
     async def render_login(self, request: Request, templates: Jinja2Templates) -> Response:
-        """Shows the login page; before the first login exists, with instructions to create it."""
+        """Shows the login page; before the first login exists, with instructions to create it.
+
+        Answers 429 with Retry-After after too many failed attempts.
+        """
         request.state.is_first_use = await run_sync(access.is_first_use)
         response = await super().render_login(request, templates)
         wait_seconds = getattr(request.state, "wait_seconds", None)
@@ -84,7 +94,7 @@ class SignIn(AuthProvider):
         """Signs a person in and redirects to the page wanted before, on this site only.
 
         Raises LoginFailed after too many failures, and for a wrong password, with the same text as for an unknown
-        address.
+        address; and HashingBusy if too many passwords are being hashed.
         """
         request.state.email = username  # shown again in a refused form
         try_, at = _try(request, username), clock.now()
@@ -125,7 +135,7 @@ def _is_secure(request: Request) -> bool:
 
 
 def _session(request: Request, try_: Try, password: str, *, remember: bool) -> Session:
-    """Creates a session. Raises LoginFailed for a wrong password, and after too many failures.
+    """Creates a session. Raises LoginFailed for a wrong password and after too many failures, and HashingBusy.
 
     Counts the attempt as failed before it hashes the password, and takes that back if the password is right, so that
     parallel attempts are limited like consecutive ones.

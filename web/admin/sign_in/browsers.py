@@ -32,9 +32,9 @@ def known(request: Request, person: str, at: datetime, key: str) -> str | None:
 
 
 def remember(response: Response, person: str, browser: str | None, at: datetime, key: str, *, secure: bool) -> None:
-    """Sets the cookie that makes the browser known for the person until KNOWN_FOR from `at` on.
+    """Sets the cookie that makes the browser known for the person, for KNOWN_FOR from `at` on.
 
-    `browser`: its id; None: makes a new id. `secure`: browsers send the cookie over https only.
+    `browser`: the browser's id; None: makes a new id. `secure`: browsers send the cookie over https only.
     """
     browser, until = browser or secrets.token_urlsafe(16), at + KNOWN_FOR
     seconds = str(int(until.timestamp()))

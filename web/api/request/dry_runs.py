@@ -35,7 +35,7 @@ class EditPreview(BaseModel):
     releases: int = Field(description="Campaigns that would serve again in the same commit")
     at_least: bool = Field(description="True: the brand is large, and the counts are of its oldest campaigns only")
     needs_confirmation: bool = Field(description="Whether the pages and the command line ask a person before this edit")
-    toggles: list[PreviewedToggle] = Field(description=f"The first {MAX_TOGGLES_LISTED} of them, by campaign id")
+    toggles: list[PreviewedToggle] = Field(description=f"The first {MAX_TOGGLES_LISTED} of these campaigns, by id")
 
 
 PREVIEW: Final[dict[int | str, dict[str, Any]]] = {200: {"model": EditPreview, "description": "A dry run"}}
@@ -43,7 +43,7 @@ PREVIEW: Final[dict[int | str, dict[str, Any]]] = {200: {"model": EditPreview, "
 
 
 def previewed(work: Callable[[Connection], object], brand_id: int) -> Response:
-    """The answer (200) to a dry run: makes the edit `work` of one brand, rolls it back and answers its effect."""
+    """Makes the edit `work` of one brand, rolls it back, and returns the answer to a dry run: 200 with the effect."""
     effect = edits.previewed(work, brand_id)
     preview = EditPreview(
         dry_run=True,

@@ -1,4 +1,4 @@
-"""Edits by programs: the edit, its enforcement, its audit entry and the answer share one commit."""
+"""Creates rows for programs: the row, its enforcement, its audit entry and the stored answer share one commit."""
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
@@ -68,10 +68,11 @@ def created(
     *,
     brand_id: int | None = None,
 ) -> Response:
-    """Creates a row once for all requests with one idempotency key, and answers each of them with the first answer.
+    """Creates a row, once for all requests with one idempotency key; answers each of these with the first answer.
 
-    `create` returns the row's id, from which `answer_for` makes the answer. `brand_id`: the brand to enforce in the
-    same commit; None: enforces none. Raises Problem (422) if the key was used with a different request.
+    Without a key creates a row each time. `create` returns the row's id, from which `answer_for` makes the answer.
+    `brand_id`: the brand to enforce in the same commit; None: enforces none. Raises Problem (422) if the key was used
+    with a different request.
     """
     key_use = keyed.key_use(caller)
 

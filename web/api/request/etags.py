@@ -1,4 +1,4 @@
-"""Entity tags of the form `"<mark of people's settings>.<mark of the rest>"`.
+"""Entity tags of the form `"<hash of people's settings>.<hash of the rest>"`.
 
 If-None-Match compares the whole tag, which changes with every byte of the answer, such as spend and effective status.
 If-Match compares only the first half, so that enforcement makes no edit stale.

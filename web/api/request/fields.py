@@ -72,7 +72,7 @@ class Body(BaseModel):
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID, strict=True, examples=[17])]
-PathId = Annotated[int, Path(ge=1, le=MAX_ID, description="Its id", examples=[17])]
+PathId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of the row", examples=[17])]
 QueryId = Annotated[int | None, Query(ge=1, le=MAX_ID)]
 Line = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_line)]
 ZoneName = Annotated[Line, AfterValidator(_zone)]

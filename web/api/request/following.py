@@ -1,4 +1,8 @@
-"""Lists whose ids are in commit order: a reader follows one by its last id and the epoch of the page that had it."""
+"""Lists whose ids are in commit order, so that a reader can follow them.
+
+It sends the last id that it received, and the epoch of the page with that id. The epoch changes when ids start again,
+such as after a restored backup.
+"""
 
 from http import HTTPStatus
 from typing import Annotated, Final, TypeVar
@@ -15,7 +19,10 @@ Item = TypeVar("Item")
 
 Epoch = Annotated[
     str | None,
-    Query(max_length=64, description="The epoch of the page that has the id `after`: 410 if it has ended"),
+    Query(
+        max_length=64,
+        description="`epoch` of the page in which you got the id `after`: 410 if ids have started again since",
+    ),
 ]
 
 FROM_THE_START: Final = "start again from `after=0`"
@@ -31,7 +38,10 @@ class Followed(Listed[Item]):
 
 
 def checked_epoch(connection: Connection, sent: str | None, start_over: str = FROM_THE_START) -> str:
-    """Returns the current epoch. Raises Problem (410), with the advice `start_over`, if `sent` is another epoch."""
+    """Returns the current epoch. Raises Problem (410), with the advice `start_over`, if `sent` is another epoch.
+
+    `sent` None: is not checked.
+    """
     current = status_feed.epoch(connection)
     if sent not in {None, current}:
         detail = f"epoch: is no longer valid, because ids have started again; {start_over}"

@@ -116,7 +116,7 @@ SpendWriter = Annotated[Caller, Depends(_may(KeyScope.SPEND_WRITE))]
 
 
 def edit_by(caller: Caller) -> Edit:
-    """The author and time of an edit with this key."""
+    """The author and time of an edit that the caller makes now."""
     return Edit(caller.label, clock.now())
 
 

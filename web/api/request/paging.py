@@ -39,9 +39,10 @@ class Paging(NamedTuple):
         return {"after": self.after, "limit": self.limit + 1}
 
     def of(self, rows: Sequence[dict[str, Any]], key: str = "id", **kept: str) -> dict[str, Any]:
-        """The page of the rows that `rows` selected; sets a Link header if there is a next one.
+        """Sets a Link header if a next page follows; returns this page, without the extra row that shows this.
 
-        `key`: the field whose last value is the cursor. `kept`: further query parameters of the link.
+        `rows`: the result of the list query. `key`: the field whose last value is the cursor. `kept`: further query
+        parameters of the link.
         """
         items = rows[: self.limit]
         next_after = items[-1][key] if len(rows) > self.limit else None

@@ -1,4 +1,7 @@
-"""Reads JSON bodies like messages: a value that Postgres cannot store rejects its input, not the whole batch."""
+"""Decodes JSON bodies by the function that decodes queue messages.
+
+So a value that Postgres cannot store rejects its input, not the whole batch.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -19,7 +22,7 @@ _decoders = ThreadPoolExecutor(DECODED_AT_ONCE, "decode")
 
 
 class _JsonRequest(Request):
-    """A request whose JSON body is decoded as messages are, in a thread."""
+    """A request whose JSON body is decoded by `delivery.encoding.decoded`, as queue messages are, in a thread."""
 
     async def json(self) -> Any:
         """The decoded body. Raises json.JSONDecodeError, ValueError or RecursionError if it cannot be decoded."""
@@ -30,7 +33,7 @@ class _JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that decodes its JSON body as messages are decoded, once the caller's key is known to be valid."""
+    """A route that decodes its JSON body as queue messages are decoded, once the caller's key is known to be valid."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

@@ -1,4 +1,4 @@
-// Over https, cookies have the prefix `__Host-`; adds it when the library reads a cookie by its plain name.
+// Over https, cookies have the prefix `__Host-`; adds it when starlette-admin reads a cookie by its plain name.
 const plainCookies = window.Cookies;
 window.Cookies = {
   get: (name) => plainCookies.get(`__Host-${name}`) ?? plainCookies.get(name),

@@ -1,4 +1,4 @@
-// Replaces inline handlers of the library's pages, which the content security policy forbids.
+// Replaces inline handlers of starlette-admin's pages, which the content security policy forbids.
 document.addEventListener("change", ({ target }) => {
   if (target.matches("[data-goes-to-value]")) window.location = target.value;
 });

@@ -1,4 +1,4 @@
-// Names the fields of several choices by their labels for screen readers; the library does so for single choices only.
+// Names the fields of several choices by their labels for screen readers; starlette-admin does so for single choices only.
 (() => {
   "use strict";
 
