@@ -1,4 +1,7 @@
-"""Logins, sessions and API keys. Passwords are stored as argon2id hashes, session tokens and keys as SHA-256 hashes."""
+"""Creates, edits and checks logins, sessions and API keys.
+
+Passwords are stored as argon2id hashes, session tokens and keys as SHA-256 hashes.
+"""
 
 import hashlib
 import hmac
@@ -28,19 +31,24 @@ from runtime import clock
 MIN_PASSWORD: Final = 12
 MAX_PASSWORD: Final = 200
 SESSION: Final = timedelta(hours=12)
+"""Time for which a person stays signed in by default."""
+
 LONG_SESSION: Final = timedelta(days=30)
-"""How long a person stays signed in, SESSION by default; `web/templates/admin/login.html` names the long one."""
+"""Time for which a person stays signed in who ticked the box in `web/templates/admin/login.html`: it says 30 days."""
 
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 KEY_FORM: Final = re.compile(r"(sg_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
-"""The form of an API key, as `create_key` makes it; `web.api.request.keys` has it in words."""
+"""The form of an API key as `create_key` makes it, with its prefix as group 1.
+
+`web.api.request.keys` describes the form in words.
+"""
 
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _HASHER: Final = PasswordHasher()
 HASHES_AT_ONCE: Final = 4
-"""Passwords hashed at the same time in one process; each hash takes 64 MiB of memory while it is computed.
+"""Passwords that one process hashes at the same time, at most; each takes 64 MiB of memory while it is hashed.
 
-`web.admin.sign_in.admission` lets as many sign-ins of the admin run (SIGN_INS_AT_ONCE).
+`web.admin.sign_in.admission` lets as many requests to sign in run at the same time (SIGN_INS_AT_ONCE).
 """
 
 HASH_WAIT_SECONDS: Final = 10
@@ -60,7 +68,7 @@ class Session(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """The API key of a request: its scopes, and the only brand it may use (None: all brands)."""
+    """The API key of a request: its scopes with those that they include, and its only brand (None: all brands)."""
 
     key_id: int
     name: str
@@ -126,7 +134,10 @@ def edit_user(
 
 
 def disable(email: str, by: str) -> None:
-    """Disables the login with this address. Raises InvalidValue for an unknown address and for the last owner."""
+    """Disables the login with this address and ends its sessions.
+
+    Raises InvalidValue for an unknown address and for the last owner.
+    """
 
     def work(connection: Connection) -> None:
         user_id = _user_id_of(connection, email)
@@ -137,7 +148,7 @@ def disable(email: str, by: str) -> None:
 
 
 def reset_password(email: str, password: str, by: str) -> int:
-    """Changes the password of the login with this address and returns the user's id.
+    """Changes the password of the login with this address, ends its sessions, and returns the user's id.
 
     Raises InvalidValue for an unknown address or a password of the wrong length, and HashingBusy.
     """
@@ -177,7 +188,7 @@ def _hashing_slot() -> Iterator[None]:
 
 
 def sign_in(email: str, password: str, *, remember: bool = False) -> Session | None:
-    """Starts a session; None if the address is unknown, the login disabled, or the password wrong.
+    """Starts a session and returns it; None if the address is unknown, the login disabled, or the password wrong.
 
     `remember`: the session lasts LONG_SESSION instead of SESSION. Raises HashingBusy if too many passwords are being
     hashed.
@@ -222,7 +233,7 @@ def create_key(
 ) -> tuple[int, str]:
     """Creates an API key; returns its id and the key itself, of which only a hash is stored.
 
-    Raises InvalidValue for an empty name, no scope, an unknown brand, or an expiry in the past. `brand_id`: the only
+    Raises InvalidValue for an invalid name, no scope, an unknown brand, or an expiry in the past. `brand_id`: the only
     brand that the key may read and change; None: all brands. `expires_at` None: the key never expires.
     """
     name = checked_name(name)

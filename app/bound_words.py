@@ -5,9 +5,10 @@ from runtime.formats import rounded_money
 
 
 def words_of(bound: Bound | None, currency: str | None) -> str:
-    """How far spend may exceed a limit, as a sentence with money; for None it says «not enough data yet».
+    """How far spend of a platform account may exceed a limit, as a sentence with an amount of money.
 
-    `currency`: None if not known yet.
+    `bound` None: it was never measured, and the sentence says «not enough data yet». `currency`: the account's; None:
+    unknown, and the sentence has no amount.
     """
     micros = None if bound is None else bound.bound_micros
     return in_words(bound, "" if micros is None or currency is None else rounded_money(micros, currency))

@@ -1,4 +1,7 @@
-"""Compares this machine's clock with Postgres's: a process whose clock is off decides nothing until it is right."""
+"""Compares this machine's clock with Postgres's: a process whose clock is off decides nothing until it is right.
+
+A clock is off if it differs by more than SPENDGATE_MAX_CLOCK_OFFSET_SECONDS.
+"""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,10 +19,11 @@ NONE: Final = timedelta(0)
 
 
 def check(connection: Connection) -> timedelta | None:
-    """Compares the clocks, and allows or forbids this process to decide by its own.
+    """Compares this machine's clock with Postgres's, and allows or forbids this process to decide by its clock.
 
-    Returns the offset: positive if this machine's clock is behind Postgres's. Returns None for the driven clock of the
-    embedded servers, which is right by definition.
+    Returns the offset, which is at least so large: positive if this machine's clock is behind, negative if it is ahead.
+    Returns None for the driven clock of embedded servers, with which the process may always decide. Logs a clock that
+    is off, and one that is right again.
     """
     if settings().clock_is_driven:
         return None
@@ -33,14 +37,14 @@ def check(connection: Connection) -> timedelta | None:
 
 
 def measured_offset(connection: Connection) -> timedelta:
-    """The least by which this machine's clock is behind Postgres's; negative if it is ahead."""
+    """Reads both clocks; returns the smallest possible offset, positive if this machine's is behind Postgres's."""
     before = clock.read()
     server = servers.now(connection)
     return offset_between(before, server, clock.read())
 
 
 def offset_between(before: datetime, server: datetime, after: datetime) -> timedelta:
-    """The smallest possible offset: positive if the server's clock is ahead of ours, negative if it is behind.
+    """The smallest possible offset: positive if the server's clock is ahead of ours, negative if behind, else 0.
 
     `server`: the server's time, read between `before` and `after` of our clock.
     """

@@ -1,4 +1,4 @@
-"""Decides campaigns, turns decisions into changes of their rows, and announces committed changes."""
+"""Decides the holds of campaigns, turns decisions into changes of rows, and announces committed changes."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -21,9 +21,9 @@ log = structlog.get_logger()
 
 
 def decide_rows(stored: Iterable[SharedRow], at: datetime) -> list[DecidedChange]:
-    """Decides the campaigns of each stored row, whose facts they share, at `at`; returns the changes to write.
+    """Decides the holds, status and next change at `at` of the campaigns of each row; returns the changes to write.
 
-    A row that is right has no change.
+    All campaigns of a row share its facts. A row that is right has no change, unless it was never enforced.
     """
     changes = []
     for row, campaign_ids in stored:
@@ -34,7 +34,7 @@ def decide_rows(stored: Iterable[SharedRow], at: datetime) -> list[DecidedChange
 
 
 def _change(row: StoredRow, campaign_ids: Sequence[int], decision: Decision, at: datetime) -> DecidedChange | None:
-    """The change that the decision requires of the campaigns' rows; None if these are right already."""
+    """The change of the campaigns' rows that the decision requires; None if they were enforced before and are right."""
     before = (row.effective_status, row.holds, row.next_change_at)
     after = (decision.effective_status, decision.holds, decision.next_change_at)
     if before == after and not row.is_new:
@@ -53,7 +53,7 @@ def _change(row: StoredRow, campaign_ids: Sequence[int], decision: Decision, at:
 
 
 def _figures(row: StoredRow, decision: Decision, at: datetime) -> dict[str, Any]:
-    """The local day, and spend and limit of every budget whose hold the campaign had before or has after."""
+    """The local day, and spend and limit in micros of every budget whose hold the campaign had before or has after."""
     today = local_day(at, row.campaign.brand.time_zone)
     holds = {*row.holds, *decision.holds}
     budgets = {
@@ -65,7 +65,7 @@ def _figures(row: StoredRow, decision: Decision, at: datetime) -> dict[str, Any]
 
 
 def announce(changes: Sequence[DecidedChange], cause: str) -> None:
-    """Logs committed toggles, logs each exhausted budget once, and wakes the actors that carry toggles out."""
+    """Logs committed toggles and each newly exhausted budget, and wakes the actors that carry toggles out."""
     _log_toggles(changes, cause)
     _log_exhausted(changes)
     after_toggles(changes)

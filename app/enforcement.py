@@ -1,4 +1,4 @@
-"""Enforcement: sets campaigns' holds and effective statuses by the rules. No other code changes them."""
+"""Enforces brands: locks them, decides the holds and effective statuses of their campaigns, and writes changes."""
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,13 +41,13 @@ BRANDS_A_TRANSACTION: Final = 50
 """Brands that a job enforces and commits together, at most."""
 
 LOOKED_AT: Final = 50_000
-"""Campaigns that are evaluated for the effect of an edit, at most. A larger brand's effect is told as «at least»."""
+"""Campaigns that are evaluated for the effect of an edit, at most. If it concerns more, figures say «at least»."""
 
 BRANDS_A_COUNT: Final = 10_000
-"""Brands whose campaigns are counted by one statement."""
+"""Brands whose campaigns one statement counts, at most."""
 
 AT_ONCE: Final = 3
-"""Concurrent transactions of one job: this process decides for one while Postgres works for another."""
+"""Concurrent transactions of one job, at most: this process decides for one while Postgres works for another."""
 
 Result = TypeVar("Result")
 Answer = TypeVar("Answer")
@@ -65,6 +65,7 @@ def enforce(
 ) -> list[DecidedChange]:
     """Locks the brands and enforces all their campaigns, or only `campaign_ids`; returns the changes of holds.
 
+    If all campaigns are too many for one transaction, enforces some now; workers do the others after the commit.
     `at`: the time to decide for; None reads the clock after the locks. The facts are loaded by statements that start
     after the locks: facts read before the wait could miss a limit that was lowered meanwhile.
     """
@@ -81,7 +82,8 @@ def enforce_locked(
 ) -> list[DecidedChange]:
     """Enforces campaigns of brands that this transaction has locked; returns the changes of holds.
 
-    `brands`: the brands as read after the lock. `campaign_ids`: the campaigns to enforce; None: all.
+    `brands`: the brands as read after the lock. `campaign_ids`: the campaigns to enforce; None: all. If all are too
+    many for one transaction, enforces some now; workers do the others after the commit.
     """
     if campaign_ids is None:
         changes = []
@@ -94,7 +96,10 @@ def enforce_locked(
 
 
 def edited(work: Callable[[Connection], Result], brand_id: int) -> Result:
-    """Runs an edit of one brand under its lock, enforces the brand in the same commit, and returns `work`'s result."""
+    """Runs an edit of one brand under its lock, enforces the brand in the same commit, and returns `work`'s result.
+
+    If the edit concerns too many campaigns for one transaction, workers enforce the last of them after the commit.
+    """
     return edited_then(work, brand_id, lambda _connection, result: result)
 
 
@@ -107,7 +112,8 @@ def edited_then(
     """Runs an edit of one brand under its lock, enforces the brand, and returns the result of `read`, in one commit.
 
     `work` edits. `check` runs between edit and enforcement with the time of both; an exception from it undoes the edit.
-    `read` runs after enforcement, in the same transaction.
+    `read` runs after enforcement, in the same transaction. If the edit concerns too many campaigns for one transaction,
+    workers enforce the last of them after the commit.
     """
 
     def edit_enforce_read(connection: Connection) -> tuple[Answer, list[DecidedChange]]:
@@ -126,9 +132,9 @@ def edited_then(
 def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = None) -> list[DecidedChange]:
     """Enforces a brand after this transaction's edits of it; returns the changes of holds.
 
-    For a brand with too many campaigns for one transaction, only the campaigns that the audit trail shows as edited are
-    enforced, and those that were never enforced; if the brand itself or too many campaigns were edited, all of them, in
-    parts. `at`: the moment to decide for; None: the moment after the locks are taken.
+    If the brand has too many campaigns for one transaction, enforces only the edited campaigns, by the audit entries,
+    and those that were never enforced. If the brand itself or too many campaigns were edited, enforces all campaigns in
+    parts, of which workers do all but the first. `at`: the moment to decide for; None: after the locks are taken.
     """
     brands = lock_brands(connection, [brand_id])
     edited_ids = audit.edited_campaigns(connection)
@@ -137,10 +143,11 @@ def enforce_edits(connection: Connection, brand_id: int, at: datetime | None = N
 
 
 def outlook(connection: Connection, brand_id: int, at: datetime) -> tuple[list[DecidedChange], bool]:
-    """The changes that this transaction's edits would lead to at `at`, unwritten, and whether they are incomplete.
+    """The changes that enforcement after this transaction's edits would write at `at`, and whether some are missing.
 
-    Evaluates all campaigns of the brand. Of a brand with more than LOOKED_AT, evaluates those that the audit trail
-    shows as edited, or, after an edit of the brand itself, its oldest ones. Incomplete (True): more than LOOKED_AT.
+    If the brand has at most LOOKED_AT campaigns, evaluates all of them. If it has more, evaluates the edited ones, by
+    the audit entries, or all after an edit of the brand itself; the oldest LOOKED_AT of them at most. True: there are
+    more than these, so that changes may be missing.
     """
     chosen: Sequence[int] = first_campaigns(connection, brand_id, LOOKED_AT + 1)
     if len(chosen) <= LOOKED_AT:
@@ -163,7 +170,10 @@ class _Run:
     transient: list[Exception] = field(default_factory=list)
 
     def note(self, changes: Iterable[DecidedChange]) -> None:
-        """Adds the brands of committed changes of holds, except the first enforcement of a new campaign."""
+        """Adds the brands of committed changes of holds to `changed`, if the job records them.
+
+        Leaves out first enforcements of new campaigns.
+        """
         if self.changed is not None:
             self.changed.update(one.brand_id for one in changes_of_holds(changes) if not one.is_first)
 
@@ -193,7 +203,7 @@ def enforce_campaigns(pairs: Iterable[tuple[int, int]], cause: Cause, changed: s
 
     `pairs`: (brand id, campaign id), sorted by brand. Adds the ids of brands with a campaign whose holds changed to
     `changed`, unless that is None. A brand that fails is logged and delays no other brand. Raises the first transient
-    error, such as a lock timeout, after all others are done.
+    error, such as a lock timeout, after all other campaigns are done.
     """
     targets = (
         (brand_id, list(some))
@@ -241,9 +251,9 @@ def _batches_of_shard(targets: Iterable[Target], campaigns_of: Callable[[Target]
 
 
 def _grouped_by_brand(batches: Iterable[list[Target]]) -> Iterator[list[list[Target]]]:
-    """Yields consecutive batches of one brand as one list, to run in sequence.
+    """Groups consecutive batches that share a brand, and yields each group, to run in sequence.
 
-    In parallel they would wait for its lock.
+    In parallel, its batches would wait for the brand's lock.
     """
     group: list[list[Target]] = []
     for batch in batches:
@@ -256,7 +266,7 @@ def _grouped_by_brand(batches: Iterable[list[Target]]) -> Iterator[list[list[Tar
 
 
 def _enforce_batches(batches: Iterable[list[Target]], run: _Run) -> int:
-    """Enforces each batch in a transaction, or each of its brands in one if that fails; returns the number of toggles.
+    """Enforces each batch in a transaction; if that fails, each brand in its own. Returns the number of toggles.
 
     A brand that fails by itself too is logged. Invalid data is then skipped, since it would fail again. The first
     transient error, such as a lock timeout, is raised after all other brands are done, so that the job is retried.
@@ -289,8 +299,9 @@ def _enforce_single(target: Target, run: _Run) -> int:
 
 
 def _commit(targets: Sequence[Target], run: _Run, lock_timeout_ms: int | None = None) -> int:
-    """Enforces the targets in one transaction, then continues their brands' passes; returns the number of toggles.
+    """Enforces the targets in one transaction; returns the number of toggles.
 
+    If the targets are whole brands, then works through the passes of those that are too large for one transaction.
     `lock_timeout_ms`: None uses the database's own lock timeout.
     """
     brand_ids = [brand_id for brand_id, _ in targets]

@@ -22,8 +22,9 @@ from domain.periods import local_day
 class Explained(NamedTuple):
     """The rules' explanation of a campaign's status now, and the effective status that enforcement last stored.
 
-    `progress`: the progress of its brand's pass, while a brand too large for one transaction is being enforced.
-    `on_platform`: desired and confirmed status on its ad platform; None if its account is not connected.
+    `progress`: how far the enforcement of its brand is; None unless the brand is too large for one transaction and is
+    being enforced in parts now. `on_platform`: desired and confirmed status on its ad platform; None if its account is
+    not connected or it has no external id.
     """
 
     name: str
@@ -75,7 +76,7 @@ def explained(connection: Connection, key: CampaignKey, at: datetime, *, shows_a
 
 
 def progress_fields(progress: Progress) -> dict[str, Any]:
-    """The progress of a brand's pass as fields; `words` is a sentence for people."""
+    """The progress of the enforcement of a large brand in parts, as fields; `words` is a sentence for people."""
     return {
         "direction": progress.direction,
         "done": progress.done,

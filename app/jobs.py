@@ -1,6 +1,7 @@
-"""Periodic jobs that enforce or repair; the nightly one is `app.maintenance`.
+"""Periodic jobs: enforce due campaigns and new days or months, repair errors, and sum spend up by hours.
 
-Each finds its due work in rows and watermarks, so it may run late, twice or concurrently.
+The nightly job is `app.maintenance`. Each job finds its due work in rows and watermarks, so it may run late, twice or
+concurrently.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,7 @@ from runtime import clock
 log = structlog.get_logger()
 
 DUE_A_PAGE: Final = 20_000
-"""Due campaigns read by one statement."""
+"""Due campaigns that one statement reads, at most."""
 
 RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY: ("month.reset", Cause.MONTHLY_RESET)}
 
@@ -47,9 +48,10 @@ def stop_on_timeout() -> Iterator[None]:
 
 
 def enforce_due(due_by: datetime) -> int:
-    """Enforces each campaign whose `next_change_at` is at or before `due_by`, once; returns how many it toggled.
+    """Enforces each campaign whose `next_change_at` is at or before `due_by`, or that was never enforced, once.
 
-    `due_by` only selects campaigns; each is decided at the clock's time after its brand was locked.
+    Returns how many campaigns it toggled. `due_by` only selects campaigns; each is decided at the clock's time after
+    its brand was locked.
     """
     return enforce_campaigns(_due(due_by), Cause.SCHEDULE)
 
@@ -66,10 +68,11 @@ def _due(due_by: datetime) -> Iterator[tuple[int, int]]:
 
 
 def reset(period: Period, *, everything: bool = False) -> list[int]:
-    """Enforces the brands whose local day or month (`period`) began since the last reset; returns their ids.
+    """Enforces the brands whose local day or month (`period`) began since the last reset.
 
-    Also enforces brands with a campaign that was never enforced. `everything`: all brands. No counter is set to zero:
-    the new day has no spend yet. The watermark moves after enforcement, so a run that crashes is repeated.
+    Also enforces brands with a campaign that was never enforced. Returns the ids of the enforced brands. `period`:
+    DAILY or MONTHLY. `everything`: enforces all brands. No counter is set to zero: the new day has no spend yet. The
+    watermark moves after enforcement, so a run that crashes is repeated.
     """
     event, cause = RESETS[period]
     at = clock.now()
@@ -97,10 +100,11 @@ def _zones_with_new_period(names: Sequence[str], period: Period, since: datetime
 def refresh(at: datetime) -> int:
     """Searches for errors and repairs them; returns how many campaigns it toggled.
 
-    Clears wrong stored headrooms and holds; joins sequence numbers and logs their gaps; enforces brands whose
-    campaigns differ from the rules; continues all passes; compares counters with the ledger, of the brands that are due
-    today and of those that enforcement would open. An error in one of these parts, such as a brand's lock timeout, is
-    raised after all of them.
+    First clears stored headrooms that are too large and wrong stored budget holds of brands, joins sequence numbers
+    and logs their gaps, and enforces brands whose campaigns differ from the rules; before it releases campaigns, it
+    raises counters of their brands that are too low. Second, continues all passes (enforcements of large brands in
+    parts). Third, compares the counters of the brands that are due with the ledger: each brand once a day. An error in
+    one of these three parts, such as a lock timeout, is raised after all three.
     """
     changed = set[int]()
 
@@ -127,9 +131,10 @@ def each(*parts: Callable[[], int]) -> tuple[int, list[Exception]]:
 
 
 def _repair(at: datetime, changed: set[int]) -> int:
-    """Clears wrong stored facts, and enforces brands whose campaigns differ from the rules; returns the toggles.
+    """Clears wrong stored headrooms and budget holds, then enforces brands whose campaigns differ from the rules.
 
-    Adds the brands with a campaign whose holds changed to `changed`.
+    Returns the number of toggled campaigns, and adds the brands with a campaign whose holds changed to `changed`. In
+    between, joins sequence numbers, logs their gaps, and raises counters that are too low before campaigns open.
     """
     with snapshot() as connection:
         zones = targets.zones_in_use(connection)
@@ -156,7 +161,7 @@ def _repair(at: datetime, changed: set[int]) -> int:
 
 
 def roll_up(at: datetime) -> None:
-    """Adds spend received since the last run to `brand_hours`, by the local hour in which it occurred."""
+    """Adds spend received since the last run to `brand_hours`, by local hour, and recounts days that may be wrong."""
     with snapshot() as connection:
         zones = targets.zones_in_use(connection)
     recounted = committed(lambda connection: hours.roll_up(connection, zones, at))

@@ -1,4 +1,4 @@
-"""Re-encrypts kept secrets with the newest key, after a new key was put before the old ones."""
+"""Re-encrypts stored secrets with the newest key: the first of SPENDGATE_ENCRYPTION_KEYS."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +20,8 @@ SECRETS_A_TRANSACTION: Final = 100
 class Rotation:
     """The result of re-encrypting the kept secrets, made or (in a dry run) expected.
 
-    `re_encrypted`: the number of secrets that an older key had encrypted. `current`: of those that the newest key had.
-    `unreadable`: the names of those that no key decrypts.
+    `re_encrypted`: the number of secrets that an older key had encrypted. `current`: the number of secrets that the
+    newest key had encrypted. `unreadable`: the names of the secrets that no key decrypts.
     """
 
     re_encrypted: int = 0
@@ -36,16 +36,16 @@ class _New(NamedTuple):
 
 
 def total() -> int:
-    """The number of kept secrets."""
+    """The number of secrets that the database keeps encrypted."""
     with transaction() as connection:
         return sum(kept_secrets.count(connection, kept) for kept in kept_secrets.KEPT)
 
 
 def re_encrypt(*, dry_run: bool = False, on_done: Callable[[int], object] = lambda _secrets: None) -> Rotation:
-    """Re-encrypts each secret that an older key encrypted; leaves those that no key decrypts.
+    """Re-encrypts each secret that an older key encrypted; secrets that no key decrypts stay as they are.
 
     Safe while the service runs, and to run again. `dry_run`: only counts. Calls `on_done` after each page with the
-    number of secrets read in it. Raises SettingsError without a key.
+    number of secrets read in it. Returns the counts. Raises SettingsError without a key.
     """
     settings().required_encryption_keys()
     rotation = Rotation()
@@ -66,7 +66,7 @@ def _page(kept: KeptSecrets, after: int) -> Sequence[tuple[int, str]]:
 
 
 def _turned(kept: KeptSecrets, key: int, old: str, rotation: Rotation) -> str | None:
-    """The secret encrypted with the newest key; None if it is already, or if no key decrypts it."""
+    """Returns the secret encrypted with the newest key, None if it is already or no key decrypts it; counts each."""
     if encryption.is_current(old):
         rotation.current += 1
         return None
@@ -80,6 +80,6 @@ def _turned(kept: KeptSecrets, key: int, old: str, rotation: Rotation) -> str | 
 
 
 def _replace(connection: Connection, kept: KeptSecrets, changed: Sequence[_New]) -> None:
-    """Stores the new texts. A secret that a person changed meanwhile is left: the newest key encrypted it."""
+    """Stores the new texts; leaves a secret that a person changed meanwhile, because the newest key encrypted it."""
     for one in changed:
         kept_secrets.replace(connection, kept, one.key, one.old, one.new)

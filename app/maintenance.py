@@ -26,13 +26,13 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 MONTHS_AHEAD: Final = 3
-"""Partitions of months that the ledger has after the current month."""
+"""Partitions of months that the ledger has after the current month, if it is partitioned by months."""
 
 DAYS_AHEAD: Final = 10
 """Partitions of days that the ledger has after the current day, if it is partitioned by days."""
 
 SUSPECTS_KEPT: Final = timedelta(days=7)
-"""Age at which rows about suspect messages are deleted."""
+"""Age at which rows about suspects (messages with which a process died) are deleted."""
 
 NOTICES_KEPT: Final = timedelta(days=90)
 """Age at which notices are deleted."""
@@ -41,21 +41,23 @@ DELIVERIES_KEPT: Final = timedelta(days=30)
 """Age at which settled deliveries of webhooks and their attempts are deleted."""
 
 ALERTS_KEPT: Final = timedelta(days=90)
-"""Age after their end at which alerts are deleted, with their messages."""
+"""Time after its end at which an alert is deleted, with its messages."""
 
 ATTEMPTS_KEPT: Final = timedelta(days=30)
-"""Age at which attempts to send to a channel are deleted, and mutes after their end."""
+"""Age at which an attempt to send to a channel is deleted, and time after its end at which a mute is deleted."""
 
 
 def maintain(at: datetime) -> None:
     """Deletes expired rows, creates coming partitions of the ledger, drops those past retention.
 
-    Expired are sessions, suspects, notices, deliveries, alerts, rejected inputs and audit entries past their retention,
-    and days of imports that no undo can need any more.
+    It deletes expired sessions and answers to idempotency keys; old suspects, notices, deliveries, alerts, attempts and
+    mutes; previous secrets of endpoints that sign no more; rejected inputs and audit entries past their retention;
+    confirmations of platforms whose spend the ledger has dropped; and days of imports that no undo can need any more.
 
     Partitions are dropped only if SPENDGATE_LEDGER_RETENTION_MONTHS or SPENDGATE_LEDGER_RETENTION_DAYS is set; a locked
     ledger is logged, for the next run.
-    Partitions come first, and a step that fails or times out stops no other step. Raises the first error at the end.
+    Partitions come first, and a step that fails or times out stops no other step. Raises the first error at the end;
+    a timeout is only logged.
     """
     steps = (
         partial(_ensure_coming, at),
@@ -134,7 +136,7 @@ def _forget_notices(at: datetime) -> None:
 
 
 def _forget_alerts(at: datetime) -> None:
-    """Deletes alerts that ended ALERTS_KEPT before `at`, and attempts and mutes that ended ATTEMPTS_KEPT before it."""
+    """Deletes alerts that ended ALERTS_KEPT before `at`; attempts made and mutes ended ATTEMPTS_KEPT before `at`."""
     in_batches(partial(alerts.forget, before=at - ALERTS_KEPT))
     in_batches(partial(channels.forget_attempts, before=at - ATTEMPTS_KEPT))
     in_batches(partial(mutes.forget, before=at - ATTEMPTS_KEPT))
@@ -143,7 +145,7 @@ def _forget_alerts(at: datetime) -> None:
 def _prune_imports(stored: datetime | None) -> None:
     """Deletes the days of imports that no undo can need any more, one transaction a batch.
 
-    `stored`: the moment before which the ledger has dropped its events; None: it has them all.
+    `stored`: the moment before which the ledger has dropped its events; None: the ledger has all its events.
     """
     with snapshot() as connection:
         brand_ids = pruning.brands(connection)

@@ -1,4 +1,4 @@
-"""HTTP requests to other systems: one deadline, a limit for the answer, and no secret in any error."""
+"""Sends HTTP requests to other systems: with one deadline, a largest answer, and no secret in any error."""
 
 import ssl
 import time
@@ -47,10 +47,10 @@ def request(
 ) -> RawAnswer:
     """Sends one request on a connection of its own, and returns the answer whatever its status is.
 
-    Follows no redirect and uses no proxy of the environment. `seconds`: for everything, name lookup excepted.
-    `address`: the IP address to connect to; None: looks the URL's host up. Certificate and Host header stay those of
-    the URL. `body`: `content`, `json`, `data` and `params` as httpx takes them. Raises NoAnswer without a complete
-    answer.
+    Follows no redirect and uses no proxy of the environment. `seconds`: the time for everything but the name lookup.
+    `max_bytes`: a longer answer is cut. `address`: the IP address to connect to; None: looks the URL's host up. The
+    certificate must be that of the URL's host in both cases. `body`: `content`, `json`, `data` and `params` as httpx
+    takes them. Raises NoAnswer if there is no connection, or no complete answer in time.
     """
     ends_at = time.monotonic() + seconds
     timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
@@ -71,7 +71,7 @@ def request(
 
 
 def _read(response: httpx.Response, max_bytes: int) -> bytes:
-    """The body; if it is longer than `max_bytes`, its beginning, of more than `max_bytes` bytes."""
+    """Reads the body; stops after the first chunk that makes it longer than `max_bytes`, and returns it so far."""
     content = bytearray()
     for chunk in response.iter_raw():
         content += chunk
@@ -87,7 +87,7 @@ class _Stream(httpcore.NetworkStream):
         self._inner, self._ends_at = inner, ends_at
 
     def _remaining(self, timeout: float | None) -> float:
-        """The seconds that the next step may take. Raises ReadTimeout after the deadline."""
+        """The seconds that the next read, write or handshake may take. Raises ReadTimeout after the deadline."""
         remaining = self._ends_at - time.monotonic()
         if remaining <= 0:
             raise httpcore.ReadTimeout("the deadline has passed")
@@ -113,7 +113,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Opens connections with one deadline for all they do: httpx's own timeouts begin again with each byte."""
+    """Opens connections with one deadline for all they do: httpx's own timeouts begin again with each read."""
 
     def __init__(self, ends_at: float, address: str | None) -> None:
         self._inner, self._ends_at, self._address = httpcore.SyncBackend(), ends_at, address

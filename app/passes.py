@@ -81,8 +81,8 @@ class PassState(NamedTuple):
 class PassPart(NamedTuple):
     """The result of one part of a pass.
 
-    `cause`: of the pass. `left`: the pass after this part, None if no part is left. `locked_at`: monotonic seconds at
-    which it had locked the brand.
+    `cause`: the cause of the pass; empty if the brand has no pass. `left`: the pass after this part; None: no part is
+    left. `locked_at`: monotonic seconds at which the part had locked the brand; 0 if it enforced nothing.
     """
 
     changes: list[DecidedChange]
@@ -101,12 +101,12 @@ def enforce_all(
     enqueues_rest: bool = True,
     small: SmallBrands | None = None,
 ) -> list[DecidedChange]:
-    """Enforces all campaigns of the locked brands, CAMPAIGNS_A_PART of them now; returns the changes made now.
+    """Enforces all campaigns of the locked brands, at most CAMPAIGNS_A_PART of them now; returns the changes made now.
 
-    Brands with further campaigns get a pass; a pass that exists already is restarted. `chosen`: brands of which only
-    these campaigns are enforced, all of them now. `enqueues_rest`: whether to enqueue the new passes for workers after
-    the commit; else the caller continues them. `small`: the facts of all these brands, if they were loaded already,
-    else None.
+    A brand with further campaigns gets a pass, which enforces them later; a brand that has a pass already is left to
+    it, and the pass is restarted. `chosen`: by brand id, the only campaigns of that brand to enforce, all of them now.
+    `enqueues_rest`: whether to enqueue the new passes for workers after the commit; else the caller continues them.
+    `small`: the facts of all these brands, if they were loaded already, else None.
     """
     if not brands:
         return []
@@ -132,7 +132,7 @@ def enforce_all(
 def _first_parts(
     connection: Connection, brand_ids: AbstractSet[int], *, enqueues_rest: bool
 ) -> tuple[list[tuple[int, int]], dict[int, Pass]]:
-    """The (brand id, campaign id) pairs to enforce in this transaction, and the passes for the others, by brand id.
+    """The (brand id, campaign id) pairs to enforce in this transaction, and by brand id the passes for other campaigns.
 
     `enqueues_rest`: enqueues the new passes after the commit.
     """
@@ -191,9 +191,9 @@ def next_part(
 ) -> PassPart:
     """Does the next part of the brand's pass, with at most `max_campaigns` campaigns (None: CAMPAIGNS_A_PART).
 
-    Loads the facts after it has locked the brand; in the same round trip if the pass is as `expected`. If the brand's
-    exhausted budgets differ from the stored ones, as after midnight, restarts the pass with this part. Returns an empty
-    last part if the brand has no pass.
+    Loads the facts after it has locked the brand; in the same round trip if the pass is as `expected` (None: its state
+    is not known, which costs another round trip). If the brand's exhausted budgets differ from the stored ones, as
+    after midnight, restarts the pass with this part. Returns an empty last part if the brand has no pass.
     """
     max_campaigns = CAMPAIGNS_A_PART if max_campaigns is None else max_campaigns
     asked = _queries(brand_id, expected, clock.now(), max_campaigns)
@@ -236,7 +236,8 @@ def _queries(brand_id: int, state: PassState | None, at: datetime, most: int) ->
 def continue_pass(brand_id: int) -> int:
     """Works through the remaining parts of the brand's pass; returns how many campaigns it toggled.
 
-    Stops after LONGEST_SECONDS and enqueues another message. Raises DBAPIError if locking the brand times out.
+    Stops after LONGEST_SECONDS and enqueues another message. Raises the error of a part, such as a DBAPIError after a
+    lock timeout; the parts before it stay committed.
     """
     committed(partial(rows.count_campaigns, brand_id=brand_id))
     ends_at = time.monotonic() + LONGEST_SECONDS
@@ -248,10 +249,10 @@ def continue_pass(brand_id: int) -> int:
 
 
 def _parts(brand_id: int, ends_at: float) -> Iterator[PassPart]:
-    """Commits parts of the pass until it ends or `ends_at` (monotonic), and yields each.
+    """Commits parts of the pass until it ends or until `ends_at` (monotonic seconds), and yields each part.
 
-    Each part has as many campaigns as fit into PART_SECONDS at the speed of the last one, up to MOST_A_PART. Uses the
-    long lock timeout of connections, since the lock's holder is mostly the brand's spend.
+    Each part has as many campaigns as fit into PART_SECONDS at the speed of the part before, from LEAST_A_PART to
+    MOST_A_PART. Uses the long lock timeout of connections, since mostly transactions that count spend hold the lock.
     """
     most = min(MOST_A_PART, CAMPAIGNS_A_PART)
     max_campaigns, left = most, None
@@ -267,7 +268,7 @@ def _parts(brand_id: int, ends_at: float) -> Iterator[PassPart]:
 
 
 def _announced(part: PassPart) -> int:
-    """Logs and passes on the toggles of a committed part while the next one is worked on; returns their number."""
+    """Logs the toggles of a committed part and wakes the actors that carry them out; returns the number of toggles."""
     announce(part.changes, part.cause)
     return count_toggles(part.changes)
 
@@ -275,7 +276,7 @@ def _announced(part: PassPart) -> int:
 def continue_passes(brand_ids: Sequence[int]) -> int:
     """Works through the passes of those brands that have one; returns how many campaigns they toggled.
 
-    Each pass takes LONGEST_SECONDS at most. Raises DBAPIError if locking a brand times out.
+    Each pass takes LONGEST_SECONDS at most. Raises the first error, such as a DBAPIError after a lock timeout.
     """
     with transaction() as connection:
         pending = rows.pending(connection, brand_ids)

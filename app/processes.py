@@ -1,6 +1,7 @@
-"""Reports of a running process: at its start and each minute, it compares its clock and writes that it is alive.
+"""Reports of a running process: at its start and each minute, it compares its clock and stores that it is alive.
 
-A worker also marks its queue with the epoch of its database, so that it notices workers of another one.
+A worker also marks its queue with the epoch of its database (a text that is another one for each database, and after a
+restored backup), so that it notices workers of another database on its queue.
 """
 
 import os
@@ -45,9 +46,10 @@ def _report_for_ever(process: Process) -> None:
 
 
 def report(process: Process) -> None:
-    """Forgets stale locked brands, compares the clocks, writes the process's row and, of a worker, marks the queue.
+    """Compares this machine's clock with Postgres's and stores the process's row; in a worker, also marks the queue.
 
-    Logs if a server does not answer, or if Postgres has no such table yet.
+    Before that, forgets locked brands whose next try is long overdue. Logs, and raises nothing, if a server does not
+    answer or Postgres has no table for the row yet.
     """
     locked_brands.forget_stale()
     try:
@@ -62,9 +64,10 @@ def report(process: Process) -> None:
 
 
 def mark_queue() -> None:
-    """Marks the queue with the epoch of this database; logs if it had that of another one, or of an earlier state.
+    """Marks the queue with the epoch of this database; logs a warning if it had another mark.
 
-    Raises BrokerConnectionError.
+    Such a mark is of another database, or of this one before a backup was restored. Raises BrokerConnectionError if the
+    broker does not answer.
     """
     with snapshot() as connection:
         epoch = status_feed.epoch(connection)

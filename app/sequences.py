@@ -1,4 +1,4 @@
-"""Sequence numbers of sources: joins the runs of numbers that arrived, and logs the gaps between them."""
+"""Joins the runs of sequence numbers that arrived from sources of spend, and logs the gaps between them."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,10 +15,10 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 SOURCES_A_PAGE: Final = 1_000
-"""Sources read by one statement."""
+"""Sources that one statement reads, at most."""
 
 MAX_GAPS_LOGGED: Final = 100
-"""Gaps that one run logs by a line each; it logs the number of further ones that became due since the last run."""
+"""Gaps that one run logs with a line each, at most; of further gaps it logs only how many there are."""
 
 MANY_SOURCES: Final = 10_000
 """Number of sources above which a warning is logged: a producer probably sends a new source with every event."""
@@ -32,7 +32,8 @@ def grace() -> timedelta:
 def join_runs() -> None:
     """Joins each source's adjacent runs of numbers, so that one run stands for each stretch without a gap.
 
-    Drops the oldest gaps of a source that has more than MAX_RUNS runs, and logs it. May run concurrently.
+    Drops the gaps with the lowest numbers of a source that has more than MAX_RUNS runs, and logs it. May run
+    concurrently.
     """
     after: Source | None = None
     while True:
@@ -64,11 +65,10 @@ def _join_page(connection: Connection, source: Source, after: int) -> int | None
 
 
 def _drop_oldest_gaps(connection: Connection, source: Source) -> DroppedGaps | None:
-    """Drops the oldest gaps of a source with too many runs, and returns them.
+    """Drops the gaps with the lowest numbers of a source with more than MAX_RUNS runs; returns them as one.
 
-    None if it has few enough, or another job joins runs now.
-
-    Numbers with so many gaps are probably not consecutive at all.
+    None if the source has no more runs, or another job joins runs now. Numbers with so many gaps are probably not
+    consecutive at all.
     """
     if not sequences.may_join(connection) or not sequences.has_too_many(connection, source):
         return None
@@ -76,7 +76,10 @@ def _drop_oldest_gaps(connection: Connection, source: Source) -> DroppedGaps | N
 
 
 def log_gaps(at: datetime) -> None:
-    """Logs each gap that is older than the grace period, once; of those over MAX_GAPS_LOGGED in a run the number."""
+    """Logs each gap once, when it is older than `grace()`; after MAX_GAPS_LOGGED in a run, only the number of others.
+
+    Warns if there are more than MANY_SOURCES sources. Does nothing while another job joins runs.
+    """
     committed(partial(_log_gaps, at=at))
 
 
@@ -102,7 +105,10 @@ def _log_gaps(connection: Connection, at: datetime) -> None:
 
 
 def forget_gaps(source: Source) -> DroppedGaps | None:
-    """Drops all gaps of a source, after a person has inspected them, and returns them as one; None if it has no gap."""
+    """Drops all gaps of a source, after a person has inspected them; returns them as one, None if it has no gap.
+
+    The missing numbers then count as arrived.
+    """
 
     def forget(connection: Connection) -> DroppedGaps | None:
         sequences.wait_to_join(connection)

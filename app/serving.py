@@ -19,7 +19,7 @@ from db.repository.reading.serving import Entry, Row
 from runtime import clock
 
 MAX_CHANGES: Final = 5_000
-"""Toggles or edits since the last read above which reading all campaigns is cheaper."""
+"""Toggles, or edits, since the last read from which on reading all campaigns is cheaper."""
 
 REREAD_ENTRIES: Final = 500
 """Audit entries, the newest, that each read of changes looks at again.
@@ -32,7 +32,10 @@ EXACT_HEADROOMS: Final = 1_000
 """Campaigns whose headroom alone changed, up to which a difference has each of them."""
 
 HEADROOM_STEPS: Final = 100
-"""Above EXACT_HEADROOMS, a difference has the campaigns whose headroom moved by at least 1/HEADROOM_STEPS of itself."""
+"""Divisor: a headroom counts as moved if it changed by at least 1/100 of its old value.
+
+If the headroom alone changed of more than EXACT_HEADROOMS campaigns, a difference has only those that moved.
+"""
 
 EDITS_OF_CAMPAIGNS: Final = frozenset({"campaign", "schedule"})
 """Subjects of audit entries whose edit changes one campaign."""
@@ -45,10 +48,11 @@ Differences = dict[int, Row | None]
 
 
 class Position(NamedTuple):
-    """How far a reader has read the status changes and audit entries of an epoch.
+    """How far a reader has read the status changes and audit entries.
 
-    `change_id`: the last status change. `last_entry_id`: the highest audit entry; `entry_ids`: those that it has seen
-    among the last REREAD_ENTRIES, which are read again.
+    `epoch`: changes when ids may have been assigned again, such as after a restored backup. `change_id`: the last
+    status change read. `last_entry_id`: the highest id of an audit entry. `entry_ids`: the entries that the reader has
+    seen among the last REREAD_ENTRIES, which it reads again.
     """
 
     epoch: str
@@ -71,10 +75,11 @@ class Changes(NamedTuple):
 
 
 def read_all(brand_ids: Collection[int] | None) -> tuple[Position, dict[int, Row]]:
-    """The campaigns of these brands, or of all brands (None), that may serve now, by id, and their position.
+    """Reads the campaigns of these brands, or of all brands (None), that may serve now.
 
-    Another connection reads the budgets meanwhile. It may see newer budgets than the position, which does no harm:
-    campaigns that were toggled after the position are read again.
+    Returns the position of this read, and the campaigns by id. Another connection reads the budgets meanwhile. It may
+    see newer budgets than the position, which does no harm: campaigns that were toggled after the position are read
+    again.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="serving-budgets") as pool, snapshot() as connection:
         last_entry_id = serving.last_entry(connection)
@@ -93,7 +98,8 @@ def _lefts(brand_ids: Collection[int] | None) -> serving.Lefts:
 def read_since(position: Position, brand_ids: Collection[int] | None) -> Changes | None:
     """The campaigns of these brands, or of all brands (None), that were toggled or edited since the position.
 
-    None if the epoch of the position has ended, or if more than MAX_CHANGES happened since: read all.
+    None if the epoch of the position has ended, or if MAX_CHANGES toggles or edits happened since: the caller must use
+    `read_all`.
     """
     with snapshot() as connection:
         epoch = status_feed.epoch(connection)
@@ -132,7 +138,7 @@ def _chosen(
 
 
 def differences(old: Mapping[int, Row], new: Mapping[int, Row]) -> Differences:
-    """The rows to change in `old` to get `new`, except small moves of headroom if very many campaigns have one."""
+    """The rows to change in `old` to get `new`, except small changes of headroom if very many campaigns have one."""
     changed = {key: row for key, row in new.items() if old.get(key) != row}
     only_headroom = [key for key, row in changed.items() if key in old and _differ_in_headroom_alone(old[key], row)]
     if len(only_headroom) > EXACT_HEADROOMS:
@@ -148,7 +154,10 @@ def _differ_in_headroom_alone(old: Row, new: Row) -> bool:
 
 
 def has_moved(old_micros: int | None, new_micros: int | None) -> bool:
-    """Whether the headroom moved by at least 1/HEADROOM_STEPS of itself, or begins or ceases to exist."""
+    """Whether the headroom changed by at least 1/HEADROOM_STEPS of its old value. None: there is no budget.
+
+    Also True if only one of both is None.
+    """
     if old_micros is None or new_micros is None:
         return old_micros is not new_micros
     return abs(new_micros - old_micros) * HEADROOM_STEPS >= old_micros

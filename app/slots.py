@@ -1,4 +1,4 @@
-"""Places for requests to other systems at once, so that hanging ones leave worker threads to all other work."""
+"""Limits the requests to other systems at once, so that hanging requests leave worker threads to all other work."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,10 @@ from time import monotonic
 
 
 class Slots:
-    """A number of places, each for one target at a time, and the targets that wait for one, in order, each once."""
+    """A number of places, each for the work on one target at a time, and the queue of targets that wait for a place.
+
+    A target is an id, such as of a webhook endpoint. It is in the queue once, however often it asked.
+    """
 
     def __init__(self, places: int) -> None:
         self._free = places
@@ -16,7 +19,7 @@ class Slots:
 
     @contextmanager
     def one(self, target_id: int) -> Iterator[bool]:
-        """Takes a place for the block and yields True; if all are taken, yields False at once, and the target waits."""
+        """Takes a place for the block and yields True; if all are taken, yields False at once and queues the target."""
         has_slot = self._take(target_id)
         try:
             yield has_slot
@@ -56,10 +59,10 @@ def take_turns(
     enqueue: Callable[[int], object],
     seconds: float,
 ) -> None:
-    """Works for the first target, then for those that waited meanwhile, and after `seconds` enqueues all that wait.
+    """Works for the first target, then for targets that wait for a place; after `seconds` enqueues all that still wait.
 
-    `work`: works for one target if a place is free; returns the places of its kind, and the next target that waits,
-    None if none waits or no place was free.
+    `work`: works for one target if a place is free; returns the places that it used, and the next target that waits for
+    one of them (None: no target waits, or no place was free). `enqueue`: sends a message to work for a target.
     """
     ends_at = monotonic() + seconds
     slots, next_target = work(first)

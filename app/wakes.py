@@ -1,4 +1,4 @@
-"""Wakes the actors that carry decisions out of Spendgate, right after the decisions are committed."""
+"""Wakes the actors that tell ad platforms, webhooks and alert channels about decisions, right after their commit."""
 
 import math
 import time
@@ -21,21 +21,21 @@ from domain.notices.message_types import OF_CHANGES
 log = structlog.get_logger()
 
 KNOWN_SECONDS: Final = 2.0
-"""Seconds for which a process keeps which brands have platforms or webhooks, so that toggles cost no query each."""
+"""Seconds for which a process caches which brands have platforms or webhooks, so that not each toggle costs a query."""
 
 
 @dataclass
 class _KnownBrands:
-    """Brands that this process reads again KNOWN_SECONDS after it read them; times are monotonic seconds.
+    """A cache of brand ids, valid for KNOWN_SECONDS after they were read; times are monotonic seconds.
 
-    Without a lock: two threads may both read them.
+    Without a lock: two threads may both read the brands.
     """
 
     known_until: float = -math.inf
     brand_ids: frozenset[int | None] = frozenset()
 
     def read_by(self, read: Callable[[Connection], frozenset[int | None]]) -> frozenset[int | None]:
-        """The brands, read by `read` if they are not known any more."""
+        """Returns the cached brand ids; if the cache has expired, reads them by `read` first."""
         if time.monotonic() >= self.known_until:
             with transaction() as connection:
                 self.brand_ids = read(connection)
@@ -69,7 +69,7 @@ def clear_wakes() -> None:
 
 
 def after_toggles(changes: Iterable[DecidedChange]) -> None:
-    """Sends each actor that carries decisions out at most one message about these committed changes.
+    """Sends the actors for platforms, webhooks and alerts at most one message each about these committed changes.
 
     Never raises: a message that is not sent costs latency alone, since each of these actors also runs every minute.
     """
@@ -84,7 +84,7 @@ def after_toggles(changes: Iterable[DecidedChange]) -> None:
 
 
 def _wake_platforms(toggled: set[int]) -> None:
-    """Wakes the accounts of toggled brands that are on a connected platform."""
+    """Sends one message to visit the platform accounts of the toggled brands that have a connected account."""
     brand_ids = sorted(toggled & _of_process.on_platforms.read_by(connections.brands_visited))
     if brand_ids:
         send("wake_platforms", brand_ids)
@@ -95,7 +95,10 @@ WAKE_SECONDS: Final = 0.25
 
 
 def _deliver_webhooks(toggled: set[int]) -> None:
-    """Wakes the delivery of webhooks if an endpoint gets status changes of one of the brands, or of all."""
+    """Wakes the delivery of webhooks if an endpoint gets status changes of one of the brands, or of all brands.
+
+    Sends no message while an earlier one, which covers these toggles, is still delayed.
+    """
     state = _of_process
     wanted = state.with_webhooks.read_by(partial(endpoints.brands_with_endpoints, of_changes=sorted(OF_CHANGES)))
     now = time.monotonic()
@@ -118,7 +121,10 @@ wait for the next evaluation, at the minute at the latest.
 
 
 def _wake_alerts(_toggled: set[int]) -> None:
-    """Wakes the evaluation of alerts in ALERT_DELAY_SECONDS if some alerts go to a channel."""
+    """Wakes the evaluation of alerts in ALERT_DELAY_SECONDS if some alerts go to a channel.
+
+    Does nothing within ALERT_PAUSE_SECONDS after the last call that was not skipped.
+    """
     state = _of_process
     if time.monotonic() < state.alerts_waked_until:
         return

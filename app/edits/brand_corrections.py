@@ -58,11 +58,12 @@ class DayRecount(NamedTuple):
 class Corrected(NamedTuple):
     """A correction that was made, or tried in a dry run. `days`: (day, micros before, micros after) of changed days.
 
-    `campaign_days`: how many campaign-days got another spend. `moved_totals`: how many amounts of reported totals were
-    moved to the day they were reported for. `kept_until`: the last day of which the ledger no longer has every event,
-    up to which counters are kept; None: it has every day. `changes`: the changes of holds in the correction's own
-    transaction. `effect`: all changes that follow from it, also those of later transactions. `at_least`: the brand has
-    so many campaigns that `effect` covers only some of them.
+    `old`, `new`: the brand's time zone and currency before and after. `campaign_days`: how many campaign-days got
+    another spend. `moved_totals`: how many amounts of reported totals were moved to the day they were reported for.
+    `kept_until`: the last day of which the ledger no longer has every event, up to which counters are kept; None: it
+    has every day. `changes`: the changes of holds in the correction's own transaction. `effect`: all changes that
+    follow from it, in later transactions too. `at_least`: the brand has so many campaigns that `effect` covers only
+    some of them.
     """
 
     brand_id: int
@@ -84,7 +85,7 @@ class Corrected(NamedTuple):
 
     @property
     def needs_consent(self) -> bool:
-        """Whether a person must confirm the correction: unless it changes nothing."""
+        """Whether a person must confirm the correction: True if it changes the time zone or the currency."""
         return self.old != self.new
 
     @property
@@ -94,7 +95,7 @@ class Corrected(NamedTuple):
 
     @property
     def stopped(self) -> int:
-        """How many campaigns stop, at least."""
+        """How many campaigns stop; at least so many if `at_least`."""
         return len(toggled(self.effect).stops)
 
     def toggle_lines(self, *, is_done: bool = False) -> list[str]:

@@ -76,9 +76,9 @@ def create_campaign(
 
 
 def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, object], edit: Edit) -> None:
-    """Sets the fields in `changes`. Raises InvalidValue for invalid values, and for a new zone or currency after spend.
+    """Sets the fields in `changes` of the brand; writes nothing if none differs. The caller then enforces the brand.
 
-    Writes nothing if no field differs.
+    Raises InvalidValue for an unknown brand, invalid values, and a new time zone or currency if the brand has spend.
     """
     old = catalog.brand(connection, brand_id)
     new = merged(old, changes, BRAND_FIELDS)
@@ -97,7 +97,7 @@ def edit_brand(connection: Connection, brand_id: int, changes: Mapping[str, obje
 
 
 def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str, object], edit: Edit) -> None:
-    """Sets the fields in `changes`; writes nothing if no field differs. The caller then enforces the brand.
+    """Sets the fields in `changes` of the campaign; writes nothing if none differs. The caller then enforces the brand.
 
     If Spendgate has paused the campaign on its platform, and its external id is replaced, the platform's campaign with
     the old id stays paused; the log and the audit say so. Raises InvalidValue for invalid values, such as a flight that
@@ -122,9 +122,9 @@ def edit_campaign(connection: Connection, campaign_id: int, changes: Mapping[str
 
 
 def _left_paused(connection: Connection, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
-    """The old external id as a field for the audit, if Spendgate paused it and will no longer enable it; else empty.
+    """If Spendgate paused the platform's campaign with the old external id and will no longer enable it, logs that.
 
-    Logs it too.
+    Returns the old external id as a field for the audit then; else an empty dict.
     """
     fields = ("platform_account_id", "external_id")
     is_kept = all(new[field] == old[field] for field in fields)
@@ -140,9 +140,9 @@ def set_budget(
 ) -> int:
     """Sets the limit of one period for the brand or one of its campaigns; returns the budget's id.
 
-    Writes nothing if the limit is the same. A limit of 0 is always exhausted. Raises InvalidValue for one out of range,
-    an unknown brand, or another brand's campaign; StaleRead if an edit by SQL has locked the budget. `campaign_id`
-    None: of the brand itself.
+    Writes nothing if the limit is the same. A limit of 0 is always exhausted. `campaign_id` None: the brand's own
+    budget. Raises InvalidValue for a limit out of range, an unknown brand or campaign, and another brand's campaign;
+    StaleRead if an edit by SQL has locked the budget.
     """
     check_limit(limit_micros)
     catalog.brand(connection, brand_id)
@@ -160,9 +160,9 @@ def set_budget(
 
 
 def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None, period: Period, edit: Edit) -> None:
-    """Removes the budget of the brand or campaign for this period. Raises InvalidValue if there is none.
+    """Removes the budget of the brand or campaign for this period. `campaign_id` None: the brand's own budget.
 
-    `campaign_id` None: the brand's own.
+    Raises InvalidValue if there is none, and StaleRead if an edit by SQL has locked the budget.
     """
     key = {"brand_id": brand_id, "campaign_id": campaign_id, "period": period.value}
     old = catalog.limit_of(connection, key)
@@ -175,7 +175,7 @@ def remove_budget(connection: Connection, brand_id: int, campaign_id: int | None
 
 
 def set_schedule(connection: Connection, campaign_id: int, schedule: Schedule, edit: Edit) -> None:
-    """Replaces the campaign's dayparts; writes nothing if they are the same. An empty schedule is always open.
+    """Replaces the campaign's dayparts; writes nothing if they are the same. An empty schedule always lets it serve.
 
     Raises InvalidValue if there is no such campaign.
     """

@@ -10,7 +10,7 @@ from domain.campaigns import EffectiveStatus
 
 
 class Toggled(NamedTuple):
-    """The ids of campaigns that stop and of those that start."""
+    """The ids of campaigns that stop, and of campaigns that start."""
 
     stops: list[int]
     starts: list[int]

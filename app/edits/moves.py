@@ -44,9 +44,9 @@ class Move(NamedTuple):
 class Moved(NamedTuple):
     """A move that was made, or tried in a dry run.
 
-    `old_ends_on`: the last day of the old campaign's flight; None: the old campaign was archived. `copied_budgets`:
-    how many. `changes`: the changed holds and statuses of both brands' campaigns. `copies`: whether budgets and
-    schedule were to be copied.
+    `old_ends_on`: the last day of the old campaign's flight; None: the old campaign was archived. `copied_budgets`: how
+    many budgets were copied. `changes`: the changed holds and statuses of both brands' campaigns. `copies`: whether
+    budgets and schedule were to be copied.
     """
 
     campaign_id: int
@@ -135,9 +135,10 @@ def move(
 
     Returns the move, made or tried. `check`, if given, runs before any change, while both brands are locked. Raises
     Unconfirmed, and moves nothing, if `agree` does not allow the effect. Raises InvalidValue for an unknown campaign or
-    brand, a campaign without platform and external id, and a move to its own brand. Raises it too for a `from_day` on
-    or before the last day with counted spend: if a platform reported that day again, its spend would count twice; and
-    for a `from_day` after the end of a flight that has not ended yet.
+    brand, a campaign without platform and external id, a move to its own brand, and copies of budgets to a brand with
+    another currency. Raises InvalidValue too for a `from_day` on or before the last day with counted spend, because the
+    spend would count twice if a platform reported that day again; and for one after the end of a flight that has not
+    ended yet.
     """
     work = partial(_move, asked=asked, edit=edit, check=check)
     if dry_run:
@@ -177,7 +178,7 @@ def _move(connection: Connection, asked: Move, edit: Edit, check: Callable[[Conn
 def _enforce(connection: Connection, moved: Mapping[int, int]) -> list[DecidedChange]:
     """Enforces both locked brands and returns the changes of holds. `moved`: the edited campaign's id by brand id.
 
-    Of a brand too large for one transaction, enforces only that campaign and those that were never enforced.
+    If a brand is too large for one transaction, enforces only this campaign and campaigns that were never enforced.
     """
     changes: list[DecidedChange] = []
     for brand_id, campaign_id in sorted(moved.items()):

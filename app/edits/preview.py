@@ -50,7 +50,7 @@ class Effect:
     currency: str
     toggles: tuple[DecidedChange, ...]
     is_partial: bool = False
-    """Whether it concerns more campaigns than enforcement.LOOKED_AT, so that `toggles` covers only the oldest ones."""
+    """Whether the edit concerns more than enforcement.LOOKED_AT campaigns; `toggles` then covers only the oldest."""
 
     @property
     def stopped(self) -> int:
@@ -64,7 +64,7 @@ class Effect:
 
     @property
     def needs_consent(self) -> bool:
-        """Whether a person must confirm the edit: it toggles campaigns, or changes a limit by more than half."""
+        """Whether a person must confirm the edit: it toggles campaigns, removes a limit or changes it by over half."""
         return bool(self.edits) and (bool(self.toggles) or any(map(_is_large, self.edits)))
 
     @property
@@ -123,9 +123,9 @@ def agreed(effect: AnyEffect, agree: Agree) -> AnyEffect:
 
 
 def edit(work: Callable[[Connection], Result], brand_id: int, agree: Agree) -> tuple[Result, Effect]:
-    """Makes and enforces an edit of one brand in one commit, if `agree` allows its effect.
+    """Makes and enforces an edit of one brand in one commit; returns the result of `work` and the effect.
 
-    Returns the result of `work` and the effect. Otherwise rolls back and raises Unconfirmed.
+    Raises Unconfirmed, and rolls the edit back, if `agree` does not allow the effect.
     """
 
     def audited_work(connection: Connection) -> tuple[Result, int]:

@@ -1,4 +1,4 @@
-"""One try of a transaction that counts spend: the brands that it writes, and those that it leaves to another one."""
+"""One try of a transaction that counts spend: the brands that it writes, and the brands that it leaves to others."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from db.repository.spread.shards import by_server, shards_of
 from domain.inputs.columns import EventColumns
 
 UNKNOWN_BRAND: Final = 0
-"""Stands for the brand of inputs whose campaign is not found while one of several servers is away."""
+"""Stands for the brand of inputs whose campaign is not found while one of several servers does not answer."""
 
 
 class UncountedInput(NamedTuple):
@@ -30,9 +30,10 @@ class UncountedInput(NamedTuple):
 class Attempt:
     """One try of a transaction: the brands it leaves out, its lock timeouts, and the brands and days it writes.
 
-    `later`: the brands that it leaves out because later transactions write them, a group for each: those on other
-    servers or shards of Citus. `servers_away`: servers that did not answer before; it leaves out their brands,
-    `brands_away`. `server`: the id of the server that it writes; None without Citus.
+    `excluded`: the brands that the caller leaves out. `lock_timeouts` None: the connection's lock timeout. `later`: the
+    brands that it leaves out because later transactions write them, a group for each: brands on other servers or shards
+    of Citus. `servers_away`: servers that did not answer before; it leaves out their brands, `brands_away`. `server`:
+    the id of the server that it writes; None without Citus, or if no server answers.
     """
 
     excluded: frozenset[int] = frozenset()
@@ -55,7 +56,7 @@ class Attempt:
         return UNKNOWN_BRAND not in self.excluded
 
     def choose_server(self, connection: Connection, brand_ids: Iterable[int]) -> None:
-        """Leaves out the brands on all servers of Citus but the first that is not away.
+        """Leaves out the brands on all servers of Citus but the first that is not in `servers_away`.
 
         A transaction writes one server only.
         """
@@ -63,13 +64,13 @@ class Attempt:
             self._choose(by_server(connection, set(brand_ids) - self.excluded))
 
     def choose_shard(self, connection: Connection, brand_ids: Iterable[int]) -> None:
-        """Leaves out the brands on all shards of Citus but the first whose server is not away."""
+        """Leaves out the brands on all shards of Citus but the first whose server is not in `servers_away`."""
         if has_citus(connection):
             shards = shards_of(connection, set(brand_ids) - self.excluded)
             self._choose([(shard.server, brands) for shard, brands in shards])
 
     def _choose(self, groups: Sequence[tuple[int, frozenset[int]]]) -> None:
-        """Leaves out the brands of all groups, as (server, brands), but the first whose server is not away."""
+        """Leaves out the brands of all groups (server, brands) but the first whose server is not in `servers_away`."""
         away = [brands for server, brands in groups if server in self.servers_away]
         present = [(server, brands) for server, brands in groups if server not in self.servers_away]
         self.brands_away = frozenset[int]().union(*away)
@@ -81,9 +82,9 @@ class Attempt:
         return set() if self.server is None else {self.server}
 
     def without_left_out(self, events: EventColumns) -> tuple[EventColumns, tuple[UncountedInput, ...]]:
-        """Returns the events of the brands that are not left out, and the inputs of those that are.
+        """Returns the events of the brands that are not left out, and the inputs of brands that are left out.
 
-        Notes the brands and days of the former, which will be written.
+        Notes the brands and days of the returned events, which will be written.
         """
         uncounted: tuple[UncountedInput, ...] = ()
         left_out = self.left_out

@@ -44,7 +44,7 @@ TRIES: Final = 5
 """Repetitions of a transaction, at most, after timeouts for locks that this service's other transactions hold."""
 
 FIRST_PAUSE_SECONDS: Final = 0.5
-"""Backoff in seconds before the first repetition after such a lock timeout; it doubles to LONGEST_PAUSE_SECONDS."""
+"""Backoff in seconds before the first repetition after a lock timeout; it doubles to LONGEST_PAUSE_SECONDS."""
 
 LONGEST_PAUSE_SECONDS: Final = 8.0
 """Longest backoff, in seconds, between two tries of a transaction after a lock timeout."""
@@ -80,7 +80,7 @@ class BatchResult(NamedTuple):
 class BrandsTimedOut(OperationalError):
     """A lock timeout or statement timeout of some brands.
 
-    `uncounted`: their inputs. `counted`: the result of all others, which were counted.
+    `uncounted`: the inputs of these brands. `counted`: the result of all other inputs, which were counted.
     """
 
     def __init__(
@@ -119,8 +119,8 @@ class Committer(Generic[AnyBatch]):
     ) -> list[BatchResult]:
         """Commits the batches without the inputs of excluded and of locked brands; returns the result of each batch.
 
-        `is_retry`: all inputs were left out before, so any number of brands may be left out again. Errors of Postgres
-        are in the results; other errors are raised.
+        `is_retry`: all inputs were left out before, so any number of locked brands may be left out again. Errors of
+        Postgres are in the results; other errors are raised.
         """
         contended = 0
         while True:
@@ -154,10 +154,10 @@ class Committer(Generic[AnyBatch]):
                 return self._with_later(results, attempt, is_retry=is_retry) if attempt.later else results
 
     def _locked_in(self, attempt: Attempt, state: str, *, is_last: bool) -> frozenset[int]:
-        """The brands because of which the attempt failed with this SQLSTATE: locked ones, or those of a server away.
+        """Finds the brands because of which the attempt failed: locked brands, or brands of a server that is away.
 
         `is_last`: no further try follows, so that rows of a transaction which waits for a lock itself count as locked
-        too. Empty for another SQLSTATE, and if no brand stays locked.
+        too. `state`: the SQLSTATE of the error. Empty for another error, and if no brand stays locked.
         """
         if state == NODE_AWAY and attempt.brand_ids:
             self.servers_away |= attempt.servers()
@@ -169,7 +169,8 @@ class Committer(Generic[AnyBatch]):
     def _with_later(self, results: Sequence[BatchResult], attempt: Attempt, *, is_retry: bool) -> list[BatchResult]:
         """Commits the inputs that the attempt left to later transactions, one for each group of brands, in order.
 
-        Returns the results of all transactions for each batch. `is_retry`: as for `commit`.
+        Returns for each batch the results of all transactions, added up. `is_retry`: all inputs were left out before,
+        so any number of locked brands may be left out again.
         """
         whole = list(results)
         for brand_ids in attempt.later:
@@ -235,10 +236,11 @@ class Committer(Generic[AnyBatch]):
     def _split_by_brand(
         self, batches: Sequence[AnyBatch], attempt: Attempt, error: DatabaseError, seconds: float
     ) -> list[BatchResult]:
-        """The results of batches whose transaction failed by another error than a lock timeout.
+        """Commits in parts the batches whose transaction failed by another error than a lock timeout.
 
-        After a timeout it is halved by brand; a brand that is too slow alone is left out. After any other error that
-        is not transient each batch is committed alone, since one may have caused it.
+        After a statement timeout, halves the transaction by brand; leaves out a brand that is too slow alone. After an
+        error that is not transient, commits each batch alone, since one may have caused it. After any other error, the
+        results have the error. Returns the result of each batch.
         """
         brands: list[int] = sorted(attempt.brand_ids)
         if not is_timeout(error) and not is_transient(error) and len(batches) > 1:

@@ -46,8 +46,9 @@ class Counted(NamedTuple):
     """The result of a batch.
 
     `taken`: the number of new inputs that were counted. `known`: the number of duplicates, or of totals that changed
-    nothing. `changes`: changed holds and statuses. `brand_ids`, `campaign_ids`: those of the new inputs. `uncounted`:
-    inputs of excluded brands. `oldest_at`: the moment of the oldest new event; None without one, and for totals.
+    nothing. `changes`: changed holds and statuses. `brand_ids`, `campaign_ids`: the brands and campaigns of the new
+    inputs. `uncounted`: inputs of excluded brands. `oldest_at`: the moment of the oldest new event; None without one,
+    and for totals.
     """
 
     taken: int = 0
@@ -156,7 +157,7 @@ def _judge_batches(
     """Validates each batch with cached campaigns, and again with stored ones if an event would be rejected.
 
     Returns the campaigns found, by campaign key, and each batch's result. With `only_brand_id` validates with stored
-    campaigns alone. Without `everywhere`, an event that a server that is away may accept is left uncounted.
+    campaigns alone. Without `everywhere`, an event that a server which does not answer may accept is left uncounted.
     """
     keys = set[CampaignKey]().union(*(batch.campaigns() for batch in batches))
     within = bounds(connection, settings().max_event_age, at)
@@ -176,9 +177,10 @@ def _judge_batches(
 def check_currencies(
     connection: Connection, rejections: Iterable[Rejection], judged_by: Mapping[CampaignKey, CampaignMatch]
 ) -> None:
-    """Raises StaleRead if an input is rejected for its currency and the directory of several servers is outdated.
+    """Raises StaleRead if an input is rejected for its currency and the directory is outdated.
 
-    The next try finds the directory corrected.
+    The directory lists the campaigns and brands of several servers; the next try finds it corrected. Without several
+    servers does nothing.
     """
     if has_citus(connection) and any(one.reason is Reason.WRONG_CURRENCY for one in rejections):
         directory_checks.check_brands(connection, campaigns_of(judged_by.values()))
@@ -194,9 +196,10 @@ def _without_unsure(judged: Judged) -> Judged:
 
 
 def _split_unsure(rejections: Sequence[Rejection]) -> tuple[list[Rejection], tuple[UncountedInput, ...]]:
-    """Splits rejections into the certain ones, and the inputs that a server which is away may accept.
+    """Splits rejections into the certain ones, and the inputs that are uncounted because a server does not answer.
 
-    These are the inputs whose campaign is not found, or has another currency by the directory.
+    That server may accept inputs whose campaign is not found, or whose currency is wrong by the directory, which may be
+    outdated.
     """
     unsure = {Reason.UNKNOWN_CAMPAIGN, Reason.WRONG_CURRENCY}
     uncounted = tuple(UncountedInput(UNKNOWN_BRAND, one.payload) for one in rejections if one.reason in unsure)
@@ -292,7 +295,7 @@ def count_totals(
 def _judge_totals(
     connection: Connection, batch: TotalsBatch, known: Mapping[CampaignKey, CampaignMatch], at: datetime
 ) -> tuple[list[ReportedTotal], Sequence[Rejection]]:
-    """The batch's valid totals, and the rejections of all others."""
+    """The batch's valid totals, and the rejections of the other totals."""
     within = bounds(connection, settings().max_total_age, at)
     judged, invalid = partition(judge_total(draft, known, at, within) for draft in batch.drafts)
     return judged, (*batch.rejections, *invalid)

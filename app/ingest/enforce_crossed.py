@@ -30,7 +30,7 @@ from domain.inputs.campaign_names import CampaignKey, CampaignMatch, campaigns_o
 from runtime import clock
 
 LOADED_AHEAD: Final = 2
-"""Brands whose campaigns are loaded before it is known that they crossed a limit, at most."""
+"""Brands without enough headroom up to which their campaigns are loaded before a limit is known to be crossed."""
 
 CAMPAIGNS_AHEAD: Final = 200
 """Campaigns that are loaded ahead, at most; a load that turns out not to be needed stays cheap."""
@@ -57,9 +57,10 @@ def count_and_enforce(
 
     Returns the changes of holds. Locks the brands before it reads their limits, so that a limit lowered meanwhile
     either waits for these counters or is read by this transaction. Does not check the own budgets of a brand whose
-    headroom is enough. `only_brand_id`: the only brand whose campaigns the sender may name; None: all brands.
-    `lock_timeouts` None: the connection's lock timeout. Raises StaleRead if a brand's zone or currency, or the campaign
-    of an external id, differs from `judged_by`, by which the events were validated.
+    headroom (the amount that it can surely still spend today) is enough. `only_brand_id`: the only brand whose
+    campaigns the sender may name; None: all brands. `lock_timeouts` None: the connection's lock timeout. Raises
+    StaleRead if a brand's zone or currency, or the campaign of an external id, differs from `judged_by`, by which the
+    events were validated.
     """
     added = classified.added
     if not added.of_days:
@@ -89,9 +90,9 @@ def count_and_enforce(
 def _enforce_if_crossed(
     connection: Connection, counted: Mapping[int, Headroom], added: SpendSums, cause: Cause, at: datetime
 ) -> list[DecidedChange]:
-    """Renews the headroom of brands that have not enough for today, and enforces those with a crossed budget.
+    """Enforces brands of which a budget crossed its limit; returns the changes of holds. The brands are of one shard.
 
-    Returns the changes of holds. The brands are of one shard.
+    Reads the budgets of brands without enough headroom for today, and stores their new headroom.
     """
     today = local_days({one.time_zone for one in counted.values()}, at)
     unsure = [brand_id for brand_id, one in counted.items() if not one.is_enough_on(today.get(one.time_zone))]
@@ -108,10 +109,10 @@ def _budget_states(
     added: SpendSums,
     at: datetime,
 ) -> tuple[dict[int, BrandBudgetState], Loaded | None]:
-    """The budget states of brands without enough headroom or with campaign budgets, and campaigns loaded ahead.
+    """The budget states, by brand id, of brands without enough headroom (`unsure`) or with campaign budgets.
 
-    The states are by brand id; the second is None if no campaigns were loaded. Headroom that is not enough is nearly
-    always a limit that was crossed: of a few brands, the same round trip loads the campaigns to enforce.
+    Also returns the facts of campaigns loaded ahead, None if none were loaded. If headroom is not enough, a limit was
+    nearly always crossed: so for a few such brands, the same round trip loads the campaigns to enforce.
     """
     brand_ids = sorted({*unsure, *(brand_id for brand_id, one in counted.items() if one.has_campaign_budgets)})
     if not brand_ids:
@@ -136,8 +137,8 @@ def _enforce(
 ) -> list[DecidedChange]:
     """Enforces brands and campaigns whose budgets crossed a limit; returns the changes of holds.
 
-    Of brands whose own budgets crossed one, or that are in `ahead`, all campaigns; of others, the campaigns whose own
-    budgets crossed one. `loaded`: campaigns loaded ahead, None without.
+    If a brand's own budget crossed its limit, or the brand is in `ahead`, enforces all its campaigns; else only the
+    campaigns whose own budgets crossed a limit. `loaded`: the facts of campaigns loaded ahead; None: none were loaded.
     """
     whole = {*ahead, *(brand_id for brand_id, one in budget_states.items() if one.is_crossed)}
     others = {brand_id: one for brand_id, one in budget_states.items() if brand_id not in whole}

@@ -58,7 +58,10 @@ class InputKind(Generic[AnyBatch]):
     count: Count[AnyBatch]
 
     def committer(self, only_brand_id: int | None = None) -> Committer[AnyBatch]:
-        """A committer for this kind of input. `only_brand_id`: the only brand whose campaigns the sender may name."""
+        """A committer for this kind of input.
+
+        `only_brand_id`: the only brand whose campaigns the sender may name; None: all brands.
+        """
         return Committer(self.count, self.of_messages, only_brand_id, pace, _is_ending)
 
 
@@ -81,7 +84,8 @@ TOTALS: Final = InputKind(
 def ingest_events(messages: Sequence[Sequence[object]], terms: MessageOptions) -> None:
     """Counts the spend events of messages with equal `terms`; enqueues events of locked brands with a delay.
 
-    Raises the error of an unreachable database or broker; the messages may then be delivered again.
+    Raises errors of the database and the broker, such as an unreachable server; the messages may then be delivered
+    again.
     """
     _ingest(EVENTS, messages, terms)
 
@@ -89,7 +93,8 @@ def ingest_events(messages: Sequence[Sequence[object]], terms: MessageOptions) -
 def ingest_totals(totals: Sequence[object], terms: MessageOptions) -> None:
     """Counts the differences of reported totals to the last known ones; enqueues totals of locked brands with a delay.
 
-    Raises the error of an unreachable database or broker; the message may then be delivered again.
+    Raises errors of the database and the broker, such as an unreachable server; the message may then be delivered
+    again.
     """
     _ingest(TOTALS, [totals], terms)
 
@@ -97,7 +102,7 @@ def ingest_totals(totals: Sequence[object], terms: MessageOptions) -> None:
 def _ingest(kind: InputKind[Any], messages: Sequence[Sequence[object]], terms: MessageOptions) -> None:
     """Counts the inputs of messages with equal `terms`, and enqueues inputs of locked brands with a delay.
 
-    Raises the first error of a batch, so that the whole message is delivered again.
+    Raises the first error of a batch, so that the messages are delivered again whole.
     """
     bounded = [some for payloads in messages for some in sliced(payloads, MAX_EVENTS_PER_MESSAGE)]
     committer = kind.committer(terms.only_brand_id)
@@ -133,7 +138,7 @@ def _committed(
 ) -> list[BatchResult]:
     """Commits the batches of messages; returns the result of each.
 
-    Spend events whose sender may name every brand share a transaction with those of other threads.
+    Spend events whose sender may name every brand share a transaction with events of other threads.
     """
     batches = kind.of_messages(messages)
     if kind is EVENTS and terms.only_brand_id is None:
@@ -155,14 +160,14 @@ def _committed_group(items: Sequence[Sequence[Batch]]) -> list[list[BatchResult]
 
 QUICK: Final = GroupCommit(_committed_group, max_weight=bundles.MAX_EVENTS)
 HEAVY: Final = GroupCommit(_committed_group, max_weight=MAX_EVENTS_TOGETHER)
-"""Two group commits in a process: messages with few events (QUICK) do not wait for those with many (HEAVY)."""
+"""Two group commits in a process: messages with few events (QUICK) do not wait for messages with many (HEAVY)."""
 
 
 def _enqueue_later(kind: InputKind[Any], uncounted: Sequence[UncountedInput], terms: MessageOptions) -> list[str]:
     """Enqueues inputs of locked brands with a delay until their next try; returns the new messages' receipts, if any.
 
-    The original message is acknowledged afterwards. If this fails, it is delivered again, and its counted inputs are
-    duplicates then.
+    The original message is acknowledged afterwards. If enqueuing fails, the original message is delivered again, and
+    its counted inputs are duplicates then.
     """
     if not uncounted:
         return []
@@ -185,16 +190,17 @@ def count_events(payloads: Sequence[object], only_brand_id: int | None = None) -
     """Counts each event once, now, enforces brands that the events moved across a limit, and returns the counts.
 
     `only_brand_id`: the only brand whose campaigns the sender may name; None: all brands. If a brand stays locked,
-    raises BrandsTimedOut after all others are counted; the same payloads may then be sent again.
+    raises BrandsTimedOut after the inputs of all other brands are counted; the same payloads may then be sent again.
     """
     return _counted_now(EVENTS, payloads, only_brand_id)
 
 
 def count_totals(payloads: Sequence[object], only_brand_id: int | None = None) -> Counted:
-    """Turns reported totals into events for their differences, counts these and enforces brands. Returns the counts.
+    """Counts the differences of reported totals to the last known ones, and enforces brands moved across a limit.
 
-    `only_brand_id`: the only brand whose campaigns the sender may name; None: all brands. If a brand stays locked,
-    raises BrandsTimedOut after all others are counted; the same payloads may then be sent again.
+    Returns the counts. `only_brand_id`: the only brand whose campaigns the sender may name; None: all brands. If a
+    brand stays locked, raises BrandsTimedOut after the inputs of all other brands are counted; the same payloads may
+    then be sent again.
     """
     return _counted_now(TOTALS, payloads, only_brand_id)
 
@@ -202,8 +208,8 @@ def count_totals(payloads: Sequence[object], only_brand_id: int | None = None) -
 def count_totals_now(payloads: Sequence[object], count: Count[TotalsBatch]) -> Counted:
     """Counts reported totals with `count` in place of `app.ingest.count.count_totals`, and returns the counts.
 
-    `count` may write more rows in the same transaction. If a brand stays locked, raises BrandsTimedOut after all others
-    are counted; the same payloads may then be sent again.
+    `count` may write more rows in the same transaction. If a brand stays locked, raises BrandsTimedOut after the inputs
+    of all other brands are counted; the same payloads may then be sent again.
     """
     return _counted_now(replace(TOTALS, count=count), payloads, None)
 
@@ -221,10 +227,10 @@ def _counted_now(kind: InputKind[Any], payloads: Sequence[object], only_brand_id
 
 
 def _waited_for(committer: Committer[Any], uncounted: Sequence[UncountedInput]) -> list[BatchResult]:
-    """The results of `wait_for`, called again for inputs that it leaves uncounted.
+    """Commits inputs of excluded brands by `Committer.wait_for`, which waits for locks; returns the results.
 
-    On several servers it leaves inputs of campaigns whose brand was not known, because one transaction is about one
-    shard. Inputs that no call counts have BrandsTimedOut as their error.
+    Calls it again for inputs that it leaves uncounted: on several servers, inputs whose campaign's brand was not known,
+    because one transaction is about one shard. If a call counts none of them, a result has BrandsTimedOut as its error.
     """
     results = list[BatchResult]()
     while uncounted:

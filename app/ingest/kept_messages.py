@@ -1,4 +1,4 @@
-"""Replays messages that were counted before a failover to a Postgres that lacks their commits."""
+"""Replays kept messages: those that Redis still has after their commit, in case a failover loses the commit."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -23,14 +23,17 @@ class Extent(NamedTuple):
 
 
 def state() -> KeptState:
-    """The number, size and age of all kept messages. Raises InvalidValue with RabbitMQ, and redis.RedisError."""
+    """The number, size and age of all messages that Redis keeps after their commit.
+
+    Raises InvalidValue if the broker is RabbitMQ, and redis.RedisError.
+    """
     return _kept().state()
 
 
 def extent(since: datetime | None) -> Extent:
-    """The kept messages that were acknowledged since `since`; None: all of them.
+    """The number and bytes of the kept messages that were acknowledged since `since`; None: of all kept messages.
 
-    Raises InvalidValue with RabbitMQ, and redis.RedisError.
+    Raises InvalidValue if the broker is RabbitMQ, and redis.RedisError.
     """
     kept = _kept()
     messages, size_bytes = kept.extent(since)
@@ -41,8 +44,8 @@ def replay(since: datetime | None) -> Iterator[int]:
     """Returns the messages acknowledged since `since` (None: all kept ones) to their queue.
 
     Moves them in pages, and yields the number of messages of each. Workers count events that the ledger lacks. Each
-    message is moved by one command, so that an interrupted replay can be run again. Raises InvalidValue with RabbitMQ,
-    and redis.RedisError.
+    message is moved by one command, so that an interrupted replay can be run again. Raises InvalidValue if the broker
+    is RabbitMQ, and redis.RedisError.
     """
     return _kept().replay(since)
 

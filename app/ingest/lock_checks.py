@@ -23,7 +23,9 @@ LONGEST_BETWEEN_CHECKS_SECONDS: Final = 2.0
 """Longest time between two checks of locked rows, in seconds."""
 
 BETWEEN_CHECKS_TRANSACTIONS: Final = 4
-"""Time between two checks of locked rows, in mean durations of a transaction, within the bounds above.
+"""Time between two checks of locked rows, in mean durations of a transaction.
+
+It is at least BETWEEN_CHECKS_SECONDS and at most LONGEST_BETWEEN_CHECKS_SECONDS.
 
 A row that one transaction holds at both checks counts as locked, unless that transaction waits for a lock itself. A row
 that passes between transactions does not.
@@ -46,7 +48,7 @@ MOST_ROWS: Final = 500_000
 
 
 def find_locked_brands(attempt: Attempt, pace: CommitPace, *, is_last: bool) -> frozenset[int]:
-    """The brands with a row that the same other transaction holds at two checks, with a pause between them.
+    """Checks locked rows twice, with a pause; returns the brands of rows that one other transaction holds both times.
 
     Rows of a transaction that waits for a lock itself count as locked with `is_last` alone: no further try follows.
     """
@@ -59,7 +61,7 @@ def find_locked_brands(attempt: Attempt, pace: CommitPace, *, is_last: bool) -> 
 
 
 def _find_locked_rows(attempt: Attempt, *, is_last: bool) -> set[LockedRow]:
-    """The locked rows of the attempt's brands; if there are none, those of their counters and campaigns."""
+    """The locked rows of the attempt's brands; if there are none, the locked rows of their counters and campaigns."""
     with transaction() as connection:
         rows = locked_brand_rows(connection, attempt.brand_ids, counts_waiting=is_last)
     if rows:
@@ -77,7 +79,7 @@ def are_few(locked: Collection[int], attempt: Attempt) -> bool:
 def mark_locked(
     brand_ids: Set[int], error: DBAPIError | psycopg.Error, tried_seconds: float = 0, *, is_away: bool = False
 ) -> None:
-    """Adds the brands to the locked ones of this process, and logs it.
+    """Adds the brands to `locked_brands` of this process, and logs them.
 
     Logs a line for each brand; with `is_away`, because their server does not answer, one line for all. `tried_seconds`:
     the duration of the transaction that failed, if it was slow.

@@ -1,4 +1,4 @@
-"""Lock timeouts of transactions that count spend, in proportion to the recent duration of this process's ones."""
+"""Lock timeouts of transactions that count spend, in proportion to the recent duration of such transactions."""
 
 import threading
 from typing import Final
@@ -12,11 +12,11 @@ SMOOTHING: Final = 0.2
 TRANSACTIONS_BEHIND: Final = 20
 """Timeout for counters, in multiples of a transaction's mean duration.
 
-Such locks are mostly held by this service's other transactions.
+Locks of counters are mostly held by this service's other transactions.
 """
 
 TRANSACTIONS_FOR_A_BRAND: Final = 4
-"""Timeout for a brand's row, in multiples of the mean duration: edits and ticks lock it for less."""
+"""Timeout for a brand's row, in multiples of a transaction's mean duration: edits and ticks lock it for less."""
 
 LEAST_OWN_MS: Final = 3_000
 LONGEST_BRANDS_MS: Final = 5_000

@@ -80,9 +80,9 @@ class LockedBrands:
             self._measure()
 
     def take_due(self, brand_ids: Iterable[int]) -> list[int]:
-        """The brands that the caller must try now: free ones and those whose next try is due.
+        """Takes the brands that the caller must try now: free brands, and locked brands whose next try is due.
 
-        Other threads do not get the same due brands meanwhile.
+        Other threads do not get the same locked brands for LONGEST_PAUSE_SECONDS.
         """
         now = time.monotonic()
         with self._guard:
@@ -108,11 +108,11 @@ class LockedBrands:
                 self._measure()
 
     def delay_ms(self, brand_ids: Collection[int]) -> int:
-        """The delay of a message of these brands, in milliseconds: the shortest of the brands' delays.
+        """Chooses the delay of a message of these brands, in milliseconds: the shortest of the brands' delays.
 
-        That of a brand lasts until its next try. If another message already returns for that try, it is as long as the
-        brand has been locked, from LEAST_DELAY_SECONDS to LONGEST_DELAY_SECONDS. The result is at least
-        FIRST_PAUSE_SECONDS, times a random factor of 1 to SPREAD.
+        A brand's delay lasts until its next try. If another message already returns for that try, the delay is at least
+        as long as the brand has been locked, from LEAST_DELAY_SECONDS to LONGEST_DELAY_SECONDS. The result is at least
+        FIRST_PAUSE_SECONDS, times a random factor of 1 to SPREAD. Notes the brands for whose try the message returns.
         """
         now = time.monotonic()
         with self._guard:

@@ -20,7 +20,7 @@ from domain.inputs.values import MAX_EVENTS_PER_MESSAGE
 from runtime import clock
 
 CLAIM: Final = timedelta(minutes=10)
-"""Time for which a replay claims inputs: far longer than a batch takes. After a crash they wait until it has passed."""
+"""Time for which a replay claims inputs, far longer than a batch takes; after a crash, claimed inputs wait so long."""
 
 ALL: Final = Chosen()
 
@@ -28,7 +28,7 @@ ALL: Final = Chosen()
 class Replayed(NamedTuple):
     """How many inputs a replay counted newly, knew already, rejected again, and did not count because of a lock.
 
-    Of kept messages: how many it enqueued (`taken`), and could not enqueue (`rejected`).
+    For stored whole messages: how many it enqueued (`taken`), and how many it could not enqueue (`rejected`).
     """
 
     taken: int = 0
@@ -38,7 +38,7 @@ class Replayed(NamedTuple):
 
     @property
     def total(self) -> int:
-        """The number of replayed inputs, without those of locked brands."""
+        """The number of replayed inputs, without inputs of locked brands."""
         return self.taken + self.known + self.rejected
 
     def plus(self, other: "Replayed") -> "Replayed":
@@ -157,7 +157,7 @@ def _send_again(rows: Sequence[Waiting]) -> GroupReplay:
 
 
 def _send(payload: Any) -> bool:
-    """Enqueues a kept message again, without the options of its failures; returns false if that is impossible."""
+    """Enqueues a stored message again, without the options of its failures; returns False if that is impossible."""
     is_sendable = (
         isinstance(payload, dict)
         and isinstance(payload.get("actor_name"), str)

@@ -1,1 +1,1 @@
-"""Ad platforms: reads spend from them, carries decisions out on them and confirms these."""
+"""Reads spend from ad platforms, pauses and enables campaigns on them, and stores what they confirm."""

@@ -1,4 +1,4 @@
-"""Asks a platform who changed campaigns on it: once for each new hold and alert, and only within the quota."""
+"""Asks a platform who changed campaigns on it: for new holds, alerts and doubtful pauses, within the quota."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -24,23 +24,23 @@ log = structlog.get_logger()
 LONGEST_HISTORY: Final = timedelta(days=28)
 """Age up to which platforms are asked for the authors of changes.
 
-They report changes of the last 30 days at least; the rest is for their time zones.
+They report changes of at least the last 30 days; the two days less allow for their time zones.
 """
 
 NAME_LENGTH: Final = 200
 
 EARLIER: Final = timedelta(minutes=1)
-"""Time by which questions about changes begin before the stored time of a read: it may have been answered earlier."""
+"""Time by which questions about changes begin before the stored time of a read, which may be later than the read."""
 
 QUESTIONS_A_REQUEST: Final = 500
 """Campaigns about which one request to the platform asks, at most."""
 
 
 def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None, at: datetime) -> Mapping[str, Changed]:
-    """The people who brought campaigns to these statuses after `since`, and when, by the platform's id of a campaign.
+    """Asks the platform who brought campaigns to these statuses after `since`, and when.
 
-    Only changes that the platform reports. Empty if the quota allows no request or the platform does not answer, which
-    is logged and not raised. `since` None: LONGEST_HISTORY ago.
+    Returns the changes that the platform reports, by its id of the campaign. Empty if the quota allows no request or
+    the platform does not answer, which is logged and not raised. `since` None: LONGEST_HISTORY ago.
     """
     return (_reported(visit, changes, since, at) or {}) if changes else {}
 
@@ -48,9 +48,10 @@ def who_changed(visit: Visit, changes: Sequence[Change], since: datetime | None,
 def _reported(
     visit: Visit, changes: Sequence[Change], since: datetime | None, at: datetime
 ) -> Mapping[str, Changed] | None:
-    """Asks the platform who brought campaigns to these statuses after `since`; None if there is no answer.
+    """Asks the platform who brought campaigns to these statuses after `since` (None: LONGEST_HISTORY ago).
 
-    Returns the changes that it reports, by its id of a campaign.
+    Returns the changes that it reports, by its id of the campaign; None if the quota allows no request or the platform
+    does not answer.
     """
     if not quota.reserve(visit.stored.platform, 1):
         return None
@@ -68,10 +69,10 @@ def _reported(
 
 
 def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequence[StoredStatus]:
-    """The campaigns of the page, after the platform was asked about pauses that may be a person's or Spendgate's.
+    """Asks the platform about pauses of the page that may be a person's or Spendgate's, and stores the answers.
 
-    Asks only about a pause that was sent SPENDGATE_PLATFORM_HISTORY_SECONDS ago or longer, because the platform's
-    history is late. The other campaigns are unchanged.
+    Returns the campaigns of the page as they are stored then. Asks only about a pause that was sent
+    SPENDGATE_PLATFORM_HISTORY_SECONDS ago or longer, because the platform's history is late.
     """
     sent_before = at - clock.passed(settings().platform_history_seconds)
     doubtful = [row for row in page if steps.is_to_be_cleared_up(row) and row.sent_at and row.sent_at <= sent_before]
@@ -88,10 +89,11 @@ def cleared_up(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequ
 
 
 def judged_after_a_gap(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> Sequence[StoredStatus] | None:
-    """The campaigns of the page, after the platform was asked who paused those that Spendgate had paused before a gap.
+    """Asks the platform who paused the campaigns of the page that Spendgate had paused before a gap in its reads.
 
-    In the gap between two reads a person may have enabled and paused them. If the account was never read, or the gap
-    began more than LONGEST_HISTORY ago, all these pauses count as a person's. None if the platform does not answer.
+    In the gap a person may have enabled and paused them. If the account was never read, or the gap began more than
+    LONGEST_HISTORY ago, asks nothing: all these pauses count as a person's. Stores the result, and returns the
+    campaigns of the page with it; None if the quota allows no request or the platform does not answer.
     """
     since = visit.stored.statuses_read_at
     ours = [row for row in page if row.paused_by_us and row.confirmed == Confirmed.PAUSED and row.enabled_at is None]
@@ -122,7 +124,7 @@ def _clear_up(
 
 
 def name_overriders(visit: Visit, alerts: Sequence[StoredStatus], at: datetime) -> None:
-    """Logs campaigns with a new alert, and stores who keeps enabling them, where the platform reports it."""
+    """Asks the platform who keeps enabling campaigns with a new alert; logs each campaign and stores the names."""
     changes = [Change(row.external_id, Confirmed.ENABLED) for row in alerts]
     names = names_in(who_changed(visit, changes, at - REPAUSE_WINDOW, at))
     for row in alerts:
@@ -143,7 +145,7 @@ def _note_overriders(connection: Connection, account: int, names: Mapping[int, s
 
 
 def names_in(changed: Mapping[str, Changed]) -> dict[str, str]:
-    """The names of those who changed campaigns, by the platform's id."""
+    """The names of the people or programs that changed campaigns, by the platform's id of the campaign."""
     return {external_id: one.by for external_id, one in changed.items()}
 
 

@@ -25,14 +25,14 @@ SPARE_SECONDS: Final = 5
 
 
 class ClaimLost(Exception):
-    """Another worker has claimed the account meanwhile, so that this visit's reads may be old, or it was removed."""
+    """Another worker has claimed the account, so that this visit's reads may be old, or its connection was removed."""
 
 
 @dataclass(slots=True)
 class Visit:
-    """One run for one account. `claimed_until`: the end of its claim, which identifies it.
+    """One run of a worker for one account. `claimed_until`: the end of its claim, which identifies the claim.
 
-    `read_at`: when the platform's statuses were read last.
+    `read_at`: when the platform's statuses were read last; None: never.
     """
 
     stored: StoredConnection
@@ -43,9 +43,10 @@ class Visit:
 
 
 def claimed(stored: StoredConnection) -> Visit | None:
-    """A visit with the claim of the account; None if another worker has it, or the account cannot be opened.
+    """Claims the account and returns the visit; None if another worker has the claim.
 
-    If another worker has it, stores a wake, which that worker reads when it ends its claim.
+    In that case stores that this worker tried, which the other worker reads when it ends its claim. None too if the
+    platform has no adapter or the credentials cannot be read, which is stored as a failure of the account.
     """
     opened = visits.attempted(stored, lambda: (adapter_of(stored.platform), account_of(stored)))
     if opened is None:
@@ -69,7 +70,7 @@ def prolong(connection: Connection, visit: Visit, at: datetime) -> bool:
 
 
 def may_send(connection: Connection, visit: Visit, at: datetime, *, for_pauses: bool) -> bool:
-    """Whether the visit may make one more change. If so, neither claim nor mode changes until the caller's commit.
+    """Whether the visit may make one more change; if so, locks claim and mode until the caller's commit.
 
     It may not if it lost the claim, the account's mode changed, or the platform allows no such change now.
     `for_pauses`: the change is a pause.

@@ -34,8 +34,8 @@ COMPARED_DAYS: Final = 366
 class Checked:
     """The result of a check: the account as the platform describes it, and a sentence about each missing thing.
 
-    `facts`: None if the platform did not describe it. `campaigns_there`, `campaigns_here`: numbers of campaigns on the
-    platform, and in Spendgate.
+    `facts`: None if the platform did not describe it. `campaigns_there`: the number of campaigns on the platform; 0 if
+    they were not read. `campaigns_here`: how many of Spendgate's campaigns have or had an external id in the account.
     """
 
     account_id: int
@@ -75,19 +75,20 @@ class NewConnection:
 
 
 def add(new: NewConnection, edit: Edit) -> int:
-    """Connects an account, or changes its connection, in a transaction of its own; returns Spendgate's id of it.
+    """Connects an account, or changes its connection, in a transaction of its own; returns Spendgate's account id.
 
-    Raises InvalidValue for a platform without adapter, a wrong reference to credentials, an unknown brand, and another
-    mode of an account that is connected already.
+    Raises InvalidValue for a platform without adapter, an invalid account id, a wrong reference to credentials, secrets
+    that cannot be kept, an unknown brand, and another mode of an account that is connected already.
     """
     return committed(partial(connect, new=new, edit=edit))
 
 
 def connect(connection: Connection, new: NewConnection, edit: Edit) -> int:
-    """Connects the account with this id on the platform, which is created if it is new; returns Spendgate's id.
+    """Connects the account that has this id on the platform, or changes its connection; returns Spendgate's account id.
 
-    Raises InvalidValue for a platform without adapter, a wrong reference to credentials, an unknown brand, and another
-    mode of an account that is connected already, because that change needs its effect to be confirmed.
+    Creates the account if it is new, and binds it to the brands. Raises InvalidValue for a platform without adapter, an
+    invalid account id, a wrong reference to credentials, secrets that cannot be kept, an unknown brand, and another
+    mode of an account that is connected already, because a person must confirm the effect of such a change.
     """
     name = canonical_or_lower(new.platform)
     adapter_of(name)
@@ -117,7 +118,7 @@ def _mode(known: StoredConnection | None, wanted: Mode | None) -> str:
 def remove(account: int, edit: Edit, *, check: Check = no_check) -> None:
     """Removes the account's connection. Raises InvalidValue if it has none.
 
-    `check` runs before, while the connection is locked; an exception from it prevents the change.
+    `check` runs before that, while the connection is locked; an exception from it prevents the removal.
     """
 
     def work(connection: Connection) -> None:
@@ -157,20 +158,22 @@ def _missing(
 ) -> list[str]:
     """Sentences about what is missing for reads and changes, each once.
 
-    They are about: campaigns here; brands whose currency or days differ from the account's; external ids that do not
-    exist there; a mode that changes nothing. Campaigns that only the platform has are not named.
+    They are about: an account without campaigns in Spendgate; brands whose currency or days differ from the account's;
+    external ids that do not exist on the platform; a mode that changes nothing. Campaigns that only the platform has
+    are not named. `there`: the ids of the campaigns on the platform.
     """
     sentences: dict[str, None] = {}
     if not owners:
-        sentences["the account has no campaign here: bind a brand and give campaigns their external ids"] = None
+        sentences["the account has no campaign in Spendgate: bind a brand and give campaigns their external ids"] = None
     sentences |= dict.fromkeys(_problems(owners, facts, has_hours=adapter_of(stored.platform).has_hours))
     gone = sorted({one.external_id for one in owners} - there)
     if gone:
         names = ", ".join(gone[:10])
-        sentences[f"these campaigns do not exist there: {names}; correct their external ids or archive them"] = None
+        advice = "correct their external ids or archive them"
+        sentences[f"these campaigns do not exist on the platform: {names}; {advice}"] = None
     if stored.mode in {Mode.OFF, Mode.SHADOW}:
         advice = f"spendgate platform mode {stored.id} pause_only"
-        sentences[f"the mode is {stored.mode}: nothing is changed there until you raise it, by {advice}"] = None
+        sentences[f"the mode is {stored.mode}: Spendgate changes nothing on the platform until you run {advice}"] = None
     return list(sentences)
 
 
@@ -183,7 +186,7 @@ def _problems(owners: Sequence[rows.AccountCampaign], facts: AccountFacts, *, ha
     zones = readable_zones({facts.time_zone, *(one.time_zone for one in brands.values())})
     account = zones.get(facts.time_zone)
     if account is None:
-        yield f"the account's time zone {facts.time_zone} is not known here: its spend is not read"
+        yield f"the account's time zone {facts.time_zone} is unknown to Spendgate: its spend is not read"
         return
     today = local_day(clock.now(), account)
     days = (today, today + COMPARED_DAYS * ONE_DAY)

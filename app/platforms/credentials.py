@@ -37,14 +37,14 @@ class Credentials:
         return self._secrets.get(name)
 
     def required(self, name: str) -> str:
-        """The secret with this name. Raises InvalidValue if it is missing."""
+        """The secret with this name. Raises InvalidValue if it is missing or empty."""
         value = self._secrets.get(name)
         if not value:
             raise InvalidValue("credentials", f"{self.reference} has no {name}")
         return value
 
     def hide_in(self, text: str) -> str:
-        """The text with every secret replaced by dots."""
+        """The text with every secret of at least LEAST_SECRET characters replaced by `…`."""
         for secret in sorted(self._secrets.values(), key=len, reverse=True):
             if len(secret) >= LEAST_SECRET:
                 text = text.replace(secret, "…")
@@ -68,7 +68,10 @@ def credentials_at(reference: str, account: int = 0) -> Credentials:
 
 
 def parts_of(reference: str) -> tuple[str, str]:
-    """The kind of a reference, `env`, `file` or `kept`, and its name or path. Raises InvalidValue for anything else."""
+    """The kind of a reference, `env`, `file` or `kept`, and its name or path, empty for `kept`.
+
+    Raises InvalidValue for anything else.
+    """
     kind, _, place = reference.partition(":")
     if reference != KEPT and (kind not in {"env", "file"} or not place):
         raise InvalidValue("credentials", "expected env:NAME or file:/path, which contain a JSON object, or kept")
@@ -78,7 +81,7 @@ def parts_of(reference: str) -> tuple[str, str]:
 def encrypted(secrets: Mapping[str, str]) -> str:
     """The secrets as a JSON object, encrypted for the database.
 
-    Raises InvalidValue if there is none, if one has no name or value, if they are too large, or without an encryption
+    Raises InvalidValue for no secrets, a secret without name or value, more than MAX_BYTES, or without an encryption
     key.
     """
     content = json.dumps(dict(secrets))

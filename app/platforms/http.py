@@ -1,4 +1,4 @@
-"""HTTP to ad platforms: JSON answers, within the deadline of the settings."""
+"""Sends HTTP requests to ad platforms and decodes their JSON answers, within SPENDGATE_PLATFORM_DEADLINE_SECONDS."""
 
 import json
 import re
@@ -20,7 +20,7 @@ _UNSOUND: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request: status, headers, and the decoded JSON (None if it is not JSON), without floats."""
+    """The answer to a request: status, headers, and decoded JSON with Decimals for floats (None if it is not JSON)."""
 
     status: int
     headers: Mapping[str, str]
@@ -30,8 +30,8 @@ class Answer:
 def send(method: str, url: str, headers: Mapping[str, str], **body: Any) -> Answer:
     """Sends one request and returns the answer whatever its status is.
 
-    `body`: `json` or `data` as httpx takes them, and `params`, which have no secrets. Raises Unanswered, with neither
-    URL nor headers in the message.
+    `body`: `json` or `data` as httpx takes them, and `params`, which must contain no secrets. Raises Unanswered, or
+    TooLarge for an answer that is too large or too slow; their messages have neither URL nor headers.
     """
     seconds = settings().platform_deadline_seconds
     try:
@@ -45,7 +45,7 @@ def send(method: str, url: str, headers: Mapping[str, str], **body: Any) -> Answ
 
 
 def decoded(content: bytes | str) -> Any:
-    """The value of a platform's JSON, without floats and with texts that can be stored; None if it is not JSON."""
+    """The value of a platform's JSON, with Decimals for floats and storable texts; None if it is not JSON."""
     try:
         value = json.loads(content, parse_float=Decimal) if content else None
         data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content

@@ -14,7 +14,10 @@ from db.repository.platforms.statuses import StoredStatus
 def keep_steps(
     connection: Connection, account: int, steps_taken: Sequence[tuple[StoredStatus, StoredStatus]], at: datetime
 ) -> None:
-    """Stores the second row of each pair (before, after); adds those that were confirmed at `at` to the history."""
+    """Stores the rows after the steps; adds those to the history whose desired status was confirmed at `at`.
+
+    `steps_taken`: (before, after) pairs of rows.
+    """
     rows.keep(connection, account, [after for _, after in steps_taken])
     confirmed = [after for before, after in steps_taken if steps.is_newly_confirmed(before, after, at)]
     confirmations.add(connection, account, confirmed)

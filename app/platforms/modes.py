@@ -32,7 +32,10 @@ def no_check(_connection: Connection, _stored: StoredConnection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ModeEffect:
-    """The effect of a change of an account's mode, by the statuses last read from the platform at `read_at`."""
+    """The effect of a change of an account's mode, by the statuses last read from the platform.
+
+    `read_at`: when they were read; None: never.
+    """
 
     account: int
     platform: str
@@ -43,22 +46,22 @@ class ModeEffect:
 
     @property
     def pauses(self) -> int:
-        """How many campaigns Spendgate will pause on the platform."""
+        """How many campaigns Spendgate will pause on the platform because of the change."""
         return self.campaigns.pauses if self.new in ACTING and self.old not in ACTING else 0
 
     @property
     def enables(self) -> int:
-        """How many campaigns Spendgate will enable on the platform."""
+        """How many campaigns Spendgate will enable on the platform because of the change."""
         return self.campaigns.enables if self.new is Mode.FULL and self.old is not Mode.FULL else 0
 
     @property
     def holds(self) -> int:
-        """How many campaigns will stop in Spendgate, because somebody paused them on the platform."""
+        """How many campaigns the change will stop in Spendgate, because somebody paused them on the platform."""
         return self.campaigns.holds if self.new in ACTING and self.old not in ACTING else 0
 
     @property
     def stopped(self) -> int:
-        """How many campaigns will stop, on the platform or in Spendgate."""
+        """How many campaigns the change will stop, on the platform or in Spendgate."""
         return self.pauses + self.holds
 
     @property
@@ -74,7 +77,7 @@ class ModeEffect:
     def sentence(self, *, is_done: bool = False) -> str:
         """The change and its effect: `Mode shadow → full: Spendgate will pause 12 campaigns on Google Ads`.
 
-        `is_done`: the change was made; alters only the sentence of a change without effect.
+        `is_done`: the change was made; alters only the sentence for a mode that stays the same.
         """
         if self.old is self.new:
             return f"Mode {self.new}: nothing changes" if not is_done else f"Mode {self.new}: nothing was changed"
@@ -93,7 +96,7 @@ class ModeEffect:
             for verb, number, where in (
                 ("pause", self.pauses, f"on {there}"),
                 ("enable", self.enables, f"on {there}"),
-                ("stop", self.holds, f"here, because somebody paused them on {there}"),
+                ("stop", self.holds, f"in Spendgate, because somebody paused them on {there}"),
             )
             if number
         ]
@@ -112,15 +115,20 @@ def change(
 ) -> ModeEffect:
     """Sets fields of the connection (`mode`, `credentials`, `options`, `secrets`) if `agree` allows the effect.
 
-    Returns the effect. `secrets`: names and values, which are kept encrypted. `check` runs before, while the connection
-    is locked. Raises Unconfirmed if `agree` does not allow the effect, and InvalidValue for an account without a
-    connection or a wrong reference to credentials.
+    Returns the effect. `secrets`: names and values, which are kept encrypted. `check` runs before the change, while the
+    connection is locked; an exception from it prevents the change. Raises Unconfirmed if `agree` does not allow the
+    effect, and InvalidValue for an account without a connection, a wrong reference to credentials, and secrets that
+    cannot be kept.
     """
     return committed(partial(_change, account=account, changes=changes, edit=edit, agree=agree, check=check))
 
 
 def previewed(account: int, changes: Mapping[str, Any], edit: Edit, *, check: Check = no_check) -> ModeEffect:
-    """The effect that the change would have now: it is made and rolled back. Raises InvalidValue as `change` does."""
+    """The effect that the change would have now: it is made and rolled back.
+
+    Raises InvalidValue for an account without a connection, a wrong reference to credentials, and secrets that cannot
+    be kept; and the errors of `check`.
+    """
     return run_dry(partial(_change, account=account, changes=changes, edit=edit, agree=agree_to_all, check=check))
 
 

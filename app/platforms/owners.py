@@ -1,4 +1,4 @@
-"""Which campaign owns an external id of an account on a day: ids are corrected, and move to other brands."""
+"""Finds the campaign that owns an external id of an account on a day: ids are corrected and move to other brands."""
 
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -35,11 +35,11 @@ class Owners:
         return None if claim is None else claim.campaign_id
 
     def adds(self, campaign_id: int, day: date) -> bool:
-        """Whether another account reports spend of the campaign on the day too, to which this one's is added."""
+        """Whether another account reports spend of the campaign on the day too, so that both spends are added."""
         return any(one.adds_before is not None and day < one.adds_before for one in self._of_day(campaign_id, day))
 
     def reports(self, campaign_id: int, day: date) -> bool:
-        """Whether this account reports the campaign's spend on the day, so that a day its answer lacks is zero."""
+        """Whether this account reports the campaign's spend on the day, so that it is zero if the answer lacks it."""
         claims = list(self._of_day(campaign_id, day))
         return bool(claims) and all(one.keeps_before is None or day >= one.keeps_before for one in claims)
 

@@ -35,7 +35,10 @@ def longest_interval() -> timedelta:
 def limits_now(
     connection: Connection, account: int, owners: Iterable[AccountCampaign], at: datetime
 ) -> list[AccountLimit]:
-    """The limits that the account's active campaigns have, with the spend counted by now."""
+    """The limits of the account's active campaigns and their brands at `at`, with the spend that is counted so far.
+
+    `owners`: the account's campaigns; leaves out limits of brands in other time zones than theirs.
+    """
     return limits.of_account(connection, account, {one.time_zone for one in owners}, at)
 
 

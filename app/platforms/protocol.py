@@ -42,7 +42,7 @@ class LoginFailed(PlatformError):
 
 
 class Limited(PlatformError):
-    """The platform allows no further requests for `seconds`. `for_all`: of any account that shares the quota."""
+    """The platform allows no further requests for `seconds`. `for_all`: so for all accounts that share the quota."""
 
     def __init__(self, message: str, seconds: float, *, for_all: bool) -> None:
         super().__init__(message)
@@ -120,13 +120,13 @@ class Platform(Protocol):
 
     @property
     def operations_a_day(self) -> int | None:
-        """The requests and changes in 24 sliding hours that all accounts share; None: the platform counts otherwise."""
+        """The requests and changes in 24 sliding hours that all accounts share; None: there is no such quota."""
 
     def take_usage(self, account_id: str, /) -> int | None:
-        """The used percent of the account's own quota, by the answers since the last call; None if none said so."""
+        """The used percent of the account's own quota, by the answers since the last call; None if no answer had it."""
 
     def describe(self, account: Account) -> AccountFacts:
-        """The account's name, time zone and currency. Raises LoginFailed or Refused if it cannot be reached."""
+        """The account's name, time zone and currency. Raises PlatformError, such as Refused for an unknown account."""
 
     def read_spend(self, account: Account, first_day: date, last_day: date) -> list[DaySpend]:
         """The spend from `first_day` to `last_day`, included. Days without cost may be missing."""
@@ -143,5 +143,6 @@ class Platform(Protocol):
     def who_changed(self, account: Account, changes: Sequence[Change], since: datetime) -> dict[str, Changed]:
         """The newest change to each of these statuses after `since`, at most 28 days ago, by the platform's id.
 
-        One request, whatever the number of campaigns. Changes that the platform does not report are missing.
+        Costs one operation of a quota, whatever the number of campaigns. Changes that the platform does not report are
+        missing.
         """

@@ -1,4 +1,4 @@
-"""Operations on platforms within their daily quotas: a ledger of 24 sliding hours, with a part kept for pauses."""
+"""Counts operations on platforms, to stay within their quotas of 24 sliding hours; keeps a part for pauses."""
 
 from datetime import datetime
 from functools import partial
@@ -20,12 +20,12 @@ def daily_limit(platform: str) -> int | None:
 
 
 def reserve(platform: str, count: int) -> bool:
-    """Books reads before they are sent; returns whether the quota allows them without the part kept for pauses."""
+    """Books reads before they are sent; returns False, and books nothing, if only the part kept for pauses is left."""
     return _reserve(platform, count, reads=count, for_pauses=False)
 
 
 def reserve_of_pauses(platform: str) -> bool:
-    """Books a read that shows whether a pause was carried out. Returns whether the quota allows it.
+    """Books a read that shows whether a pause was carried out, if the quota allows it; returns whether it did.
 
     The read may use the part of the quota that is kept for pauses.
     """
@@ -33,7 +33,7 @@ def reserve_of_pauses(platform: str) -> bool:
 
 
 def reserve_changes(platform: str, count: int, *, for_pauses: bool) -> bool:
-    """Books changes of campaigns before they are sent; returns whether the quota allows them.
+    """Books changes of campaigns before they are sent, if the quota allows them; returns whether it did.
 
     `for_pauses`: they are pauses, which may use the part of the quota that is kept for pauses.
     """
@@ -41,7 +41,7 @@ def reserve_changes(platform: str, count: int, *, for_pauses: bool) -> bool:
 
 
 def give_back(platform: str, count: int) -> None:
-    """Takes back the booking of changes that were booked just now and never reached the platform."""
+    """Subtracts booked changes that never reached the platform from the present minute, if it has that many booked."""
     if daily_limit(platform) is not None:
         committed(partial(operations.give_back, pool=platform, operations=count, at=clock.now()))
 

@@ -24,7 +24,7 @@ NAMED: Final = 10
 class Reading(NamedTuple):
     """The complete spend, on `days`, of campaigns whose brands have the same days.
 
-    `owners`: who owns their external ids. `left_out`: those of `days` whose spend could not be read.
+    `owners`: these campaigns, each with an external id. `left_out`: the days whose spend could not be read.
     """
 
     owners: Sequence[AccountCampaign]
@@ -34,7 +34,7 @@ class Reading(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Campaigns to read by the account's days, those to read by hours by their brand's zone, and problems of others.
+    """The campaigns to read by the account's days, and those to read by hours, by their brand's time zone.
 
     `problems`: a sentence for people about each brand whose spend is not read, or not on all days.
     """
@@ -47,10 +47,10 @@ class Plan(NamedTuple):
 def planned(
     owners: Sequence[AccountCampaign], account: ZoneInfo, currency: str | None, days: Days, *, has_hours: bool
 ) -> Plan:
-    """The plan of reading: campaigns by days, by hours, and problems of brands that are not read.
+    """The plan of reading: campaigns to read by days and by hours, and problems of brands that are not read.
 
-    `account`, `currency`: the account's zone and currency (None if unknown). `days`: to read. `has_hours`: the platform
-    reports hours.
+    `account`, `currency`: the account's zone and currency (None if unknown). `days`: the days to read. `has_hours`: the
+    platform reports hours.
     """
     by_days: list[AccountCampaign] = []
     by_hours: dict[ZoneInfo, list[AccountCampaign]] = {}
@@ -81,7 +81,8 @@ def problems_of(
 ) -> Iterator[Problem]:
     """The reasons why spend of the campaign's brand on these days is not read.
 
-    `account`, `currency`: the account's; `zone`: the brand's, None if unreadable; `has_hours`: of the platform.
+    `account`, `currency`: the account's time zone and currency. `zone`: the brand's time zone; None: unknown.
+    `has_hours`: the platform reports hours.
     """
     brand = f"brand {one.brand_id} ({one.brand_name})"
     if one.currency != currency:
@@ -137,7 +138,7 @@ def _without_moved(plan: Plan) -> Plan:
 
 
 def halves(days: Days) -> list[Days]:
-    """The newer and the older half of a range of days; nothing if it is one day."""
+    """The newer and the older half of a range of days; an empty list for one day."""
     first, last = days
     return list(spans(days, ((last - first).days + 2) // 2)) if first < last else []
 
@@ -152,7 +153,7 @@ class HourReader:
     def __init__(
         self, plan: Plan, platform: Platform, account: Account, zone: ZoneInfo, at: datetime, days_back: int
     ) -> None:
-        """Reads, for each brand's zone, its day at `at` and the `days_back` days before it. `zone`: the account's."""
+        """Plans to read, for each brand's zone, the day at `at` and `days_back` days before. `zone`: the account's."""
         self._groups, self._platform, self._account, self._zone = plan.by_hours, platform, account, zone
         self._left = {other: _days_until(at, other, days_back) for other in plan.by_hours}
         self._names = {one.external_id for owners in plan.by_hours.values() for one in owners}
@@ -161,7 +162,7 @@ class HourReader:
         self.days = min(first for first, _ in covers), min(local_day(at, zone), max(last for _, last in covers))
 
     def read(self, days: Days) -> list[Reading]:
-        """Reads the range, which ends before those read so far; returns the brands' days that are complete now."""
+        """Reads the range, which must end before the ranges read so far; returns the brands' days complete now."""
         rows = self._platform.read_hours(self._account, *days)
         self._figures += [row for row in rows if row.external_id in self._names]
         readings = [

@@ -67,8 +67,9 @@ def age(moment: datetime | None, at: datetime) -> timedelta | None:
 class Summary:
     """All connected accounts: their number by state, their pauses that no platform confirmed, and the quotas.
 
-    `oldest_unconfirmed_pause`: the age of the oldest of these pauses; None if there is none. `quota_left`: operations
-    by platform. `usage`: by platform, the highest percentage that an account has used of a quota of its own.
+    `oldest_unconfirmed_pause`: the age of the oldest of these pauses; None if there is none. `quota_left`: the
+    operations left in 24 sliding hours, by platform. `usage`: by platform, the highest percentage that an account has
+    used of a quota of its own.
     """
 
     accounts: Mapping[str, int]
@@ -104,7 +105,7 @@ def in_a_line(summary: Summary) -> str:
 
 
 def summarized(connection: Connection, at: datetime) -> Summary | None:
-    """The summary of all connected accounts; None without any, which costs one small query."""
+    """The summary of all connected accounts; None if no account is connected."""
     tallies = seen.tally(connection, at)
     if not tallies:
         return None

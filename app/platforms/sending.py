@@ -35,7 +35,7 @@ A pause seen after a change that was sent later may be a person's.
 """
 
 Refusals = set[tuple[int, int | None]]
-"""Changes that were refused in this visit and are not sent again in it: (campaign id, id of the status change)."""
+"""Changes that failed in this visit and are not sent again in it: (campaign id, id of the status change)."""
 
 
 class Batch(NamedTuple):
@@ -52,8 +52,8 @@ class _QuotaUsedUp(PlatformError):
 def send_changes(visit: Visit, *, may_enable: bool) -> None:
     """Sends due changes until none is left or a request fails. Raises ClaimLost if another worker has the account.
 
-    `may_enable`: sends releases too; only after the platform was read. Selects pauses before each request, so that a
-    pause decided while releases are sent is sent next.
+    `may_enable`: enables campaigns too; only after the platform was read. Selects pauses before each request, so that a
+    pause that is decided while campaigns are enabled is sent next.
     """
     refusals: Refusals = set()
     actions = (Action.PAUSE, Action.ENABLE) if may_enable else (Action.PAUSE,)
@@ -65,9 +65,10 @@ def send_changes(visit: Visit, *, may_enable: bool) -> None:
 
 
 def _marked(visit: Visit, action: Action, refusals: Refusals, *, is_unread: bool) -> Batch | None:
-    """The next campaigns to change, stored as about to be sent; None if there are none, or the platform allows none.
+    """Selects the next campaigns to change and stores that they are about to be sent; returns them as they were before.
 
-    `is_unread`: the platform was not read, so that outcomes of earlier changes stay unknown.
+    None if there are none, or the platform allows no such change now. `is_unread`: the platform was not read, so that
+    outcomes of earlier changes stay unknown.
     """
     at = clock.now()
     until = visit.stored.pauses_wait_until if action is Action.PAUSE else visit.stored.wait_until
@@ -125,7 +126,7 @@ def _some_of(due: Iterable[StoredStatus], most: int, most_retries: int) -> Itera
 
 
 def _unread_since(visit: Visit, at: datetime) -> datetime | None:
-    """When the platform was read last; None if that is so lately that a pause which follows is Spendgate's."""
+    """When the platform was read last; None if never, or so lately that a pause which follows is Spendgate's."""
     is_fresh = visit.read_at is None or at - visit.read_at <= clock.passed(FRESH_SECONDS)
     return None if is_fresh else visit.read_at
 
@@ -185,7 +186,7 @@ def _current(
 
 
 def _note_outcomes(connection: Connection, visit: Visit, batch: Batch, outcomes: Outcomes) -> Refusals:
-    """Stores the outcome of each change; returns those that were refused."""
+    """Stores the outcome of each change; returns the changes that failed or have no outcome."""
     at = clock.now()
     current = _current(connection, visit, batch.before, at)
     kept: list[tuple[StoredStatus, StoredStatus]] = []

@@ -36,7 +36,7 @@ HISTORY_DAYS: Final = 28
 """Days before today that are read once a day, because platforms restate spend for weeks."""
 
 ROWS_A_READ: Final = 200_000
-"""Campaign-days, or campaign-hours, that one answer has at most, about: 30 MB of Google's.
+"""Campaign-days, or campaign-hours, up to which days share one request: about 30 MB in an answer of Google.
 
 The adapters refuse an answer of over 64 MiB.
 """
@@ -48,8 +48,8 @@ DESCRIBED_FOR: Final = timedelta(days=1)
 def pull(account_id: int) -> None:
     """Reads the spend of the account, if it is due and no other worker reads it, and counts it.
 
-    A failure is stored, logged and not raised. Raises BrandsTimedOut if a brand stays locked; the message is then
-    delivered again.
+    A failed request is stored, logged and not raised. Raises errors of the database, such as BrandsTimedOut if a brand
+    stays locked: the message is then delivered again.
     """
     stored = visits.stored_connection(account_id)
     claim = None if stored is None else _Claim.made(stored, clock.now())
@@ -71,7 +71,7 @@ class _Claim:
 
     @classmethod
     def made(cls, stored: StoredConnection, at: datetime) -> "_Claim | None":
-        """A claim from `at` on; None if the account is not due or may not be read, or another worker reads it."""
+        """Claims the read from `at` on; None if the account is not due, may not be read, or another worker reads it."""
         until = at + pace.reading_time()
         is_made = committed(partial(reads.claim, account=stored.id, at=at, until=until))
         return cls(stored.id, until) if is_made else None
@@ -101,7 +101,10 @@ def _pull(stored: StoredConnection, claim: _Claim) -> None:
 
 
 def _described(stored: StoredConnection, platform: Platform, account: Account, at: datetime) -> StoredConnection | None:
-    """The connection with the account's zone and currency, read if they are old; None if that failed."""
+    """Returns the connection with the account's zone and currency; None if they could not be read.
+
+    If they are older than DESCRIBED_FOR, first reads them from the platform and stores them.
+    """
     if stored.described_at is not None and stored.described_at > at - DESCRIBED_FOR:
         return stored
     if not _reserved(stored):
@@ -134,10 +137,13 @@ class _Tally:
 
 
 def _pull_days(stored: StoredConnection, platform: Platform, account: Account, claim: _Claim) -> bool:
-    """Reads the due days and counts them as of the time before the requests; returns whether it read HISTORY_DAYS."""
+    """Reads the due days and counts their spend as of the time before the requests.
+
+    Returns whether it read all HISTORY_DAYS: False after a failure too. Otherwise reads today and the day before.
+    """
     zone = readable_zones({stored.time_zone or ""}).get(stored.time_zone or "")
     if zone is None:
-        unknown = Refused(f"the account's time zone {stored.time_zone} is not known here")
+        unknown = Refused(f"the account's time zone {stored.time_zone} is unknown to Spendgate")
         visits.note_failure(stored, unknown, is_of_spend=True)
         return False
     as_of = clock.now()
@@ -212,7 +218,10 @@ def _reads(
 
 
 def _answer(read: _Read) -> _Answer:
-    """Makes the request. If its answer is too large or too slow, returns requests for both halves of its days."""
+    """Makes the request; returns its readings, or requests for both halves of its days if the answer is too large.
+
+    An answer that is too slow counts as too large. Raises TooLarge if the request is for one day.
+    """
     try:
         return _Answer(read.request(read.days))
     except TooLarge:
@@ -223,7 +232,7 @@ def _answer(read: _Read) -> _Answer:
 
 
 def _count(stored: StoredConnection, readings: Sequence[Reading], as_of: datetime, tally: _Tally) -> None:
-    """Counts the totals of the readings as of `as_of`, and adds their numbers and ids to `tally`."""
+    """Counts the totals of the readings as of `as_of`, and adds numbers of rows and totals, and ids, to `tally`."""
     for reading in readings:
         for some in chunked(_totals(stored, reading, as_of), MAX_EVENTS_PER_MESSAGE):
             log_counted(TOTALS.event, count_totals(some), TOTALS.cause)

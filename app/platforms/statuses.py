@@ -31,17 +31,20 @@ from runtime import clock
 log = structlog.get_logger()
 
 CAMPAIGNS_A_PAGE: Final = 2_000
-"""Campaigns that one transaction compares with the platform's answer."""
+"""Campaigns that one transaction compares with the platform's answer, at most."""
 
 HOLDS_A_TRANSACTION: Final = 500
-"""Campaigns whose hold is set or lifted in one transaction."""
+"""Campaigns whose hold is set or lifted in one transaction, at most."""
 
 VISITS_A_MESSAGE: Final = 5
-"""Visits for one message while new decisions keep coming; the next message or minute does the rest."""
+"""Visits (runs for one account) for one message, at most, while new decisions keep coming.
+
+The next message, or the next minute, does the rest.
+"""
 
 
 class Page(NamedTuple):
-    """Campaigns as compared with the platform's answer, and those among them with a new alert."""
+    """Campaigns as compared with the platform's answer, and the ones with a new alert: somebody keeps enabling them."""
 
     rows: Sequence[StoredStatus]
     alerts: Sequence[StoredStatus]
@@ -58,7 +61,7 @@ class Planned(NamedTuple):
 
 
 def reconcile_account(account_id: int) -> None:
-    """Brings the account's campaigns to their desired statuses. A failure is stored, logged and not raised.
+    """Brings the account's campaigns to their desired statuses. A failed request is stored, logged and not raised.
 
     Only one worker at a time does so for an account; the claim of a worker that died ends by itself. A decision that
     comes meanwhile is carried out by another visit right after.
@@ -81,7 +84,8 @@ def reconcile_account(account_id: int) -> None:
 def plan(account_id: int) -> list[Planned]:
     """Reads the account's statuses and returns the actions that mode `full` would take; changes nothing.
 
-    Raises PlatformError, and InvalidValue if the account is not connected or the quota allows no read.
+    Raises PlatformError, and InvalidValue if the account is not connected, its credentials cannot be read, or the quota
+    allows no read.
     """
     with transaction() as connection:
         stored = connections.required_connection(connection, account_id)
@@ -100,9 +104,10 @@ def plan(account_id: int) -> list[Planned]:
 
 
 def _run(visit: Visit) -> None:
-    """Reads, sets holds, then sends changes. Without an answer only pauses are sent, of campaigns read before.
+    """Reads the account's statuses, sets and lifts holds, then sends pauses and enables.
 
-    Nor is anything released after a gap in the reads until the platform reported who paused campaigns meanwhile.
+    If the platform does not answer, sends only pauses, by the statuses read before. After a gap in the reads, enables
+    nothing until the platform has reported who paused campaigns in the gap.
     """
     asked_at = clock.now()
     read = _read(visit)
@@ -135,7 +140,10 @@ def _note_read(connection: Connection, visit: Visit, at: datetime) -> None:
 
 
 def _read(visit: Visit) -> Mapping[str, Confirmed] | None:
-    """The statuses on the platform; None if the platform or the quota allows no read, or the read failed."""
+    """Reads the statuses on the platform, by its ids of campaigns.
+
+    None if the platform or the quota allows no read, or the read failed.
+    """
     until = visit.stored.wait_until
     if (until is not None and until > clock.now()) or not _reserved(visit.stored):
         return None
@@ -145,7 +153,7 @@ def _read(visit: Visit) -> Mapping[str, Confirmed] | None:
 def _reserved(stored: StoredConnection) -> bool:
     """Books one read; returns whether the quota allows it.
 
-    To find the outcome of a pause, uses the part kept for pauses.
+    If the outcome of a pause is unknown, may use the part of the quota that is kept for pauses.
     """
     if quota.reserve(stored.platform, 1):
         return True
@@ -155,9 +163,9 @@ def _reserved(stored: StoredConnection) -> bool:
 
 
 def _compared_pages(visit: Visit, read: Mapping[str, Confirmed] | None, at: datetime) -> Iterator[Page]:
-    """The account's campaigns as compared with the answer, a page in each transaction; stores those that differ.
+    """Compares the account's campaigns with the platform's answer, stores those that differ, and yields all by pages.
 
-    `read` None: the platform was not read.
+    Commits each page. `read`: the answer, by the platform's ids; None: the platform was not read.
     """
     after = rows.FIRST
     while True:
@@ -195,7 +203,10 @@ def _is_overridden(visit: Visit, row: StoredStatus, at: datetime) -> bool:
 
 
 def _respect_people(visit: Visit, page: Sequence[StoredStatus], at: datetime) -> None:
-    """Sets the hold `platform_paused` on campaigns that a person paused there; lifts it from those enabled there."""
+    """Sets the hold `platform_paused` on campaigns that a person paused on the platform; lifts it if they are enabled.
+
+    Before, asks the platform who made these changes.
+    """
     for wanted in chunked(_holds_to_change(visit, page, at), HOLDS_A_TRANSACTION):
         asked = [Change(row.external_id, Confirmed.PAUSED if is_held else Confirmed.ENABLED) for row, is_held in wanted]
         names = change_authors.names_in(change_authors.who_changed(visit, asked, visit.stored.statuses_read_at, at))
@@ -221,7 +232,7 @@ def _change_holds(
     """Changes the holds under the brands' locks and enforces the campaigns, in one transaction; returns the changes.
 
     Changes nothing if the account's mode changed since the visit began, and leaves out campaigns that have another
-    external id now. `names`: of those who changed campaigns, by the platform's id of the campaign.
+    external id now. `names`: who changed each campaign, by the platform's id of the campaign.
     """
     brand_ids = sorted({row.brand_id for row, _ in wanted})
     if not claims.keeps_mode(connection, visit):

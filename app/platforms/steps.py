@@ -21,7 +21,7 @@ SENT: dict[Action, Confirmed] = {Action.PAUSE: Confirmed.PAUSED, Action.ENABLE: 
 """By action that is sent, the status that it sets on the platform."""
 
 CLOCKS_DIFFER: Final = timedelta(seconds=2)
-"""Time by which a platform's clock and this machine's may differ: a pause counts as Spendgate's within it."""
+"""Time by which a platform's clock and this machine's may differ: a pause is Spendgate's if it is not further off."""
 
 
 def facts_of(row: StoredStatus, mode: str, at: datetime, *, is_unread: bool = False) -> StatusFacts:
@@ -106,9 +106,9 @@ def unread(row: StoredStatus, at: datetime) -> StoredStatus:
 def sending(row: StoredStatus, action: Action, unread_since: datetime | None, at: datetime) -> StoredStatus:
     """The row to commit before `action` is sent: from then on it may be applied, whatever happens to this process.
 
-    `unread_since`: when the platform was read last, if that is so long ago that a person may have paused it since; else
-    None. A pause that is sent again without an answer to the first keeps the time of the first, which is the likelier
-    one to have paused the campaign.
+    `unread_since`: when the platform was read last, if that is so long ago that a person may have paused the campaign
+    since; else None. A pause that is sent again without an answer to the first keeps the time of the first, which is
+    the likelier one to have paused the campaign.
     """
     is_again = row.may_be_applied and row.sent == SENT[action]
     repauses = recent_repauses(row.repaused_at, at)
@@ -138,8 +138,8 @@ def cleared_up(
     After a request to enable whose outcome is unknown, the pause is Spendgate's earlier one, unless the platform
     reports a pause since that request. `is_answered`: the platform answered the question.
 
-    A pause of a paused campaign leaves no trace there. So the pause is Spendgate's if it happened while Spendgate's
-    request was on its way, `answered_within` from its start at most.
+    If Spendgate pauses a campaign that is paused already, the platform's history does not show it. So the pause is
+    Spendgate's if it happened while Spendgate's request was on its way, `answered_within` from its start at most.
     """
     if row.sent == Confirmed.ENABLED and row.sent_at is not None and is_answered:
         is_ours = paused_at is None or paused_at < row.sent_at - CLOCKS_DIFFER

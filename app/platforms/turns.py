@@ -57,11 +57,11 @@ class Turns:
 
 @Once
 def reads() -> Turns:
-    """The turns of accounts whose spend this process reads; created at the first call."""
+    """The places in which this process reads the spend of accounts; created at the first call."""
     return Turns("pull_spend", spend.pull)
 
 
 @Once
 def changes() -> Turns:
-    """The turns of accounts whose statuses this process reads and changes; created at the first call."""
+    """The places in which this process reads and changes the statuses of accounts; created at the first call."""
     return Turns("reconcile_account", statuses.reconcile_account)

@@ -1,4 +1,4 @@
-"""Visits to connected accounts: which are due, and how a failed request is stored and logged."""
+"""Visits (runs of a worker for one connected account): enqueues those that are due, and stores failed requests."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from datetime import datetime, timedelta
@@ -37,7 +37,7 @@ RETRY: Final = timedelta(minutes=5)
 
 
 def enqueue_due(platforms: Iterable[str], at: datetime) -> None:
-    """Enqueues a message for each account with changes to send, and for those that are due to be read.
+    """Enqueues a message for each account with changes to send, and for each due read of an account.
 
     One account is one message, so that it delays no other.
     """
@@ -94,7 +94,7 @@ def stored_connection(account: int) -> StoredConnection | None:
 
 
 def attempted(stored: StoredConnection, request: Callable[[], Result], *, is_of_spend: bool = False) -> Result | None:
-    """The result of a request to the platform; None if it failed, which is stored and logged without secrets.
+    """Makes a request to the platform and returns its result; None if it failed, which is stored and logged.
 
     `is_of_spend`: the request belongs to a read of spend, so that a failure also delays the next read of spend.
     """

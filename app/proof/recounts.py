@@ -55,8 +55,8 @@ class WrongCounters(NamedTuple):
 def raise_before_opening(opening: Mapping[int, date]) -> set[int]:
     """Raises counters that are too low, of brands whose campaigns are about to open.
 
-    `opening`: brand id to the first day whose spend decides. Returns the brands that could not be compared because they
-    are locked or too large; the caller must not open their campaigns now.
+    `opening`: by brand id, the first day whose spend decides. Returns the brands whose counters could not be compared,
+    because they are locked, too large or have faulty data; the caller must not open their campaigns now.
     """
     return {brand_id for brand_id, first in opening.items() if _raise_low(brand_id, _day_before(first)) is None}
 
@@ -81,10 +81,11 @@ def _day_before(first_day: date) -> date | None:
 
 
 def compare_due_brands(at: datetime) -> set[int]:
-    """Compares the counters of each brand with the ledger once a day, and raises those that are too low.
+    """Compares the counters of the brands that are due with the ledger, and raises counters that are too low.
 
-    Warns of a brand that could not be compared. Each brand has a second of the day, and is due in the first run after
-    it. Returns the brands of which a counter was raised, for enforcement.
+    Each brand has its second of the day, and is due in the first run after it. Starts no comparison after
+    SECONDS_A_RUN; the next run does the rest. Warns of a brand that could not be compared. Returns the brands of which
+    a counter was raised, for enforcement.
     """
     with snapshot() as connection:
         since = max(watermarks.reached_by(connection, COMPARED, at) or at - A_DAY, at - A_DAY)
@@ -106,7 +107,7 @@ def compare_due_brands(at: datetime) -> set[int]:
 
 
 def _raise_low(brand_id: int, after: date | None = None) -> list[Recounted] | None:
-    """Raises the brand's counters that are too low, of days after `after` (None: all days), and logs all wrong ones.
+    """Raises the brand's counters that are too low, of days after `after` (None: all days); logs all wrong counters.
 
     Returns the raised counters; None if the brand is locked, its comparison timed out, or a fault of its data stops the
     comparison. Raises transient errors other than timeouts, which concern all brands.
@@ -126,7 +127,7 @@ def _raise_low(brand_id: int, after: date | None = None) -> list[Recounted] | No
 
 
 def _compared(brand_id: int, after: date | None) -> WrongCounters:
-    """Raises the brand's counters that are too low, of days after `after` (None: all days); returns all wrong ones.
+    """Raises the brand's counters that are too low, of days after `after` (None: all); returns all wrong counters.
 
     Compares month by month if one statement cannot read all days before it times out.
     """
@@ -180,10 +181,9 @@ def recount_days(
 ) -> WrongCounters:
     """Sets the counters of (campaign id, day) pairs to the ledger's sums, and brand days to their campaigns' sums.
 
-    Returns the wrong ones, corrected and left.
-
-    `only_up`: leaves counters that are too high unchanged. Locks the counters in the order in which ingest locks them,
-    so the caller may lock the brand afterwards but not before.
+    Returns the counters that were wrong: those corrected, and those left unchanged. `only_up`: leaves counters that are
+    too high unchanged. Locks the counters in the order in which ingest locks them, so the caller may lock the brand
+    afterwards but not before.
     """
 
     def is_corrected(one: Recounted) -> bool:
@@ -210,7 +210,7 @@ def _without_excess(of_brand: Sequence[Recounted], left: Iterable[Recounted]) ->
 
 
 def corrections_of(brand_id: int, counters: Sequence[Recounted]) -> list[Correction]:
-    """The rows to store about corrected counters: old and new micros of each."""
+    """The rows to store about corrected counters: the old and the new micros of each counter."""
     return [
         Correction(
             brand_id,

@@ -54,10 +54,11 @@ class RollBack(Exception):
 
 
 class Repaired(NamedTuple):
-    """The corrections of one brand, and the number of campaigns that they toggle. A dry run makes none of them.
+    """The corrections of one brand, and the number of campaigns that they toggle; a dry run only proposes them.
 
-    If the brand is too large for one transaction, both include changes of holds that its pass makes after the commit.
-    `at_least`: the brand has more than LOOKED_AT campaigns, and both leave out changes of holds of the others.
+    If the brand is too large for one transaction, both include changes of holds that workers make after the commit.
+    `at_least`: the brand has more than LOOKED_AT campaigns, and both leave out changes of the holds of campaigns beyond
+    the oldest LOOKED_AT.
     """
 
     corrections: list[Correction]
@@ -66,7 +67,7 @@ class Repaired(NamedTuple):
 
 
 def brands_to_repair(checks: Iterable[Check], only_brand_id: int | None = None) -> list[int]:
-    """The ids of brands with wrong rows that repair can correct, sorted; of one brand, or of all (None)."""
+    """The ids of the brands with wrong rows that repair can correct, sorted. `only_brand_id`: no other brand."""
     repairable = {
         row["brand_id"]
         for check in checks
@@ -133,7 +134,7 @@ def _totals(connection: Connection, brand_id: int, zone: ZoneInfo, floor: date |
     """Sets the brand's reported totals to the amounts that the ledger has for them; yields the corrections made.
 
     The next total then counts the right difference. `floor`: the last day without all its events in the ledger; None:
-    it has every day.
+    the ledger has every day.
     """
     wrong = list(totals_check.mismatched_totals(connection, floor, brand_id))
     wrong += totals_check.mismatched_last_differences(connection, floor, brand_id)
@@ -182,7 +183,7 @@ def _of_holds(changes: Iterable[DecidedChange]) -> Iterator[Correction]:
 
 
 def to_acknowledge(checks: Iterable[Check], only_brand_id: int | None = None) -> list[Finding]:
-    """Findings in histories, which repair cannot correct, of one brand or of all (None)."""
+    """The findings in histories, which repair cannot correct, of one brand or of all brands (None)."""
     return [
         (check.name, row)
         for check in checks
@@ -208,8 +209,8 @@ def repair_all(
     """Repairs brands with findings, then acknowledges findings in histories that remain; returns both.
 
     Acknowledges only findings in `shown`, since a person must have seen them. `brand_ids`: the brands to repair; None:
-    every one with findings. `only_brand_id`: the only brand of all this; None: all brands. `progress` is called after
-    each brand with the number of brands done and the number found so far.
+    every brand with findings. `only_brand_id`: the only brand to repair and to acknowledge findings of; None: all
+    brands. `progress` is called after each brand with the number of brands done and the number found so far.
     """
     done: list[Repaired] = []
     tried: set[int] = set()

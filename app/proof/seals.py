@@ -24,9 +24,10 @@ SLICES_A_RUN: Final = 50
 
 
 def seal() -> int:
-    """Seals new rows of each history, up to SLICES_A_RUN slices, where no lower id can still be committed.
+    """Seals new rows of each history, at most SLICES_A_RUN slices (ranges of ids); returns the number of rows.
 
-    Returns the number of rows. Skips a history with a busy writer. The ledger is never sealed.
+    Waits up to WRITERS_SECONDS for transactions that write to a history, since they may commit lower ids, and skips the
+    history if one is still running then. The ledger is never sealed.
     """
     sealed = {history.table: sum(_seal_slices(history)) for history in HISTORIES}
     rows = sum(sealed.values())
@@ -53,7 +54,10 @@ def _seal_slice(connection: Connection, history: History, up_to_id: int) -> tupl
 
 
 def _final_id(history: History) -> int | None:
-    """The last id up to which no row can be added any more; None if there is no new row, or a writer is still busy."""
+    """Waits for transactions that write to the history; returns the last id up to which no row can be added any more.
+
+    None if there is no new row, or such a transaction has not ended after WRITERS_SECONDS.
+    """
     with snapshot() as connection:
         last_id, sealed_to = seals.last_id(connection, history), seals.sealed_to(connection, history)
     if last_id is None or last_id <= sealed_to:

@@ -28,7 +28,7 @@ from domain.periods import ONE_DAY, day_starts_at
 from runtime import clock
 
 NAMED_ROWS: Final = 1_000
-"""Wrong rows that one check lists, at most, not counting those that a person has acknowledged."""
+"""Wrong rows that one query of a check lists, at most, not counting rows that a person has acknowledged."""
 
 CAMPAIGNS_A_PAGE: Final = 10_000
 
@@ -37,8 +37,8 @@ CAMPAIGNS_A_PAGE: Final = 10_000
 class Check:
     """The result of one check: how many rows it compared, the wrong rows, and notices.
 
-    `notices`: rows to know of that are not wrong. `known`: findings of the check that a person has acknowledged, by
-    their key.
+    `notices`: rows to know of that are not wrong, or that a person has acknowledged. `known`: the findings of the check
+    that a person has acknowledged, by their key.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Check:
 class Difference:
     """A campaign whose stored holds are wrong, or whose `next_change_at` is missing or too late.
 
-    `is_due`: the next tick or its brand's pass corrects it.
+    `is_due`: the next job of the minute, or the running enforcement of its brand in parts, corrects it.
     """
 
     standing: StoredCampaign
@@ -131,7 +131,7 @@ def _acknowledged_to_notices(check: Check) -> None:
 
 
 def kept_since(connection: Connection) -> date | None:
-    """The last day of which retention dropped events from the ledger; None: the ledger has every day."""
+    """The last day of which retention may have dropped events from the ledger; None: the ledger has every day."""
     floor = watermarks.reached(connection, ledger.FLOOR)
     return floor and floor.date()
 
@@ -139,7 +139,7 @@ def kept_since(connection: Connection) -> date | None:
 def differences(connection: Connection, at: datetime, only_brand_id: int | None = None) -> Iterator[Difference]:
     """Yields every campaign whose holds are wrong at `at`, or `next_change_at` missing or too late, by brand and id.
 
-    `only_brand_id`: of this brand; None: of all.
+    `only_brand_id`: only campaigns of this brand; None: of all brands.
     """
     after = (only_brand_id or 0, 0)
     while page := targets.campaigns_after(connection, after, CAMPAIGNS_A_PAGE, only_brand_id):

@@ -38,7 +38,7 @@ def test_alerts_are_listed_acknowledged_and_taken_back(world: World, brand: int,
     (row,) = spendgate("alerts", "--json").data
     assert (row["kind"], row["threshold"], row["brand_id"]) == ("budget_threshold", 80, brand)
     spendgate("alerts", "ack", "1")
-    assert "No open alerts.\n1 acknowledged or muted: --all" in spendgate("alerts").out
+    assert "No open alerts.\n1 acknowledged or muted; --all lists them" in spendgate("alerts").out
     assert "1 acknowledged or muted" in spendgate("alerts", "--brand", str(brand)).out
     assert spendgate("alerts", "--brand", str(world.brand())).out.strip() == "No open alerts."
     assert "acknowledged by cli:" in " ".join(spendgate("alerts", "--all").out.split())

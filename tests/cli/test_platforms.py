@@ -56,8 +56,8 @@ def test_check_says_in_plain_words_what_is_missing(
         "Fake, Europe/Berlin, USD; 0 campaigns there",
         f"brand {brand} (Acme) counts in EUR, the account in USD",
         f"brand {kolkata} (Delhi): the hour from",
-        "these campaigns do not exist there: 11, 12; correct their external ids",
-        f"the mode is shadow: nothing is changed there until you raise it, by spendgate platform mode {account}",
+        "these campaigns do not exist on the platform: 11, 12; correct their external ids",
+        f"mode is shadow: Spendgate changes nothing on the platform until you run spendgate platform mode {account}",
     ):
         assert sentence in shown.out
     fake.is_revoked = True

@@ -216,7 +216,7 @@ def test_brand_named_finds_a_brand_and_refuses_ambiguous_names(world: World, edi
     first = world.brand(name="Shop")
     assert committed(lambda connection: catalog.brand_named(connection, "Shop")) == first
     second = world.brand(name="Shop")
-    with pytest.raises(InvalidValue, match=f"several: {first}, {second}"):
+    with pytest.raises(InvalidValue, match=f"several brands: {first}, {second}"):
         committed(lambda connection: catalog.brand_named(connection, "Shop"))
     assert committed(lambda connection: catalog.brand_named(connection, "Store")) is None
 

@@ -1,4 +1,4 @@
-"""Google Ads over its REST interface: `googleAds:searchStream`, `campaigns:mutate`, OAuth by refresh token."""
+"""The adapter of Google Ads and its REST interface: `googleAds:searchStream`, `campaigns:mutate`."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -77,7 +77,7 @@ class GoogleAds:
         """Returns None: Spendgate counts the used operations itself, in `platform_operations`."""
 
     def describe(self, account: Account) -> AccountFacts:
-        """The account's name, time zone and currency. Raises Refused if there is no such account."""
+        """The account's name, time zone and currency. Raises PlatformError, such as Refused for an unknown account."""
         customers = [object_in(row, "customer") for row in _search(account, DESCRIBE)]
         if not customers:
             raise Refused(f"Google Ads has no account with the id {account.account_id} for this login")
@@ -194,9 +194,9 @@ def _errors(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _search(account: Account, query: str) -> Iterator[dict[str, Any]]:
-    """The rows of a query. Google's stream is one JSON array of batches, of which the last may be an error.
+    """Sends a query and yields its rows. Google answers one JSON array of batches, of which the last may be an error.
 
-    Raises PlatformError for an error and for another form.
+    Raises PlatformError for an error and for an answer in another form.
     """
     batches = _post(account, f"customers/{_customer(account)}/googleAds:searchStream", {"query": query})
     if not isinstance(batches, list):
@@ -311,6 +311,6 @@ def _limited(text: str, answer: Answer, details: Sequence[dict[str, Any]]) -> Li
 
 
 def _seconds(text: str) -> float:
-    """The seconds of a text such as `40591s` or `120`; 0 for anything else."""
+    """The seconds of a text such as `40591s` or `120`, a fraction rounded up; 0 for anything else."""
     match = re.fullmatch(r"([0-9]{1,7})(\.[0-9]*)?s?", text)
     return float(match[1]) + bool(match[2]) if match else 0.0

@@ -1,4 +1,4 @@
-"""Logins at Google: access tokens by a refresh token, or by a service account with the extra `google`."""
+"""Gets access tokens from Google's login: by a refresh token, or by a service account with the extra `google`."""
 
 import hashlib
 import re
@@ -40,9 +40,10 @@ class Tokens:
         self._known: dict[bytes, tuple[str, float]] = {}
 
     def token(self, account: Account) -> str:
-        """A valid access token, cached or new. Raises LoginFailed if the login is expired or revoked.
+        """Returns a valid access token, from the cache or newly requested from Google.
 
-        Raises Limited or Unanswered if Google's login gives no token now, InvalidValue for unusable credentials.
+        Raises LoginFailed if the login is expired or revoked, Limited or Unanswered if Google's login gives no token
+        now, and InvalidValue for unusable credentials.
         """
         key = self._key(account)
         with self._lock:
@@ -72,7 +73,10 @@ def _is_service_account(account: Account) -> bool:
 
 
 def _new_token(account: Account) -> tuple[str, float]:
-    """A new access token and its lifetime in seconds. Raises LoginFailed, Limited, Unanswered and InvalidValue."""
+    """Requests an access token; returns it and its lifetime in seconds.
+
+    Raises LoginFailed, Limited, Unanswered and InvalidValue.
+    """
     if _is_service_account(account):
         content = _by_service_account(account)
     else:
@@ -87,7 +91,10 @@ def _new_token(account: Account) -> tuple[str, float]:
 
 
 def _answer(account: Account, form: Mapping[str, str]) -> dict[str, Any]:
-    """The content of an answer of Google's login. Raises LoginFailed, Limited or Unanswered, all without a secret."""
+    """Sends the form to Google's login and returns the content of its answer.
+
+    Raises LoginFailed, Limited or Unanswered, all without a secret.
+    """
     answer = http.send("POST", settings().google_token_url, {}, data=form)
     content = answer.content if isinstance(answer.content, dict) else {}
     if answer.status == 200:
@@ -101,9 +108,10 @@ def _answer(account: Account, form: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _by_service_account(account: Account) -> dict[str, Any]:
-    """The answer to an assertion that google-auth signs with the service account's key.
+    """Sends Google's login an assertion, signed by google-auth with the service account's key; returns the answer.
 
-    Raises InvalidValue without google-auth, and for a key that cannot sign.
+    Raises InvalidValue without google-auth and for a key that cannot sign; LoginFailed, Limited or Unanswered if the
+    login gives no token.
     """
     try:
         from google.auth import crypt, jwt  # noqa: PLC0415 - an extra, which few installations have

@@ -1,4 +1,4 @@
-"""Requests to Meta's Graph API: the token in a header, pages by cursor, errors and limits by Meta's own words."""
+"""Sends requests to Meta's Graph API: reads pages by cursor, and turns Meta's errors and limits into PlatformError."""
 
 import hashlib
 import hmac
@@ -92,10 +92,10 @@ def _note_usage(account: Account, usage: Usage) -> None:
 
 
 def rows(account: Account, path: str, params: Mapping[str, str], *, seconds: float) -> Iterator[dict[str, Any]]:
-    """The rows of all pages. Each page is asked for by cursor, since Meta's link to it contains the token.
+    """Reads all pages and yields their rows. Asks for each page by cursor, since Meta's link to it contains the token.
 
-    Raises TooLarge if the pages take longer than `seconds`, so that a part is never taken for the whole; Unanswered for
-    an answer in another form.
+    Raises PlatformError: TooLarge if the pages take longer than `seconds`, so that a part is never taken for the whole;
+    Unanswered for an answer in another form.
     """
     ends_at = time.monotonic() + seconds
     after: dict[str, str] = {}
@@ -137,7 +137,7 @@ def batch(account: Account, items: list[dict[str, str]]) -> tuple[list[Any], Map
 def error_of(
     account: Account, status: int, content: Any, headers: Mapping[str, str], *, changes_something: bool
 ) -> PlatformError:
-    """The error of an answer with this HTTP status and content. `headers`: those with the use of limits.
+    """The error of an answer with this HTTP status and content. `headers`: they say how long limits last.
 
     `changes_something`: the request was a change, which may have been carried out all the same after Unanswered.
     """

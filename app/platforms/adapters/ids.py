@@ -10,7 +10,7 @@ LARGEST: Final = 2**63 - 1
 
 
 def is_id(text: str) -> bool:
-    """Whether the text is a number of up to 64 bits in digits, as ids of these platforms are.
+    """Whether the text has digits only and is at most 2**63 - 1, as ids of these platforms are.
 
     Anything else could change a path, or make a platform refuse a whole request.
     """

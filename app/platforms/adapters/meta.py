@@ -1,4 +1,4 @@
-"""Meta over its Graph API: account facts, `insights`, `campaigns`, and batches of status changes."""
+"""The adapter of Meta and its Graph API: account facts, `insights`, `campaigns`, and batches of status changes."""
 
 import json
 import re
@@ -65,7 +65,7 @@ class Meta:
     operations_a_day = None
 
     def take_usage(self, account_id: str) -> int | None:
-        """The used percent of the account's limits, by the newest answer since the last call; None without one."""
+        """The used percent of the account's limits, by the newest answer since the last call; None if none had it."""
         return graph.newest_usages.pop(account_id, None)
 
     def describe(self, account: Account) -> AccountFacts:
@@ -148,7 +148,7 @@ def _event_time(event: dict[str, Any]) -> datetime | None:
 
 
 def _new_status(event: dict[str, Any]) -> Confirmed | None:
-    """The status that an activity ended in; None for intermediate ones, such as `Pending process`."""
+    """The status that an activity ended in; None for any other status, such as `Pending process`."""
     extra = http.decoded(event.get("extra_data") or "{}")
     word = str(extra.get("new_value")).lower() if isinstance(extra, dict) else ""
     return {"active": Confirmed.ENABLED, "inactive": Confirmed.PAUSED, "paused": Confirmed.PAUSED}.get(word)
@@ -166,7 +166,10 @@ def _outcome(account: Account, answer: Any, headers: Any) -> PlatformError | Non
 
 
 def _insights(account: Account, first_day: date, last_day: date, params: dict[str, str]) -> list[dict[str, Any]]:
-    """The rows of campaigns and days. A range of days with too many rows for Meta is read in halves."""
+    """Reads the rows of campaigns and days; reads a range of days with too many rows for Meta in halves.
+
+    Raises PlatformError, such as TooMuchData if one day has too many rows.
+    """
     try:
         return list(_insights_at_once(account, first_day, last_day, params))
     except graph.TooMuchData:

@@ -39,7 +39,7 @@ def test_change_to_full_asks_with_the_campaigns_it_would_pause_and_enable(connec
     held, serving = connected.campaign("11"), connected.campaign("12", "paused")
     connected.world.set_status(held, "paused")
     connected.reconcile()
-    with pytest.raises(Unconfirmed, match="pause 1 campaign on Google Ads, stop 1 campaign here") as asked:
+    with pytest.raises(Unconfirmed, match="pause 1 campaign on Google Ads, stop 1 campaign in Spendgate") as asked:
         modes.change(connected.account, {"mode": "full"}, author(), agreed_to(""))
     assert connected.connection()["mode"] == "shadow"
     modes.change(connected.account, {"mode": "full"}, author(), agreed_to(asked.value.effect.token))

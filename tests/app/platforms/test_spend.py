@@ -261,7 +261,7 @@ def test_account_in_a_zone_that_is_not_known_here_says_so(connected: Connected) 
     connected.fake.time_zone = "Mars/Olympus"
     connected.pull()
     stored = connected.connection()
-    assert stored["last_error"] == "the account's time zone Mars/Olympus is not known here"
+    assert stored["last_error"] == "the account's time zone Mars/Olympus is unknown to Spendgate"
     assert stored["failures"] == 1
     assert connected.spent(campaign, TODAY) == 0
 
