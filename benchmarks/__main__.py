@@ -15,10 +15,10 @@ from tests import citus
 
 ROUNDS: Final = 5
 ROUNDS_OF_CLUSTER: Final = 3
-"""Each of them makes a database on all servers twice."""
+"""Rounds of a measure of the Citus cluster: few, because each makes a database on every server."""
 
 QUARTER: Final = 40_000
-"""Events a second: a quarter of the rate that the first measure reaches on the reference machine."""
+"""Events a second: a quarter of the rate that the measure `rate-1000` reaches on the reference machine."""
 
 SECONDS: Final = "seconds"
 MEGABYTES: Final = "MB"
@@ -31,7 +31,8 @@ HEAD: Final = ("measure", "unit", "ours", "reference", "ratio", "its spread", "t
 class Measure(NamedTuple):
     """A measure: its unit, the function for one round, and the bound of the ratio.
 
-    The ratio must be at least the bound, or at most the bound for units in AT_MOST, of which less is better.
+    The ratio must be at least the bound, or at most the bound for units in AT_MOST, of which less is better. `to_reach`
+    None: no bound. `rounds` None: ROUNDS.
     """
 
     name: str
@@ -42,12 +43,15 @@ class Measure(NamedTuple):
 
 
 def of_cluster(events: int) -> Callable[[BenchStage, int], Pair]:
-    """Events a second on the Citus cluster; reference: on a plain database of its coordinator's server."""
+    """Returns a function for one round: events a second on the Citus cluster, from messages of `events` events.
+
+    Reference: on a plain database of the coordinator's server.
+    """
     return lambda stage, number: Pair(*cluster.rates(stage, number, events))
 
 
 def alone(stage: BenchStage, number: int) -> Pair:
-    """Seconds of an event while nothing else waits, on the Citus cluster; reference: on a plain database."""
+    """Measures seconds of an event while nothing else waits, on the Citus cluster; reference: on a plain database."""
     return Pair(*cluster.seconds_alone(stage, number))
 
 
@@ -132,7 +136,7 @@ ON_CITUS: Final = {
 
 
 def known_measures() -> dict[str, Measure]:
-    """The measures by name; those of a cluster only if one is named."""
+    """The measures by name; measures of a Citus cluster only if SPENDGATE_TEST_CITUS names one."""
     return {**MEASURES, **(ON_CITUS if citus.is_used() else {})}
 
 
@@ -146,7 +150,7 @@ def verdict(measure: Measure, ratio: float) -> tuple[str, str]:
 
 
 def row(measure: Measure, pairs: list[Pair]) -> tuple[str, ...]:
-    """The cells of a measure: medians of its rounds."""
+    """The cells of a measure's row, as in HEAD; figures and ratio are medians of its rounds."""
     ratios = sorted(pair.ours / pair.reference for pair in pairs)
     ratio = median(ratios)
     figures = (median(pair.ours for pair in pairs), median(pair.reference for pair in pairs))
@@ -155,7 +159,7 @@ def row(measure: Measure, pairs: list[Pair]) -> tuple[str, ...]:
 
 
 def shown(figure: float) -> str:
-    """A figure with its significant digits."""
+    """The figure as text: without decimals from 100 on, else with four significant digits."""
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.4g}"
 
 

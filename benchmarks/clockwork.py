@@ -1,4 +1,4 @@
-"""Speed of scheduled jobs: the cost of a tick follows the number of changes, not of campaigns."""
+"""Measures scheduled jobs, such as whether the time of a tick follows the number of changes, not of campaigns."""
 
 import json
 import subprocess
@@ -56,7 +56,7 @@ LIFT: Final = (
 
 
 def tick(stage: BenchStage, campaigns: int) -> float:
-    """Seconds of a tick with DUE campaigns due among so many."""
+    """Measures seconds of a tick, the job of each minute, with DUE campaigns due among `campaigns` campaigns."""
     with stage.copied() as connection:
         _grow(connection, campaigns)
         for statement in MAKE_DUE:
@@ -69,7 +69,7 @@ def tick(stage: BenchStage, campaigns: int) -> float:
 
 
 def reset(stage: BenchStage) -> tuple[float, float]:
-    """Seconds of a daily reset that reactivates HELD campaigns, and of one plain UPDATE of the same rows."""
+    """Measures seconds of a daily reset that reactivates HELD campaigns, and of one plain UPDATE of the same rows."""
     taken = []
     for is_ours in (True, False):
         with stage.copied() as connection:
@@ -88,7 +88,7 @@ def reset(stage: BenchStage) -> tuple[float, float]:
 
 
 def nothing(stage: BenchStage, name: str) -> tuple[float, float]:
-    """Seconds of a job with nothing to do, and of an empty transaction; medians of many."""
+    """Measures seconds of a job with nothing to do, and of an empty transaction; medians of NOTHING_TIMES runs."""
     with stage.copied() as connection:
         connection.execute("UPDATE campaigns SET next_change_at = NULL")
         job(stage, "reset", 1)
@@ -103,7 +103,7 @@ def _grow(connection: psycopg.Connection[Any], campaigns: int) -> None:
 
 
 def job(stage: BenchStage, name: str, times: int) -> list[float]:
-    """Seconds of each of so many runs of a job of benchmarks/jobs.py."""
+    """Runs a job of benchmarks/jobs.py `times` times in a new process; returns the seconds of each run."""
     argv = [sys.executable, "-m", "benchmarks.jobs", name, str(times)]
     env = {**stage.env(), "LOG_LEVEL": "ERROR"}
     completed = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=env)
@@ -112,6 +112,6 @@ def job(stage: BenchStage, name: str, times: int) -> list[float]:
 
 
 def check(connection: psycopg.Connection[Any], query: str, expected: int) -> None:
-    """Fails unless the query, a count, gives `expected`."""
+    """Raises AssertionError unless the query, a count, returns `expected`."""
     (found,) = connection.execute(query).fetchall()[0]
     assert found == expected, f"{query}: {found} instead of {expected}"

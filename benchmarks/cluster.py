@@ -1,7 +1,8 @@
-"""Speed on the Citus cluster that SPENDGATE_TEST_CITUS names, beside a plain database of the cluster's coordinator.
+"""Measures the speed on the Citus cluster that SPENDGATE_TEST_CITUS names, and on a plain database beside it.
 
-`python -m benchmarks.cluster` prints what an event takes of each server. Every server must run on this computer. Both
-sides have the same binaries and settings of Postgres, so only the spreading differs.
+`python -m benchmarks.cluster` prints the processor time that an event takes of each server. The plain database is on
+the coordinator's server. Every server must run on this computer. Both sides have the same binaries and settings of
+Postgres, so only the spreading differs.
 """
 
 import os
@@ -25,7 +26,7 @@ EVENTS: Final = 100_000
 SINGLE: Final = 2_000
 A_MESSAGE: Final = 1_000
 ALONE: Final = 200
-"""Messages of one event that are enqueued after the one before was counted."""
+"""Measured messages of one event; each is enqueued after the previous message was counted."""
 
 WARM: Final = 40
 A_FEW: Final = 100
@@ -53,7 +54,10 @@ class ClusterStage(BenchStage):
 
     @contextmanager
     def copied(self, template: str = "") -> Iterator[psycopg.Connection[Any]]:
-        """Makes a database with the workload's brands, the current one during the block; `template` is ignored."""
+        """Makes a database with the workload's brands, which the stage uses during the block; then drops it.
+
+        `template` is ignored.
+        """
         del template
         name = f"bench_{os.getpid()}_{next(self._numbers)}"
         self._drop(name)
@@ -88,13 +92,13 @@ class ClusterStage(BenchStage):
 
 
 def stages(stage: BenchStage) -> tuple[ClusterStage, ClusterStage]:
-    """The stage of the cluster and that of the plain database, with the Redis of `stage`."""
+    """The stages of the cluster and of the plain database, in this order, with the Redis of `stage`."""
     cluster, plain = (ClusterStage(stage.home, stage.redis_url, is_plain=is_plain) for is_plain in (False, True))
     return cluster, plain
 
 
 def rates(stage: BenchStage, number: int, events: int) -> tuple[float, float]:
-    """Events a second from messages of so many events, on the cluster and on the plain database."""
+    """Measures events a second from messages of `events` events, on the cluster and on the plain database."""
     spend = workload.Spend(seed=number)
     total = SINGLE if events == 1 else EVENTS
     warm, batches = spend.batches(WARM, min(events, A_FEW)), spend.batches(total // events, events)
@@ -103,7 +107,10 @@ def rates(stage: BenchStage, number: int, events: int) -> tuple[float, float]:
 
 
 def seconds_alone(stage: BenchStage, number: int) -> tuple[float, float]:
-    """Median seconds from enqueue to acknowledgement of an event while nothing else waits, on both."""
+    """Measures the seconds from enqueue to acknowledgement of an event while nothing else waits.
+
+    Returns the medians on the cluster and on the plain database.
+    """
     spend = workload.Spend(seed=number)
     ours, reference = (_seconds_alone(one, spend.batches(WARM + ALONE, 1)) for one in stages(stage))
     return ours, reference
@@ -122,7 +129,10 @@ def _seconds_alone(stage: ClusterStage, batches: ingest.Batches) -> float:
 
 
 def footprint(stage: ClusterStage, events: int, total: int) -> dict[str, float]:
-    """Microseconds of processor that an event takes of each server, from messages of so many events."""
+    """Measures the microseconds of processor time that an event takes of each server and the workers, by name.
+
+    `total` events are sent, in messages of `events` events.
+    """
     spend = workload.Spend(seed=1)
     warm, batches = spend.batches(WARM, min(events, A_FEW)), spend.batches(total // events, events)
     with stage.copied() as observer, stage.workers() as workers:
@@ -136,7 +146,7 @@ def footprint(stage: ClusterStage, events: int, total: int) -> dict[str, float]:
 
 
 def main() -> int:
-    """Prints the table; returns the exit code."""
+    """Prints the table; returns the exit code: 2 if SPENDGATE_TEST_CITUS names no cluster."""
     if not citus.is_used():
         sys.stderr.write(f"{citus.VARIABLE}: not set; name the coordinator's URL\n")
         return 2

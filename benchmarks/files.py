@@ -1,4 +1,4 @@
-"""How fast platforms' files are read into totals, by the processor's time, and in how much memory."""
+"""Measures how fast platforms' files are read into totals, by processor time, and in how much memory."""
 
 import csv
 import resource
@@ -56,7 +56,7 @@ def _rows() -> list[tuple[str, ...]]:
 
 @cache
 def csv_file(least_bytes: int) -> Path:
-    """A CSV file of ROWS rows, repeated with other campaigns until it is large enough."""
+    """Writes a CSV file of ROWS rows, repeated with other campaigns until it has `least_bytes`; returns its path."""
     path = Path(_folder().name) / f"{least_bytes}.csv"
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream)
@@ -70,7 +70,7 @@ def csv_file(least_bytes: int) -> Path:
 
 @cache
 def workbook() -> Path:
-    """A workbook of ROWS rows."""
+    """Writes a workbook of ROWS rows; returns its path."""
     path = Path(_folder().name) / "rows.xlsx"
     with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
         sheet = book.add_worksheet()
@@ -81,7 +81,7 @@ def workbook() -> Path:
 
 
 def rates(path: Path, plain: Callable[[Path], None]) -> tuple[float, float]:
-    """Rows that are read into totals in a second of the processor, and rows that a plain reader gives."""
+    """Measures rows a second of processor time: rows that Spendgate reads into totals, and rows that `plain` reads."""
     started = process_time()
     plain(path)
     between = process_time()
@@ -91,26 +91,26 @@ def rates(path: Path, plain: Callable[[Path], None]) -> tuple[float, float]:
 
 
 def plain_csv(path: Path) -> None:
-    """All rows of a CSV file, thrown away."""
+    """Reads all rows of a CSV file and discards them."""
     with path.open(newline="", encoding="utf-8") as stream:
         for _ in csv.reader(stream):
             pass
 
 
 def plain_workbook(path: Path) -> None:
-    """All rows of a workbook, thrown away."""
+    """Reads all rows of a workbook and discards them."""
     sheet = python_calamine.CalamineWorkbook.from_path(path).get_sheet_by_index(0)
     for _ in sheet.iter_rows():
         pass
 
 
 def peak_megabytes(env: Mapping[str, str]) -> float:
-    """The most memory of a process that imports a CSV file of LARGE_BYTES: reads, compares, and counts its totals."""
+    """Measures the peak memory, in MiB, of a process that imports a CSV file of at least LARGE_BYTES."""
     return _peak(csv_file(LARGE_BYTES), env)
 
 
 def peak_megabytes_of_workbook(env: Mapping[str, str]) -> float:
-    """The most memory of a process that imports the workbook."""
+    """Measures the peak memory, in MiB, of a process that imports the workbook of ROWS rows."""
     return _peak(workbook(), env)
 
 
@@ -120,7 +120,7 @@ def _peak(path: Path, env: Mapping[str, str]) -> float:
 
 
 def _import(path: str) -> None:
-    """Imports a file as `spendgate import` does, and prints the most memory that it took, in MB."""
+    """Imports a file as `spendgate import` does, and prints the peak memory of this process, in MiB."""
     from cli.main import app  # noqa: PLC0415 - a process of its own
 
     named = ("--create-campaigns", "--brand", path, "--time-zone", "UTC", "--yes", "--json")

@@ -1,4 +1,4 @@
-"""Speed of work on histories: sealing status changes, and replaying rejected events."""
+"""Measures the speed of work on histories: sealing status changes, and replaying rejected events."""
 
 import json
 import time
@@ -39,7 +39,7 @@ ADD_INPUTS: Final = """
 
 
 def sealed(stage: BenchStage) -> tuple[float, float]:
-    """Status changes a second that are sealed, and that one statement hashes."""
+    """Measures status changes a second: those that a job seals, and those that one statement hashes."""
     with stage.copied() as connection:
         connection.execute(ADD_CHANGES, [CHANGES])
         ((changes,),) = connection.execute("SELECT count(*) FROM status_changes").fetchall()
@@ -52,7 +52,7 @@ def sealed(stage: BenchStage) -> tuple[float, float]:
 
 
 def replayed(stage: BenchStage, number: int) -> tuple[float, float]:
-    """Rejected events a second that a replay counts, and that workers count from messages of A_MESSAGE events."""
+    """Measures rejected events a second that a replay counts, and events a second that workers count from messages."""
     spend = Spend(seed=number)
     with stage.copied() as connection:
         for batch in spend.batches(INPUTS // A_MESSAGE, A_MESSAGE):

@@ -1,4 +1,4 @@
-"""Processor use of idle worker processes."""
+"""Measures the processor use of idle worker processes."""
 
 import os
 import time
@@ -13,7 +13,10 @@ ALLOWED_PERCENT: Final = 0.3
 
 
 def percent_of_a_core(stage: BenchStage) -> float:
-    """The processor time (user and system) of the busiest of master and worker processes, in percent of a core."""
+    """Measures processor use for SECONDS: user and system time of the busiest worker process, in percent of a core.
+
+    The master of the worker processes counts as one of them.
+    """
     with stage.copied(), stage.workers() as master:
         children = Path(f"/proc/{master.pid}/task/{master.pid}/children").read_text().split()
         pids = [master.pid, *map(int, children)]

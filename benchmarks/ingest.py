@@ -1,4 +1,4 @@
-"""Events a second from Redis to the commit, beside a plain COPY of the same rows in equal batches."""
+"""Measures events a second from Redis to the commit, beside a plain COPY of the same rows in equal batches."""
 
 import struct
 import time
@@ -40,7 +40,7 @@ EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def rows(batch: Iterable[dict[str, Any]], at: datetime) -> bytes:
-    """The rows of a batch for COPY."""
+    """The rows of a batch in Postgres's binary format for COPY, received at `at`."""
     received = micros_since_2000(at)
     made = [HEADER]
     for event in batch:
@@ -59,14 +59,14 @@ def micros_since_2000(at: datetime) -> int:
 
 
 def copied(stage: BenchStage, batches: Batches) -> float:
-    """Events a second that one connection COPYs from messages into an empty ledger, with a commit for each message."""
+    """Measures events a second that one connection COPYs from messages into an empty ledger, with a commit for each."""
     at = clock.now()
     read = (rows(msgspec.json.decode(message)["kwargs"]["events"], at) for message in workload.messages(batches))
     return _copied(stage, read, sum(map(len, batches)))
 
 
 def copied_ready(stage: BenchStage, batches: Batches) -> float:
-    """Events a second that one connection COPYs from prepared rows into an empty ledger: the time of Postgres alone."""
+    """Measures events a second that one connection COPYs from prepared rows into an empty ledger: Postgres alone."""
     at = clock.now()
     return _copied(stage, [rows(batch, at) for batch in batches], sum(map(len, batches)))
 
@@ -93,8 +93,9 @@ def ingested(
     prepare: Callable[[psycopg.Connection[Any]], None] = lambda _: None,
     begin: Callable[[psycopg.Connection[Any]], None] = lambda _: None,
 ) -> float:
-    """Events a second that the worker processes read from Redis, count and enforce; each is sent `deliveries` times.
+    """Measures events a second that the worker processes read from Redis, count and enforce.
 
+    Each message is sent `deliveries` times; all deliveries count. `warm`: messages processed before the measurement.
     `must_cross`: whether the load must take a brand over its limit. `prepare`: called before the workers start,
     `begin`: before the measurement.
     """
@@ -125,7 +126,7 @@ def _ingested(
 
 
 def passed_through(stage: BenchStage, batches: Batches) -> float:
-    """Messages a second that the worker processes read from Redis for an actor that does nothing."""
+    """Measures messages a second that the worker processes read from Redis for an actor that does nothing."""
     with stage.copied(), stage.workers("benchmarks.idle_worker"):
         stage.put(workload.messages(batches[:WARM], "do_nothing"))
         stage.until_done()
@@ -139,13 +140,16 @@ def counted(connection: psycopg.Connection[Any]) -> int:
 
 
 def check(connection: psycopg.Connection[Any], events: int) -> None:
-    """Fails unless the ledger has so many events."""
+    """Raises AssertionError unless the ledger has exactly `events` events."""
     found = counted(connection)
     assert found == events, f"{found} of {events} events are in the ledger"
 
 
 def check_enforced(connection: psycopg.Connection[Any], *, must_cross: bool = True) -> None:
-    """Fails unless both counters equal the ledger and every brand over its limit is paused."""
+    """Raises AssertionError unless both counters equal the ledger and every brand over its limit is paused.
+
+    `must_cross`: raises it, too, if no brand went over its limit.
+    """
     ((ledger, campaigns, brands),) = connection.execute(SUMS).fetchall()
     assert ledger == campaigns == brands, f"{ledger} micros in the ledger, {campaigns} and {brands} in the counters"
     ((over, running_on),) = connection.execute(OVER_THEIR_LIMIT).fetchall()

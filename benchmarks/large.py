@@ -1,4 +1,4 @@
-"""A brand with very many campaigns exhausts its budget: how fast all pause, and other brands' latency meanwhile."""
+"""Measures how fast all campaigns of a very large brand pause, and the latency of other brands meanwhile."""
 
 import time
 from datetime import timedelta
@@ -33,7 +33,12 @@ FILL: Final = (
 
 
 class Round(NamedTuple):
-    """One pass: campaigns a second; seconds of other brands' crossings, idle and meanwhile; seconds of own events."""
+    """The figures of one round in which a large brand pauses.
+
+    `campaigns_a_second`: paused campaigns of the large brand. `idle`, `meanwhile`: seconds from an event of another
+    brand that crosses its limit until its campaign is paused, before and while the large brand pauses. `own_events`:
+    seconds from the enqueue of each event of the large brand until it is counted.
+    """
 
     campaigns_a_second: float
     idle: list[float]
@@ -43,7 +48,10 @@ class Round(NamedTuple):
 
 @cache
 def measured(stage: BenchStage, number: int, campaigns: int = CAMPAIGNS) -> Round:
-    """One event pauses all campaigns of the brand; other brands cross their limits before and meanwhile."""
+    """Measures a round: one event pauses all campaigns of a large brand; others cross limits before and meanwhile.
+
+    The result for a round's `number` is cached.
+    """
     del number
     large = stage.kept(f"large_{campaigns}", *FILL, parameters={"campaigns": campaigns})
     with stage.copied(large) as connection, stage.workers():
@@ -75,7 +83,7 @@ def _is_under_way(connection: psycopg.Connection[Any]) -> bool:
 
 
 def _event(stage: BenchStage, connection: psycopg.Connection[Any], number: int, micros: int) -> float:
-    """Seconds from the enqueue of an event of the large brand until its spend is visible."""
+    """Enqueues an event of the large brand; returns the seconds until it is counted."""
     event_id = str(uuid4())
     query = "SELECT id FROM campaigns WHERE brand_id = (SELECT id FROM brands WHERE name = 'Large') ORDER BY id LIMIT 1"
     ((campaign,),) = connection.execute(query).fetchall()

@@ -1,4 +1,4 @@
-"""Seconds from the event that crosses a limit until its campaign is visibly inactive, and those of references."""
+"""Measures seconds from an event that crosses a limit until its campaign is seen inactive, and the references."""
 
 import itertools
 import subprocess
@@ -22,7 +22,7 @@ WARM: Final = 20
 """Crossings before the measurement, so that each process has connected."""
 
 LOAD_MESSAGE: Final = 1_000
-"""Events in one message of the background load, as in the first measure."""
+"""Events in one message of the background load."""
 
 LOAD_KEPT: Final = 0.9
 """Share of the background load that the sender must have sent on time, or the measure fails."""
@@ -47,7 +47,10 @@ FILL: Final = (
 
 
 def crossings(stage: BenchStage, load_a_second: float) -> list[float]:
-    """Seconds from the enqueue of each crossing event until its campaign is visibly inactive."""
+    """Measures CROSSINGS times the seconds from an event that crosses a limit until its campaign is seen inactive.
+
+    `load_a_second`: events a second in the background; 0: none.
+    """
     with stage.copied() as connection, stage.workers():
         campaigns = add_campaigns(connection, WARM + CROSSINGS)
         with loaded(stage, load_a_second):
@@ -55,7 +58,7 @@ def crossings(stage: BenchStage, load_a_second: float) -> list[float]:
 
 
 def add_campaigns(connection: psycopg.Connection[Any], crossings: int) -> list[int]:
-    """Adds a brand of one campaign for each crossing; returns the campaigns' ids."""
+    """Adds `crossings` brands of one campaign, each with a daily budget; returns the campaigns' ids."""
     for statement in FILL:
         parameters = {"crossings": crossings, "limit": LIMIT}
         connection.execute(statement, parameters if "%" in statement else None)
@@ -64,7 +67,7 @@ def add_campaigns(connection: psycopg.Connection[Any], crossings: int) -> list[i
 
 
 def crossing(stage: BenchStage, connection: psycopg.Connection[Any], campaign: int, number: int) -> float:
-    """Seconds from the enqueue of an event that crosses a campaign's limit until the campaign is visibly inactive."""
+    """Enqueues an event that crosses the campaign's limit; returns the seconds until the campaign is seen inactive."""
     kwargs = {"events": [crossing_event(campaign)]}
     return timed(stage, kwargs, "ingest_spend", f"crossing-{number}", lambda: is_inactive(connection, campaign))
 
@@ -87,7 +90,7 @@ def is_inactive(connection: psycopg.Connection[Any], campaign: int) -> bool:
 
 
 def plain_crossings(stage: BenchStage) -> list[float]:
-    """Seconds from the enqueue of each crossing event until a plain Celery task has paused its campaign."""
+    """Measures CROSSINGS times the seconds from a crossing event until a plain Celery task has paused its campaign."""
     with stage.copied() as connection, plain_workers(stage):
         connection.execute(plain_task.MADE_WITH)
         campaigns = add_campaigns(connection, WARM + CROSSINGS)
@@ -106,7 +109,7 @@ def _plain_crossing(connection: psycopg.Connection[Any], campaign: int) -> float
 
 @contextmanager
 def plain_workers(stage: BenchStage) -> Iterator[None]:
-    """Runs as many Celery worker processes as there are processes of ours."""
+    """Runs PROCESSES Celery worker processes during the block, as many as there are worker processes of Spendgate."""
     plain_task.app.conf.broker_url = stage.redis_url
     argv = [
         sys.executable,
@@ -131,7 +134,10 @@ def plain_workers(stage: BenchStage) -> Iterator[None]:
 
 
 def references(stage: BenchStage, load_a_second: float) -> list[float]:
-    """Seconds of each round trip of an actor that does nothing plus one single-row commit."""
+    """Measures CROSSINGS times the seconds of a message to an actor that does nothing, plus a commit of one row.
+
+    `load_a_second`: events a second in the background; 0: none.
+    """
     taken = []
     with stage.copied() as connection, stage.workers("benchmarks.idle_worker"), loaded(stage, load_a_second):
         for number in range(CROSSINGS):
@@ -145,7 +151,7 @@ def references(stage: BenchStage, load_a_second: float) -> list[float]:
 
 
 def timed(stage: BenchStage, kwargs: dict[str, Any], actor: str, name: str, is_done: Callable[[], bool]) -> float:
-    """Enqueues a message; returns the seconds until its effect is visible."""
+    """Enqueues a message under the id `name`; returns the seconds until `is_done` returns True."""
     time.sleep(BETWEEN_SECONDS)
     message = workload.message(kwargs, name, actor)
     started = time.perf_counter()
@@ -157,7 +163,10 @@ def timed(stage: BenchStage, kwargs: dict[str, Any], actor: str, name: str, is_d
 
 @contextmanager
 def loaded(stage: BenchStage, events_a_second: float) -> Iterator[None]:
-    """Sends spend in the background during the block, so many events a second."""
+    """Sends `events_a_second` events a second in the background during the block; 0: none.
+
+    Raises AssertionError at the end if they were not sent in time, or the workers are more than a second behind.
+    """
     if not events_a_second:
         yield
         return
@@ -186,7 +195,10 @@ def loaded(stage: BenchStage, events_a_second: float) -> Iterator[None]:
 
 
 def load(events_a_second: float) -> Iterator[tuple[str, bytes]]:
-    """An endless stream of spend messages; those of the first seconds are created beforehand, to spare the sender."""
+    """An endless stream of (id, message) pairs of spend.
+
+    Creates the messages for the first MADE_BEFOREHAND_SECONDS beforehand, to spare the sender.
+    """
     spend = workload.Spend(seed=99)
 
     def made(number: int) -> tuple[str, bytes]:

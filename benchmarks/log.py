@@ -22,7 +22,7 @@ SETTINGS: Final = "SELECT current_setting('data_checksums'), current_setting('fu
 
 
 def measured(stage: BenchStage, version: int, *, with_checkpoints: bool) -> tuple[float, float]:
-    """Bytes of log and of disk for an event, with UUIDs of this version as ids."""
+    """Measures bytes of log and of disk for an event, with UUIDs of this version as ids."""
     spend = workload.Spend(version, seed=version)
     with stage.copied() as observer, stage.workers():
         _count_part(stage, spend)
@@ -46,7 +46,7 @@ def _value(connection: psycopg.Connection[Any], query: str) -> int:
 
 
 def main() -> int:
-    """Prints the table."""
+    """Prints a table of the bytes of log and of disk that an event takes, by kind of ids and checkpoints."""
     with running() as stage:
         with psycopg.connect(stage.url("postgres")) as connection:
             ((checksums, whole_pages),) = connection.execute(SETTINGS).fetchall()

@@ -1,8 +1,8 @@
 """`python -m benchmarks.machines`: measures the figures of docs/evidence/scaling.md.
 
 Events a second with one worker machine and with two, on one Redis and one Postgres. Each machine is a network
-namespace, joined to the servers' namespace by a bridge; all share this computer's cores. Then the disk and log that an
-event takes, and the seconds to drop a month. Needs root and iproute2.
+namespace, joined to the servers' namespace by a bridge; all share this computer's cores. Then the processor time, disk
+and log that an event takes, and the time to drop all months of the ledger. Needs root and iproute2.
 """
 
 import os
@@ -35,7 +35,10 @@ def ip(*arguments: str) -> None:
 
 @contextmanager
 def network() -> Iterator[list[str]]:
-    """A bridge with the servers' address; yields the names of so many machines, each with an address on the bridge."""
+    """Creates a bridge with the servers' address, and MACHINES network namespaces with addresses on it.
+
+    Yields the names of the namespaces; deletes all at the end of the block.
+    """
     names = [f"spendgate-{number}" for number in range(1, MACHINES + 1)]
     with ExitStack() as stack:
         ip("link", "add", BRIDGE, "type", "bridge")
@@ -53,7 +56,7 @@ def network() -> Iterator[list[str]]:
 
 
 def rate(stage: BenchStage, machines: list[str], batches: ingest.Batches, warm: ingest.Batches) -> float:
-    """Events a second that one worker process on each machine reads, counts and enforces, in all."""
+    """Measures events a second that one worker process on each of `machines` reads, counts and enforces, in all."""
     with stage.copied() as observer, ExitStack() as stack:
         for machine in machines:
             stack.enter_context(stage.workers(machine=machine, address=SERVERS, processes=1))
@@ -74,7 +77,10 @@ LOG: Final = "SELECT pg_current_wal_lsn() - '0/0'"
 
 
 def footprint(stage: BenchStage) -> Iterator[str]:
-    """The processor time and disk that an event takes and the seconds to drop a ledger month, one line each."""
+    """Measures processor time, disk and log that an event takes, and the time to drop all months of the ledger.
+
+    Yields one line of a Markdown table for each figure.
+    """
     spend = workload.Spend(seed=1)
     with stage.copied() as connection, stage.workers() as workers:
         pids = {
@@ -104,7 +110,7 @@ def footprint(stage: BenchStage) -> Iterator[str]:
 
 
 def main() -> int:
-    """Prints the tables; returns the exit code."""
+    """Prints the tables; returns the exit code: 2 without root or iproute2."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         sys.stderr.write("network namespaces need root and iproute2\n")
         return 2

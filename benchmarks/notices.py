@@ -1,7 +1,7 @@
-"""The cost of webhooks and alerts: a dead endpoint's for the others, and 100 endpoints' for counting.
+"""Measures what a dead webhook endpoint costs other endpoints, and what 100 endpoints and alerts cost counting.
 
-`make bench-notices` prints a Markdown table. ARGS="--rounds N --pauses N [dead|ingest]" changes the number of
-alternating rounds and of pauses in each, and chooses a measure.
+`make bench-notices` prints a Markdown table. ARGS="--rounds N --pauses N [dead|ingest|ingest-all]" changes the number
+of alternating rounds and of pauses in each, and chooses a measure.
 """
 
 import argparse
@@ -29,7 +29,8 @@ DEAD: Final = "/1"
 
 WARM: Final = 3
 EVENTS: Final = 1_800_000
-"""Enough for some ten seconds: a process imports the library of channels once, at its first text."""
+"""Events counted in a round: some ten seconds, so that imports at the start of a process weigh little."""
+
 ADDED_SECONDS: Final = 1.0
 KEPT_RATE: Final = 0.95
 
@@ -69,7 +70,10 @@ def main() -> int:
 
 
 def dead(stage: BenchStage, rounds: int, pauses: int) -> bool:
-    """Seconds from the event to the pause at 99 endpoints, 99 %, while the 100th is dead; reference: while it lives."""
+    """Measures seconds from an event until 99 endpoints have the pause, while the 100th is dead; reference: it works.
+
+    Prints the 99th percentiles over `rounds` rounds of `pauses` pauses; returns whether the bound is met.
+    """
     seconds = {is_dead: list[float]() for is_dead in (True, False)}
     for _ in range(rounds):
         for is_dead, found in seconds.items():
@@ -81,7 +85,10 @@ def dead(stage: BenchStage, rounds: int, pauses: int) -> bool:
 
 
 def delays(stage: BenchStage, pauses: int, *, is_dead: bool) -> list[float]:
-    """Seconds of each pause until each of the 99 other endpoints has it."""
+    """Measures the seconds from each event until each of the 99 endpoints besides DEAD has its pause.
+
+    `is_dead`: DEAD answers nothing after the first WARM pauses.
+    """
     arrived: dict[tuple[str, int], float] = {}
     others = {f"/{number}" for number in range(1, ENDPOINTS + 1)} - {DEAD}
     with receiving() as receiver, stage.copied() as connection:
@@ -118,7 +125,11 @@ def _paused(stage: BenchStage, campaign: int) -> float:
 
 
 def counted(stage: BenchStage, rounds: int, _pauses: int, *, of_brands: bool = True) -> bool:
-    """Events a second with 100 endpoints and a channel; reference: with none."""
+    """Measures events a second with 100 endpoints and an alert channel; reference: without any.
+
+    Prints the medians; returns whether the bound is met. `of_brands`: each endpoint is of one brand, else of all
+    brands.
+    """
     pairs = []
     for number in range(rounds):
         spend = workload.Spend(seed=number)
@@ -139,8 +150,10 @@ Change = Callable[[psycopg.Connection[Any]], None]
 
 @contextmanager
 def configured(stage: BenchStage, *, of_brands: bool) -> Iterator[tuple[Change, Change]]:
-    """Functions that add 100 endpoints and a mail channel to a database, and raise a first alert, as in a service that
-    has run for a while: workers import the library of channels at the first text, and begin to read for endpoints.
+    """Yields two functions: the first adds 100 endpoints and a mail channel, the second raises a first alert.
+
+    The second waits until the alert is sent and changes are read for all endpoints, so that workers are as in a service
+    that has run for a while: they import the library of channels at the first text.
     """
     with receiving() as receiver, mail_server() as mail:
 
@@ -159,7 +172,7 @@ def configured(stage: BenchStage, *, of_brands: bool) -> Iterator[tuple[Change, 
 
 
 def add_endpoints(stage: BenchStage, connection: psycopg.Connection[Any], url: str, *, of_brands: bool = False) -> None:
-    """Adds 100 endpoints of pauses and releases, of all brands or of one brand each."""
+    """Adds 100 endpoints that get pauses and releases, of one brand each if `of_brands`, else of all brands."""
     types = [argument for kind in ("paused", "activated") for argument in ("--type", f"campaign.{kind}")]
     brand = ["--brand", "1"] if of_brands else []
     _run(stage, "webhook", "add", f"{url}{DEAD}", *types, *brand)

@@ -1,4 +1,4 @@
-"""Response times of the pages with 1,000 brands and 100,000 campaigns: medians of real requests to a real process.
+"""Measures response times of the pages with 1,000 brands and 100,000 campaigns, by requests to a web process.
 
 `make bench-pages` starts embedded servers, fills them, and prints a Markdown table.
 """
@@ -63,7 +63,7 @@ PAGES = ("/", "/?sort=name&number=20", "/?q=99", "/brands/500", "/brands/500?day
 
 @contextmanager
 def filled_service() -> Iterator[str]:
-    """The address of a web process with filled tables; its servers stop with the block."""
+    """Starts servers with filled tables and a web process; yields its address, and stops all at the end."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spendgate-pages-")))
         home.chmod(0o755)
@@ -87,7 +87,7 @@ def filled_service() -> Iterator[str]:
 
 
 def wait_for(address: str) -> None:
-    """Returns once the address answers."""
+    """Waits, without a timeout, until the address answers."""
     while True:
         with suppress(OSError):
             seconds(address)
@@ -96,7 +96,7 @@ def wait_for(address: str) -> None:
 
 
 def seconds(address: str) -> float:
-    """The seconds of one request, including its whole response."""
+    """Requests the address; returns the seconds until the whole response was read. Raises OSError if it fails."""
     started = time.perf_counter()
     with urllib.request.urlopen(address) as answer:  # noqa: S310 - our own process
         answer.read()
@@ -104,7 +104,7 @@ def seconds(address: str) -> float:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Prints a table of the median and the 95th percentile of each page's response times, in milliseconds."""
     with filled_service() as base:
         for page in PAGES:
             seconds(base + page)

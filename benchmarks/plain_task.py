@@ -1,7 +1,8 @@
-"""A plain Celery task that does the same as a crossing: counts an event once, and pauses a brand that spent its budget.
+"""A plain Celery task as a reference: it counts an event once, and pauses the campaigns of a brand over its budget.
 
 It waits for messages by a blocking command of Redis, and sends one statement at a time through SQLAlchemy. It knows no
-zones, schedules, flights, other budgets, restatements or rejected events. `celery -A benchmarks.plain_task worker`.
+zones, schedules, flights, other budgets, restatements or rejected events. `celery -A benchmarks.plain_task worker` runs
+it.
 """
 
 import os
@@ -72,7 +73,7 @@ def engine() -> Engine:
 
 @app.task  # type: ignore[untyped-decorator]  # Celery has no types
 def count(event: dict[str, Any]) -> None:
-    """Counts the event, and pauses the campaigns of its brand if that has spent its budget."""
+    """Counts the event, and pauses the campaigns of its brand if the brand has spent one of its budgets."""
     with engine().begin() as connection:
         if not connection.execute(ADD, event).rowcount:
             return

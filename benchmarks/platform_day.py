@@ -36,7 +36,7 @@ HOURS: Final = (3, 2, 2, 2, 2, 3, 5, 7, 9, 10, 10, 10, 11, 11, 10, 10, 11, 12, 1
 
 LIMIT: Final = 100_000_000
 SPENDS: Final = (0.4, 1.6)
-"""The least and the most that an account would spend in a day without its limit, as a multiple of it."""
+"""The least and the most that an account would spend in a day without its limit, as multiples of LIMIT."""
 
 FILL: Final = (
     """
@@ -71,14 +71,15 @@ PAUSES: Final = """
 """
 
 LOST_WAKES: Final = 0.1
-"""The part of the wakes that are lost."""
+"""The share of `wake_platforms` messages, which ask a worker to carry out decisions at once, that are dropped."""
 
 
 @dataclass
 class SimulatedAccount:
-    """One account there: its campaigns' statuses, and its spend in micros by local day.
+    """One account on the simulated platform: its campaigns' statuses, and its spend in micros by local day.
 
-    `reached_at`: when the spend of the present day reached the limit, until a campaign is paused for it.
+    `reached_at`: when the spend of the present day reached the limit; None before, and once a campaign is paused for
+    it.
     """
 
     zone: ZoneInfo
@@ -88,7 +89,7 @@ class SimulatedAccount:
     reached_at: datetime | None = None
 
     def serve(self, at: datetime, minutes: float) -> None:
-        """Spends at `at` as in so many minutes, by the share of campaigns that are enabled."""
+        """Adds the spend of so many minutes to the day of `at`, by its hour and the share of enabled campaigns."""
         enabled = sum(status is Confirmed.ENABLED for status in self.statuses.values())
         local = at.astimezone(self.zone)
         before = self.spent.get(local.date(), 0)
@@ -103,8 +104,9 @@ class SimulatedAccount:
 class SimulatedPlatform:
     """A platform with many accounts and one quota.
 
-    `used`: the moment of each operation; `used_but_by_pauses`: of those without pauses. `found`: for each limit that
-    was reached, the time until a campaign was paused for it. `beyond`: the spend beyond it by then, as a part of it.
+    `used`: the moment of each operation; `used_but_by_pauses`: of each operation that is no pause. `found`: for each
+    limit that was reached, the time until a campaign was paused for it. `beyond`: the spend above that limit by then,
+    as a share of the limit.
     """
 
     changes_a_request = 1_000
@@ -134,25 +136,25 @@ class SimulatedPlatform:
             account.serve(at, minutes * self.draw.uniform(0.4, 1.6))
 
     def not_found(self, at: datetime) -> list[timedelta]:
-        """For each limit that was reached and not found until `at`, the time since."""
+        """For each limit that was reached, but for which no campaign is paused yet, the time from then until `at`."""
         return [at - one.reached_at for one in self.accounts.values() if one.reached_at is not None]
 
     def forget_figures(self) -> None:
-        """Begins the measurement again, but for the moments of operations."""
+        """Clears `found`, `beyond` and the counts of operations by kind; keeps the moments of operations."""
         self.found.clear()
         self.beyond.clear()
         self.kinds.clear()
 
     def take_usage(self, _account_id: str) -> None:
-        """Nothing: the ledger of operations counts what is used."""
+        """Does nothing: Spendgate's own count of operations says what is used."""
 
     def describe(self, account: Account) -> AccountFacts:
-        """The account's zone and currency."""
+        """Counts an operation and returns the account's zone and currency."""
         self._count("descriptions", 1)
         return AccountFacts("Simulated", self.accounts[account.account_id].zone.key, "USD")
 
     def read_spend(self, account: Account, first_day: date, last_day: date) -> list[DaySpend]:
-        """The account's spend, of which each campaign has an equal part."""
+        """Counts an operation and returns the account's spend by day, of which each campaign has an equal part."""
         self._count("reads of spend", 1)
         there = self.accounts[account.account_id]
         return [
@@ -163,16 +165,19 @@ class SimulatedPlatform:
         ]
 
     def read_hours(self, account: Account, first_day: date, last_day: date) -> list[HourSpend]:
-        """Never called: every account has its brand's zone."""
+        """Raises NotImplementedError; never called, because every account has its brand's zone."""
         raise NotImplementedError
 
     def read_statuses(self, account: Account) -> dict[str, Confirmed]:
-        """The status of each campaign."""
+        """Counts an operation and returns the status of each campaign, by its external id."""
         self._count("reads of statuses", 1)
         return dict(self.accounts[account.account_id].statuses)
 
     def set_status(self, account: Account, changes: Sequence[Change]) -> Outcomes:
-        """Sets the statuses; notes how long ago the limit was reached for which campaigns are paused."""
+        """Sets the statuses, and counts an operation for each change.
+
+        For a pause after a reached limit, adds the time since then to `found` and the overspend to `beyond`.
+        """
         is_pause = changes[0].status is Confirmed.PAUSED
         self._count("pauses" if is_pause else "releases", len(changes))
         there = self.accounts[account.account_id]
@@ -184,7 +189,7 @@ class SimulatedPlatform:
         return {change.external_id: None for change in changes}
 
     def who_changed(self, _account: Account, _changes: Sequence[Change], _since: datetime) -> dict[str, str]:
-        """Nobody: no person changes anything in the simulation."""
+        """Returns no author, because no person changes anything in the simulation."""
         return {}
 
     def _count(self, kind: str, operations: int) -> None:
@@ -202,7 +207,8 @@ def most_in_a_day(moments: Sequence[datetime]) -> int:
 class PlatformDay:
     """A simulation: time passes, the platform serves, the scheduler's actors run, then all messages that they sent.
 
-    A part of the wakes is lost, as messages may be: the next minute carries the decision out.
+    LOST_WAKES of the `wake_platforms` messages are dropped, as messages may be lost: the next minute carries the
+    decision out.
     """
 
     def __init__(self, platform: SimulatedPlatform, url: str, set_clock: Callable[[datetime], object]) -> None:
@@ -221,7 +227,7 @@ class PlatformDay:
         committed(partial(enforce, brand_ids=range(1, accounts + 1), cause=Cause.EDIT))
 
     def pass_time(self, at: datetime, minutes: int) -> datetime:
-        """Lets so many minutes after `at` pass at once; returns their end."""
+        """Sets the clock `minutes` minutes after `at`, lets the platform serve and actors run; returns that time."""
         at += minutes * MINUTE
         self._set_clock(at)
         self.platform.serve(at, minutes)
@@ -236,13 +242,13 @@ class PlatformDay:
         return at
 
     def _messages(self) -> Iterator[tuple[str, list[Any]]]:
-        """Takes messages from the queue until it is empty."""
+        """Takes messages from the queue until it is empty; yields (actor name, arguments) pairs."""
         while (name := self._redis.lpop(f"dramatiq:{QUEUE}")) is not None:
             message = json.loads(self._redis.hget(f"dramatiq:{QUEUE}.msgs", name))
             self._redis.hdel(f"dramatiq:{QUEUE}.msgs", name)
             yield message["actor_name"], message["args"]
 
     def pause_delays(self) -> list[timedelta | None]:
-        """The time from each decision to pause until its confirmation; None without one."""
+        """The time from each decision to pause a campaign until the platform confirmed it; None if it did not."""
         with psycopg.connect(self.url) as connection:
             return [row[0] for row in connection.execute(PAUSES)]

@@ -1,7 +1,8 @@
-"""1,000 accounts within Google's 15,000 operations a day: how long until a limit that spend reached is found.
+"""Measures how long a limit that spend reached is not found, with 1,000 accounts and 15,000 operations a day.
 
-`make bench-platforms` simulates 30 hours on a driven clock and measures the last 24. ARGS="--accounts N
---operations N --campaigns N --hours N" changes the accounts, their common quota, the campaigns of each and the hours.
+Google Ads allows that many operations. `make bench-platforms` simulates 30 hours on a driven clock and measures the
+last 24. ARGS="--accounts N --operations N --campaigns N --hours N" changes the accounts, their common quota, the
+campaigns of each and the hours.
 """
 
 import argparse
@@ -21,11 +22,11 @@ from runtime.embedded import servers as embedded
 STARTS_AT: Final = datetime(2026, 6, 17, tzinfo=UTC)
 WARM_HOURS: Final = 6
 FAST: Final = {"fsync": "off", "synchronous_commit": "off"}
-"""The simulation measures no speed."""
+"""Settings of Postgres without waits for the disk: the simulation measures no speed."""
 
 
 def main() -> None:
-    """Prints the figures."""
+    """Starts embedded servers, simulates, and prints the figures."""
     options = argparse.ArgumentParser("python -m benchmarks.platforms")
     options.add_argument("--accounts", type=int, default=1_000)
     options.add_argument("--operations", type=int, default=15_000)
@@ -40,7 +41,10 @@ def main() -> None:
 
 
 def simulate(given: argparse.Namespace, url: str) -> None:
-    """Simulates the hours, and prints the figures of those after WARM_HOURS."""
+    """Simulates the hours, and prints figures of the hours after WARM_HOURS.
+
+    The delays of pauses and the most operations in 24 hours are figures of all hours.
+    """
     from app.platforms import registry  # noqa: PLC0415 - after the environment is set
     from benchmarks.platform_day import PlatformDay, SimulatedPlatform, most_in_a_day  # noqa: PLC0415
     from runtime import logs  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Processor time used by a server or a worker machine."""
+"""Measures the processor time that servers and worker processes use, from /proc."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ import psycopg
 
 
 def processor_seconds(pid: int) -> float:
-    """Processor seconds of a process and its descendants, including ended ones, from /proc."""
+    """Processor seconds of a process, of its running children, and of its descendants that have ended."""
     ticks = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -24,7 +24,7 @@ def processor_seconds(pid: int) -> float:
 
 @contextmanager
 def timed(pids: Mapping[str, int]) -> Iterator[dict[str, float]]:
-    """Yields a dict that at the end has the processor seconds of each server during the block, by name."""
+    """Yields an empty dict; the end of the block puts into it each process's processor seconds during it, by name."""
     before = {name: processor_seconds(pid) for name, pid in pids.items()}
     used: dict[str, float] = {}
     yield used

@@ -29,7 +29,7 @@ class Event(msgspec.Struct, gc=False):
 
 
 def main() -> None:
-    """Prints the best of ROUNDS for each reader, all reading the same bytes."""
+    """Prints the microseconds an event of each reader, the least of ROUNDS rounds; all read the same bytes."""
     now = datetime.now(UTC).isoformat()  # noqa: TID251 - a made-up event, not a decision
     events = [
         {"event_id": str(uuid4()), "campaign_id": n, "occurred_at": now, "amount_micros": n, "source": "bidder"}

@@ -45,7 +45,10 @@ class Taken(NamedTuple):
 
 @contextmanager
 def looked_at(stage: BenchStage, replica_url: str | None) -> Iterator[list[float]]:
-    """Requests pages in the background at a steady rate; yields the list of response times in milliseconds."""
+    """Starts a web process and requests its pages, at most PAGES_A_SECOND, in the background during the block.
+
+    Yields the list to which it adds response times in milliseconds. `replica_url` None: pages read from the primary.
+    """
     port, stopping, taken = free_port(), threading.Event(), list[float]()
     env = {**stage.env(), "PORT": str(port), "SPENDGATE_OPEN_DASHBOARD": "true", "LOG_LEVEL": "ERROR"}
     web = subprocess.Popen(
@@ -72,7 +75,7 @@ def looked_at(stage: BenchStage, replica_url: str | None) -> Iterator[list[float
 
 
 def counted(stage: BenchStage, spend: workload.Spend) -> float:
-    """Events a second that the worker processes count."""
+    """Measures events a second that the worker processes count."""
     ready = workload.messages(spend.batches(MESSAGES, A_MESSAGE))
     with stage.workers():
         stage.put(workload.messages(spend.batches(ingest.WARM, 200)))
@@ -81,7 +84,7 @@ def counted(stage: BenchStage, spend: workload.Spend) -> float:
 
 
 def measured(stage: BenchStage, servers: dict[str, int], replica: str, looks_at: str, seed: int) -> Taken:
-    """Measures one round."""
+    """Measures one round, with pages that read from `looks_at`: `primary`, `replica`, or `nothing` for no pages."""
     spend = workload.Spend(seed=seed)
     with stage.copied():
         url = f"{replica.rpartition('/')[0]}/{stage.name}"
@@ -96,7 +99,7 @@ def measured(stage: BenchStage, servers: dict[str, int], replica: str, looks_at:
 
 
 def answers(url: str) -> bool:
-    """Whether the replica has the database already."""
+    """Whether the replica has the database already; waits 0.1 s before it returns False."""
     try:
         with psycopg.connect(url, connect_timeout=5):
             return True
@@ -106,7 +109,7 @@ def answers(url: str) -> bool:
 
 
 def main() -> int:
-    """Prints the table."""
+    """Prints the table of rates, response times and processor seconds, by what the pages read from."""
     taken: dict[str, list[Taken]] = {"nothing": [], "primary": [], "replica": []}
     with running() as stage, standby(stage.url("postgres"), stage.home / "standby") as replica:
         servers = {"primary": postmaster(stage.url("postgres")), "replica": postmaster(replica)}
@@ -122,7 +125,7 @@ def main() -> int:
 
 
 def row(looks_at: str, rounds: list[Taken]) -> str:
-    """One line of the table."""
+    """The line of the table for what the pages read from, with medians of its rounds."""
     rates = sorted(one.rate for one in rounds)
     figures: list[Any] = [f"{median(rates):,.0f}", f"{rates[0]:,.0f} to {rates[-1]:,.0f}"]
     pages = sorted(page for one in rounds for page in one.pages_ms)

@@ -1,4 +1,4 @@
-"""One round of each measure: the product's figure beside that of a plain reference."""
+"""One round of each measure: the product's figure beside the figure of a plain reference."""
 
 from collections.abc import Callable
 from functools import cache
@@ -23,7 +23,10 @@ class Pair(NamedTuple):
 def rate(
     events: int, version: int, reference: Callable[[BenchStage, ingest.Batches], float] = ingest.copied
 ) -> Callable[[BenchStage, int], Pair]:
-    """Events a second from messages of so many events; reference: one connection that COPYs the same rows."""
+    """Returns a round: events a second from messages of `events` events; reference: a COPY of the same rows.
+
+    `version`: of the UUIDs of events, 7 or 4. `reference`: measures events a second of the reference.
+    """
 
     def measured(stage: BenchStage, number: int) -> Pair:
         spend = Spend(version, seed=number)
@@ -35,7 +38,7 @@ def rate(
 
 
 def single(stage: BenchStage, number: int) -> Pair:
-    """Messages of one event a second; reference: messages for an actor that does nothing."""
+    """Measures messages a second that have one event each; reference: messages for an actor that does nothing."""
     spend = Spend(seed=number)
     warm, batches = spend.batches(ingest.WARM, 1), spend.batches(SINGLE, 1)
     reference = ingest.passed_through(stage, batches)
@@ -43,7 +46,10 @@ def single(stage: BenchStage, number: int) -> Pair:
 
 
 def with_traces(events: int, total: int) -> Callable[[BenchStage, int], Pair]:
-    """Events a second by workers with traces, from messages with sampled senders; reference: without traces."""
+    """Returns a round: events a second by workers with traces; reference: by workers without traces.
+
+    `total` events are sent, in messages of `events` events whose senders are sampled.
+    """
 
     def measured(stage: BenchStage, number: int) -> Pair:
         spend = Spend(seed=number)
@@ -55,7 +61,7 @@ def with_traces(events: int, total: int) -> Callable[[BenchStage, int], Pair]:
 
 
 def kept(stage: BenchStage, number: int) -> Pair:
-    """Events a second while Redis keeps messages after their commit; reference: while it does not."""
+    """Measures events a second while Redis keeps messages after their commit; reference: while it does not."""
     spend = Spend(seed=number)
     warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 4_000, 1_000)
     reference = ingest.ingested(stage, batches, warm)
@@ -64,7 +70,7 @@ def kept(stage: BenchStage, number: int) -> Pair:
 
 
 def twice(stage: BenchStage, number: int) -> Pair:
-    """Deliveries a second when all messages are sent again after the last one; reference: as many new messages."""
+    """Measures deliveries a second when all messages are sent twice, one time after the other; reference: new ones."""
     spend = Spend(seed=number)
     warm, batches = spend.batches(ingest.WARM, 200), spend.batches(EVENTS // 2_000, 1_000)
     fresh = ingest.ingested(stage, [*batches, *spend.batches(EVENTS // 2_000, 1_000)], warm)
@@ -72,12 +78,18 @@ def twice(stage: BenchStage, number: int) -> Pair:
 
 
 def stalled(busy_loops: int) -> Callable[[BenchStage, int], Pair]:
-    """Events a second after a lock on one brand, while the producer keeps sending; reference: before the lock."""
+    """Returns a round: events a second after a lock on one brand, while the producer keeps sending; reference: before.
+
+    `busy_loops`: processes that load the machine meanwhile.
+    """
     return lambda stage, number: Pair(*stall.recovered(stage, number, busy_loops))
 
 
 def one_locked(stage: BenchStage, number: int) -> Pair:
-    """Events a second of all brands but the busiest, which is locked; reference: a transaction that locks none."""
+    """Measures events a second of all brands but the busiest, while that is locked; reference: while none is.
+
+    In the reference, too, another program has a transaction open.
+    """
     spend = Spend(seed=number)
     warm, batches = spend.batches(ingest.WARM, 1_000), spend.batches(2 * EVENTS // 1_000, 1_000)
     reference = stall.of_others(stage, batches, warm, spend.busiest_brand(), is_locked=False)
@@ -85,7 +97,7 @@ def one_locked(stage: BenchStage, number: int) -> Pair:
 
 
 def hot(stage: BenchStage, number: int) -> Pair:
-    """Events a second when all are of one brand; reference: of 1,000 brands."""
+    """Measures events a second when all events are of one brand; reference: of 1,000 brands."""
     rates = []
     for only_brand_id in (1, None):
         spend = Spend(seed=number, only_brand_id=only_brand_id)
@@ -95,7 +107,7 @@ def hot(stage: BenchStage, number: int) -> Pair:
 
 
 def aged(stage: BenchStage, number: int) -> Pair:
-    """Events a second with many events in the ledger; reference: with few."""
+    """Measures events a second with `size.MANY` events in the ledger; reference: with `size.FEW`."""
     spend = Spend(seed=number)
     rates = []
     for events in (size.FEW, size.MANY):
@@ -105,41 +117,41 @@ def aged(stage: BenchStage, number: int) -> Pair:
 
 
 def resident(stage: BenchStage, number: int) -> Pair:
-    """Memory of the largest worker process after many events; reference: after the first of them."""
+    """Measures memory, in MiB, of the largest worker process after `size.ALL_EVENTS`; reference: after the first."""
     return Pair(*size.resident(stage, number))
 
 
 def ticks(stage: BenchStage, _number: int) -> Pair:
-    """Seconds of a tick among many campaigns; reference: among few."""
+    """Measures seconds of a tick, the job of each minute, among 1,000,000 campaigns; reference: among 10,000."""
     reference = clockwork.tick(stage, clockwork.FEW)
     return Pair(clockwork.tick(stage, clockwork.MANY), reference)
 
 
 def resets(stage: BenchStage, _number: int) -> Pair:
-    """Seconds of a reset that reactivates many campaigns; reference: one UPDATE of them."""
+    """Measures seconds of a daily reset that reactivates campaigns; reference: one UPDATE of the same campaigns."""
     return Pair(*clockwork.reset(stage))
 
 
 def seals(stage: BenchStage, _number: int) -> Pair:
-    """Status changes a second that are sealed; reference: hashed by one statement."""
+    """Measures status changes a second that are sealed; reference: that one statement hashes."""
     return Pair(*history.sealed(stage))
 
 
 def replays(stage: BenchStage, number: int) -> Pair:
-    """Rejected events a second that a replay counts; reference: workers count them from messages."""
+    """Measures rejected events a second that a replay counts; reference: events that workers count from messages."""
     return Pair(*history.replayed(stage, number))
 
 
 def large_rate(stage: BenchStage, number: int) -> Pair:
-    """Campaigns a second when one large brand pauses; reference: the daily reset of many brands."""
+    """Measures campaigns a second when one large brand pauses; reference: the daily reset of many brands."""
     seconds, _ = clockwork.reset(stage)
     return Pair(large.measured(stage, number).campaigns_a_second, clockwork.HELD / seconds)
 
 
 def with_large_brand(place: int) -> Callable[[BenchStage, int], Pair]:
-    """Seconds until other brands' campaigns pause while a large brand pauses; reference: while idle.
+    """Returns a round: seconds until other brands' campaigns pause while a large brand pauses; reference: while idle.
 
-    `place`: the percentile.
+    `place`: the percentile of the seconds, 1 to 99.
     """
 
     def measured(stage: BenchStage, number: int) -> Pair:
@@ -151,60 +163,61 @@ def with_large_brand(place: int) -> Callable[[BenchStage, int], Pair]:
 
 
 def large_events(stage: BenchStage, number: int) -> Pair:
-    """Seconds of a large brand's slowest event while it pauses, from enqueue until counted; reference: one second."""
+    """Measures seconds from enqueue until counted of a large brand's slowest event while it pauses; reference: 1 s."""
     return Pair(max(large.measured(stage, number).own_events), 1)
 
 
 def idle_worker(stage: BenchStage, _number: int) -> Pair:
-    """Processor use of the busiest idle worker process; reference: its limit."""
+    """Measures processor use, in percent of a core, of the busiest idle worker process; reference: its bound."""
     return Pair(idle.percent_of_a_core(stage), idle.ALLOWED_PERCENT)
 
 
 def scrape_workers(stage: BenchStage, number: int) -> Pair:
-    """Seconds of a scrape of workers whose processes were replaced 200 times; reference: its limit."""
+    """Measures seconds of a scrape of workers after 200 of their processes were replaced; reference: its bound."""
     return Pair(scrape.of_workers(stage, number), scrape.ALLOWED_SECONDS)
 
 
 def scrape_compared(stage: BenchStage, number: int) -> Pair:
-    """Seconds of the scrape of `scrape_workers`; reference: of a server without any metric."""
+    """Measures seconds of a scrape of workers after 200 restarts of processes; reference: a server without metrics."""
     return Pair(scrape.of_workers(stage, number), scrape.of_nothing())
 
 
 def scrape_scheduler(stage: BenchStage, number: int) -> Pair:
-    """Seconds of a scrape of the scheduler, which reads figures of Postgres and Redis; reference: its limit."""
+    """Measures seconds of a scrape of the scheduler, which reads Postgres and Redis for it; reference: its bound."""
     return Pair(scrape.of_scheduler(stage, number), scrape.ALLOWED_SECONDS)
 
 
 def idle_job(job: str) -> Callable[[BenchStage, int], Pair]:
-    """Seconds of a job with nothing to do; reference: an empty transaction."""
+    """Returns a round: seconds of a job of benchmarks/jobs.py with nothing to do; reference: an empty transaction."""
     return lambda stage, _number: Pair(*clockwork.nothing(stage, job))
 
 
 def file_rate(_stage: BenchStage, _number: int) -> Pair:
-    """Rows a second of a CSV file read into totals; reference: csv.reader alone."""
+    """Measures rows a second of processor time, from a CSV file into totals; reference: csv.reader alone."""
     return Pair(*files.rates(files.csv_file(1), files.plain_csv))
 
 
 def workbook_rate(_stage: BenchStage, _number: int) -> Pair:
-    """Rows a second of a workbook read into totals; reference: its parser alone."""
+    """Measures rows a second of processor time, from a workbook into totals; reference: its parser alone."""
     return Pair(*files.rates(files.workbook(), files.plain_workbook))
 
 
 def file_memory(stage: BenchStage, _number: int) -> Pair:
-    """Peak memory of a process that imports 100 MB of CSV; reference: its limit."""
+    """Measures peak memory, in MiB, of a process that imports 100 MB of CSV; reference: its bound."""
     return Pair(files.peak_megabytes(stage.env()), files.ALLOWED_MEGABYTES)
 
 
 def workbook_memory(stage: BenchStage, _number: int) -> Pair:
-    """Peak memory of a process that imports a workbook of 200,000 rows; reference: the limit for CSV."""
+    """Measures peak memory, in MiB, of a process that imports a workbook of 200,000 rows; reference: CSV's bound."""
     return Pair(files.peak_megabytes_of_workbook(stage.env()), files.ALLOWED_MEGABYTES)
 
 
 @cache
 def delays(stage: BenchStage, load: float, number: int) -> tuple[list[float], list[float]]:
-    """The seconds of each crossing of a limit in one round, and of each reference.
+    """Measures seconds until a campaign pauses after each event that crosses a limit, and of each reference.
 
-    The reference of an idle crossing is a plain Celery task, of one under load an empty actor and one commit.
+    `load`: events a second in the background. The reference is a plain Celery task if it is 0, else a message to an
+    actor that does nothing and a commit. The result for a round's `number` is cached.
     """
     del number
     references = latency.references(stage, load) if load else latency.plain_crossings(stage)
@@ -212,9 +225,10 @@ def delays(stage: BenchStage, load: float, number: int) -> tuple[list[float], li
 
 
 def delay(load: float, place: int) -> Callable[[BenchStage, int], Pair]:
-    """Seconds until a campaign pauses; reference: see `delays`.
+    """Returns a round: seconds until a campaign pauses after an event that crosses a limit.
 
-    `place`: the percentile.
+    `load`: events a second in the background. Reference: a plain Celery task if it is 0, else a message to an actor
+    that does nothing and a commit. `place`: the percentile of the seconds, 1 to 99.
     """
 
     def measured(stage: BenchStage, number: int) -> Pair:

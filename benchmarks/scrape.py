@@ -1,4 +1,4 @@
-"""Duration of a scrape of the metrics of workers, whose processes were replaced many times, and of the scheduler."""
+"""Measures a scrape of the metrics of workers, whose processes were replaced many times, and of the scheduler."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ ALLOWED_SECONDS: Final = 0.2
 
 @cache
 def of_workers(stage: BenchStage, number: int) -> float:
-    """The median seconds of a scrape of PROCESSES worker processes that counted spend and were replaced."""
+    """Measures the median seconds of a scrape of PROCESSES worker processes, after RESTARTS of them were replaced."""
     port = free_port()
     with (
         stage.using({"SPENDGATE_WORKER_METRICS_PORT": str(port)}),
@@ -45,7 +45,7 @@ def of_workers(stage: BenchStage, number: int) -> float:
 
 
 def of_scheduler(stage: BenchStage, _number: int) -> float:
-    """The median seconds of a scrape of the scheduler, which reads figures of Postgres and Redis for each."""
+    """Measures the median seconds of a scrape of the scheduler, which each time reads figures of Postgres and Redis."""
     port = free_port()
     env = {"SPENDGATE_SCHEDULER_METRICS_PORT": str(port)}
     with stage.copied(), (stage.home / "scheduler.log").open("wb") as log:
@@ -61,7 +61,7 @@ def of_scheduler(stage: BenchStage, _number: int) -> float:
 
 @cache
 def of_nothing() -> float:
-    """The median seconds of a scrape of a server of the same library without any metric."""
+    """Measures the median seconds of a scrape of a server of the same library without any metric."""
     port = free_port()
     server, thread = start_http_server(port, addr=LOOPBACK, registry=CollectorRegistry())
     try:

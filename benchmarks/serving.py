@@ -1,4 +1,4 @@
-"""The serving feed with 100,000 campaigns: seconds and bytes of a snapshot, and of a pause on its way to a follower.
+"""Measures the serving feed with 100,000 campaigns: a snapshot, and how soon a pause reaches a follower.
 
 `make bench-serving` prints a Markdown table. ARGS="--followers N --load N --pauses N --starts N" changes the number of
 streams that one web process holds, the events counted a second meanwhile, the pauses measured, and the web processes
@@ -71,7 +71,7 @@ PLAIN: Final = """
 
 
 def main() -> None:
-    """Prints the table."""
+    """Prints the table; with the hidden option `--hold`, only holds streams open, in a process of its own."""
     options = argparse.ArgumentParser("python -m benchmarks.serving")
     options.add_argument("--followers", type=int, default=1_000)
     options.add_argument("--load", type=int, default=20_000)
@@ -97,31 +97,31 @@ def main() -> None:
 
 
 def progress(text: str) -> None:
-    """Shows how far the run is."""
+    """Writes the time and `text`, which says how far the run is, to stderr."""
     sys.stderr.write(f"{time.strftime('%T')} {text}\n")
 
 
 def row(name: str, ours: list[float], reference: list[float]) -> None:
-    """Prints one line of the table."""
+    """Prints one line of the table: median and 95th percentile of `ours`, median of `reference`, and their ratio."""
     late, plain = quantiles(ours, n=20)[-1], median(reference)
     print(f"| {name} | {median(ours):.3f} | {late:.3f} | {plain:.3f} | {median(ours) / plain:.2f} |", flush=True)
 
 
 def filled(stage: BenchStage) -> str:
-    """The name of the database with 100,000 campaigns."""
+    """Creates the database with 100,000 campaigns at the first call; returns its name."""
     sizes = {"brands": workload.BRANDS, "present": workload.CAMPAIGNS, "campaigns": CAMPAIGNS}
     return stage.kept("serving", *FILL, parameters=sizes)
 
 
 def api_key(stage: BenchStage) -> str:
-    """A new key that may read."""
+    """Creates an API key that may read all brands, and returns it."""
     argv = [sys.executable, "-m", "cli", "create-api-key", "bench", "--scope", "read"]
     return subprocess.run(argv, check=True, capture_output=True, text=True, env=stage.env()).stdout.split()[-1]
 
 
 @contextmanager
 def web(stage: BenchStage) -> Iterator[None]:
-    """Runs a web process."""
+    """Runs a web process at PORT during the block, which begins once it answers."""
     env = {**stage.env(), "PORT": str(PORT), "LOG_LEVEL": "ERROR"}
     process = subprocess.Popen([sys.executable, "-m", "web"], env=env)
     try:
@@ -140,7 +140,10 @@ def answers() -> bool:
 
 
 def snapshots(stage: BenchStage, key: str, starts: int) -> tuple[list[float], list[float], int]:
-    """Seconds of the first snapshot of each new web process, and of those after it; the bytes of one."""
+    """Measures seconds of the first snapshot of each of `starts` web processes, and of WARM further ones of each.
+
+    Returns both lists, and the bytes of the last first snapshot.
+    """
     first, warm = list[float](), list[float]()
     for _ in range(starts):
         with web(stage):
@@ -151,7 +154,7 @@ def snapshots(stage: BenchStage, key: str, starts: int) -> tuple[list[float], li
 
 
 def snapshot(key: str) -> tuple[float, int]:
-    """Seconds and bytes of one compressed snapshot, with all campaigns."""
+    """Requests a compressed snapshot of all campaigns; returns the seconds that it took, and its bytes."""
     request = urllib.request.Request(ADDRESS, headers={"Authorization": f"Bearer {key}", "Accept-Encoding": "gzip"})
     started = time.perf_counter()
     with urllib.request.urlopen(request) as answer:  # noqa: S310 - our own process
@@ -163,7 +166,7 @@ def snapshot(key: str) -> tuple[float, int]:
 
 
 def plain_snapshot(connection: psycopg.Connection[Any]) -> float:
-    """Seconds to read the campaigns' own columns as JSON and to compress them as the feed does."""
+    """Reads the campaigns' own columns as JSON and compresses them as the feed does; returns the seconds."""
     started = time.perf_counter()
     with connection.cursor().copy(PLAIN) as copy:
         zlib.compress(b"".join(copy), LEVEL)
@@ -173,7 +176,7 @@ def plain_snapshot(connection: psycopg.Connection[Any]) -> float:
 def pauses(
     stage: BenchStage, connection: psycopg.Connection[Any], key: str, given: argparse.Namespace
 ) -> tuple[list[float], list[float]]:
-    """Seconds from an event that crosses a limit until a follower has the pause, and until the pause is committed."""
+    """Measures seconds from an event that crosses a limit until a follower has the pause, and until it is committed."""
     campaigns = latency.add_campaigns(connection, latency.WARM + given.pauses)
     with ExitStack() as stack:
         stack.enter_context(web(stage))
@@ -189,7 +192,10 @@ def pauses(
 def one_pause(
     stage: BenchStage, connection: psycopg.Connection[Any], follower: "Watcher", campaign: int
 ) -> tuple[float, float]:
-    """Seconds until the follower has the pause, and until other connections see it in Postgres."""
+    """Enqueues an event that crosses the campaign's limit.
+
+    Returns the seconds until the follower has the pause, and until other connections see it in Postgres.
+    """
     kwargs = {"events": [latency.crossing_event(campaign)]}
     name = f"crossing-{campaign}"
     started = time.perf_counter()
@@ -199,7 +205,7 @@ def one_pause(
 
 
 def opened(key: str) -> socket:
-    """A new stream."""
+    """Opens a stream of the serving feed; returns its socket, from which nothing was read."""
     stream = create_connection(("127.0.0.1", PORT))
     lines = (
         "GET /api/serving/stream HTTP/1.1",
@@ -212,7 +218,7 @@ def opened(key: str) -> socket:
 
 
 class Watcher:
-    """A follower that notes when each campaign was removed."""
+    """A follower of the serving feed. `removed_at`: when it lost each campaign, by `time.perf_counter`."""
 
     def __init__(self, key: str) -> None:
         from examples.serving_follower import Follower  # noqa: PLC0415 - only here
@@ -230,7 +236,7 @@ class Watcher:
 
 @contextmanager
 def held(key: str, followers: int) -> Iterator[None]:
-    """Holds so many further streams open in another process."""
+    """Holds `followers` streams open in another process during the block, which begins once all streams have begun."""
     argv = [sys.executable, "-m", "benchmarks.serving", "--hold", key, "--followers", str(followers)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     try:

@@ -1,4 +1,4 @@
-"""Measures that depend on the number of counted events: speed with a large ledger, and memory of a worker."""
+"""Measures what may depend on the number of counted events: speed with a large ledger, and memory of a worker."""
 
 import time
 from pathlib import Path
@@ -26,7 +26,7 @@ FILL_LEDGER: Final = """
 
 
 def rate_upon(stage: BenchStage, events: int, batches: ingest.Batches, warm: ingest.Batches) -> float:
-    """Events a second with so many events in the ledger; the events of a round stay there."""
+    """Measures events a second with at least `events` events in the ledger; the events of each round stay there."""
     sizes = {"brands": workload.BRANDS, "campaigns": workload.CAMPAIGNS, "seconds": workload.HOURS * 3600}
     kept = stage.kept(f"ledger_{events}", FILL_LEDGER, parameters={**sizes, "events": events})
     with stage.entered(kept) as observer, stage.workers():
@@ -40,7 +40,7 @@ def rate_upon(stage: BenchStage, events: int, batches: ingest.Batches, warm: ing
 
 
 def resident(stage: BenchStage, number: int) -> tuple[float, float]:
-    """Megabytes of the largest worker process after ALL_EVENTS and after FIRST_EVENTS."""
+    """Measures the memory, in MiB, of the largest worker process after ALL_EVENTS and after FIRST_EVENTS."""
     spend = workload.Spend(seed=number)
     with stage.copied(), stage.workers() as master:
         _fed(stage, spend, FIRST_EVENTS)
@@ -50,7 +50,7 @@ def resident(stage: BenchStage, number: int) -> tuple[float, float]:
 
 
 def _fed(stage: BenchStage, spend: workload.Spend, events: int) -> None:
-    """Sends so many new events in small portions; returns once all are counted."""
+    """Sends `events` new events, with at most some WAITING_AT_MOST messages waiting; returns once all are counted."""
     for number in range(events // A_MESSAGE):
         (batch,) = spend.batches(1, A_MESSAGE)
         name = f"fed-{number}"
@@ -61,7 +61,7 @@ def _fed(stage: BenchStage, spend: workload.Spend, events: int) -> None:
 
 
 def _largest_child(parent: int) -> float:
-    """Resident bytes of the largest child process of `parent`."""
+    """Resident memory, in MiB, of the largest child process of `parent`."""
     statuses = (path.read_text() for path in Path("/proc").glob("[0-9]*/status"))
     fields = (dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line) for status in statuses)
     sizes = [int(found["VmRSS"].split()[0]) / 1024 for found in fields if int(found["PPid"]) == parent]

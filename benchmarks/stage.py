@@ -1,4 +1,4 @@
-"""Servers of a benchmark, with fsync on; each round gets a fresh copy of the workload's database."""
+"""Postgres and Redis of a benchmark, with fsync on; each round gets a fresh copy of the workload's database."""
 
 import itertools
 import os
@@ -38,7 +38,7 @@ EMPTY: Final = "workload"
 
 
 class BenchStage:
-    """Both servers, the current round's database, and the worker processes on it."""
+    """Postgres and Redis of a benchmark, the current round's database, and the worker processes on it."""
 
     def __init__(self, home: Path, servers: embedded.Servers) -> None:
         self.home = home
@@ -49,10 +49,10 @@ class BenchStage:
         self._kept: set[str] = set()
         self.name = ""
         self.settings: dict[str, str] = {}
-        """Environment variables of all processes of the product."""
+        """Environment variables that the processes of Spendgate get besides the usual ones."""
 
     def url(self, name: str = "") -> str:
-        """The URL of a database, by default the current one."""
+        """The URL of the database `name`; empty: of the current database."""
         return f"{self._base}/{name or self.name}"
 
     def execute(self, statement: str, *names: str) -> None:
@@ -86,7 +86,7 @@ class BenchStage:
 
     @contextmanager
     def copied(self, template: str = EMPTY) -> Iterator[psycopg.Connection[Any]]:
-        """Copies a database and empties Redis; the copy is the current database during the block."""
+        """Copies a database and empties Redis; the copy is the current database during the block, and then dropped."""
         name = f"round_{next(self._numbers)}"
         self.execute("CREATE DATABASE {} TEMPLATE {}", name, template)
         try:
@@ -105,7 +105,7 @@ class BenchStage:
             yield connection
 
     def kept(self, name: str, *statements: str, parameters: Mapping[str, object]) -> str:
-        """The name of a copy of the workload's database with more rows, made at the first use."""
+        """Copies the workload's database under the name and runs the statements in it, once; returns the name."""
         if name not in self._kept:
             self.execute("CREATE DATABASE {} TEMPLATE {}", name, EMPTY)
             with psycopg.connect(self.url(name), autocommit=True) as connection:
@@ -116,7 +116,10 @@ class BenchStage:
         return name
 
     def env(self, name: str = "", address: str = LOOPBACK) -> dict[str, str]:
-        """The environment for a process that reaches the servers at `address`."""
+        """The environment for a process that reaches the servers at `address`.
+
+        `name`: its database; empty: the current one.
+        """
         database_url, redis_url = (url.replace(LOOPBACK, address) for url in (self.url(name), self.redis_url))
         own = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SPENDGATE_HOME": str(self.home)}
         theirs = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
@@ -124,7 +127,7 @@ class BenchStage:
 
     @contextmanager
     def using(self, settings: Mapping[str, str]) -> Iterator[None]:
-        """Adds environment variables to those of processes that start during the block."""
+        """Gives the environment variables `settings`, too, to processes that start during the block."""
         before = self.settings
         self.settings = {**before, **settings}
         try:
@@ -148,7 +151,8 @@ class BenchStage:
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Starts the worker processes as deployed, and waits until they are ready; their log goes to a file.
 
-        `machine`: a network namespace to run them in, or None. `address`: the servers' address.
+        `module`: what `python -m` runs. `machine`: the network namespace to run them in; empty: none. `address`: the
+        servers' address. Yields their master process, and ends it after the block.
         """
         path = self.log_of_workers(machine)
         with path.open("wb") as log:
@@ -163,7 +167,10 @@ class BenchStage:
             process.wait()
 
     def log_of_workers(self, machine: str = "") -> Path:
-        """The file with the log of the workers on the current database."""
+        """The file with the log of the workers on the current database.
+
+        `machine`: the network namespace in which they run; empty: none.
+        """
         return self.home / f"workers-{self.name}-{machine}.log"
 
     def put(self, messages: list[bytes]) -> None:
@@ -177,7 +184,7 @@ class BenchStage:
             both.execute()
 
     def waiting(self) -> int:
-        """The number of unfinished messages."""
+        """The number of messages of the queue `spend` that are not acknowledged, delayed ones included."""
         with self.redis.pipeline(transaction=True) as both:
             both.hlen(f"dramatiq:{QUEUE}.msgs").hlen(f"dramatiq:{QUEUE}.DQ.msgs")
             return sum(both.execute())
@@ -191,11 +198,11 @@ class BenchStage:
         return ids
 
     def until_done(self) -> None:
-        """Returns once every message is acknowledged."""
+        """Waits until every message is acknowledged. Raises TimeoutError after LONGEST_SECONDS."""
         until(lambda: self.waiting() == 0)
 
     def seconds_for(self, messages: list[bytes]) -> float:
-        """Seconds from the moment at which the messages are on the queue until the last is acknowledged."""
+        """Puts the messages on the queue at one moment; returns the seconds until the last message is acknowledged."""
         ids = self._laid(messages)
         started = time.perf_counter()
         self.redis.rpush(f"dramatiq:{QUEUE}", *ids)
@@ -204,14 +211,14 @@ class BenchStage:
 
 
 def ready_processes(master: subprocess.Popen[bytes], log: Path) -> int:
-    """The number of ready worker processes. Raises RuntimeError if their master has ended."""
+    """The number of worker processes that became ready, by their log. Raises RuntimeError if their master has ended."""
     if master.poll() is not None:
         raise RuntimeError(f"the workers did not start: {log.read_text()[-2_000:]}")
     return log.read_bytes().count(b'"worker.ready"')
 
 
 def until(found: Callable[[], bool]) -> None:
-    """Waits until the condition is true. Raises TimeoutError."""
+    """Waits until `found` returns True. Raises TimeoutError after LONGEST_SECONDS."""
     deadline = time.monotonic() + LONGEST_SECONDS
     while not found():
         if time.monotonic() > deadline:
@@ -221,9 +228,9 @@ def until(found: Callable[[], bool]) -> None:
 
 @contextmanager
 def running(also_at: str = "") -> Iterator[BenchStage]:
-    """Starts both servers with the workload's database; stops and deletes them at the end.
+    """Starts Postgres, with the workload's database, and Redis; stops and deletes both at the end.
 
-    They also answer at the address `also_at`, to clients with their passwords.
+    `also_at`: another address at which they answer clients with their passwords; empty: none.
     """
     addresses = [LOOPBACK, *filter(None, [also_at])]
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Counting speed while another program locks a brand's row and after the release, while the producer keeps sending."""
+"""Measures the speed of counting while another program locks a brand's row, and after the release of the lock."""
 
 import subprocess
 import sys
@@ -33,7 +33,10 @@ SPENT_BY_OTHERS: Final = "SELECT coalesce(sum(spent_micros), 0) FROM brand_days 
 
 
 def recovered(stage: BenchStage, number: int, busy_loops: int) -> tuple[float, float]:
-    """Events a second from SETTLED_SECONDS after a lock of LOCKED_SECONDS on the busiest brand, and before the lock."""
+    """Measures events a second SETTLED_SECONDS after a lock of LOCKED_SECONDS on the busiest brand, and before it.
+
+    `busy_loops`: processes that load the machine meanwhile.
+    """
     spend = workload.Spend(seed=number)
     ready = workload.messages(spend.batches(PRODUCED // A_MESSAGE, A_MESSAGE))
     brand_id = spend.busiest_brand()
@@ -49,16 +52,17 @@ def recovered(stage: BenchStage, number: int, busy_loops: int) -> tuple[float, f
 
 
 def rate(observer: psycopg.Connection[Any]) -> float:
-    """Events a second that reach the ledger during OBSERVED_SECONDS."""
+    """Measures, for OBSERVED_SECONDS, the events a second that reach the ledger."""
     first, started = ingest.counted(observer), time.perf_counter()
     time.sleep(OBSERVED_SECONDS)
     return (ingest.counted(observer) - first) / (time.perf_counter() - started)
 
 
 def of_others(stage: BenchStage, batches: Batches, warm: Batches, brand_id: int, *, is_locked: bool) -> float:
-    """Events a second of all brands but one while another transaction is open, which locks that one if `is_locked`.
+    """Measures events a second of all brands but one while another program has a transaction open.
 
-    Each process meets the lock once before the measurement starts.
+    `is_locked`: that transaction locks the brand `brand_id`; else it locks nothing. Each process meets the lock once
+    before the measurement starts.
     """
     warm_micros, _ = _others(warm, brand_id)
     micros, others = _others(batches, brand_id)
@@ -81,7 +85,7 @@ def of_others(stage: BenchStage, batches: Batches, warm: Batches, brand_id: int,
 
 
 def _others(batches: Batches, brand_id: int) -> tuple[int, int]:
-    """The micros and the number of the events of all other brands."""
+    """The micros and the number of the events of all brands but `brand_id`."""
     amounts = [
         event["amount_micros"]
         for batch in batches
@@ -92,7 +96,7 @@ def _others(batches: Batches, brand_id: int) -> tuple[int, int]:
 
 
 def spent_by_others(observer: psycopg.Connection[Any], brand_id: int) -> int:
-    """Micros in the counters of all brands but one."""
+    """Micros in the counters of all brands but `brand_id`."""
     ((micros,),) = observer.execute(SPENT_BY_OTHERS, [brand_id]).fetchall()
     return int(micros)
 
@@ -108,7 +112,7 @@ def opened(stage: BenchStage, statement: str, brand_id: int) -> Iterator[None]:
 
 @contextmanager
 def busy(loops: int) -> Iterator[None]:
-    """So many processes compute during the block, to load the machine."""
+    """Runs `loops` processes that compute without a pause during the block, to load the machine."""
     running = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(loops)]
     try:
         yield

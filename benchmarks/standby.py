@@ -1,4 +1,4 @@
-"""A replica of an embedded Postgres, made as an operator does: pg_basebackup, then a server with streaming."""
+"""Runs a replica of an embedded Postgres, made as an operator does: by pg_basebackup and streaming."""
 
 import os
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class _Standby(programs.Postgres):
 
 @contextmanager
 def standby(database_url: str, home: Path) -> Iterator[str]:
-    """Starts a streaming replica; yields its URL for the database."""
+    """Starts a streaming replica in `home`; yields its URL for the database, and stops it at the end of the block."""
     at = urlsplit(database_url.replace("+psycopg", ""))
     with psycopg.connect(at.geturl()) as connection:
         query = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"

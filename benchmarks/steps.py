@@ -1,7 +1,7 @@
 """`python -m benchmarks.steps`: microseconds by step and event, on the way from Redis to the commit.
 
-One thread of one process takes messages of 1,000 events as a worker does, with so many messages in a transaction. A
-step's time includes its waits for Postgres, Redis and the disk. Medians of alternating rounds.
+One thread of one process takes messages of 1,000 events as a worker does, with one or with 16 messages in a
+transaction. A step's time includes its waits for Postgres, Redis and the disk. Medians of alternating rounds.
 """
 
 import json
@@ -29,7 +29,7 @@ class Taken(NamedTuple):
 
 
 def measured(stage: BenchStage, together: int, seed: int) -> Taken:
-    """Processes the messages in a process of their own, so many in each transaction."""
+    """Processes MESSAGES messages in a new process, `together` in each transaction; returns the seconds."""
     spend = workload.Spend(seed=seed)
     with stage.copied():
         stage.put(workload.messages(spend.batches(MESSAGES, A_MESSAGE)))
@@ -40,7 +40,7 @@ def measured(stage: BenchStage, together: int, seed: int) -> Taken:
 
 
 def rows(alone: list[Taken], shared: list[Taken]) -> Iterator[str]:
-    """The lines of the table."""
+    """Yields the lines of the table, the longest step first. `alone`, `shared`: the rounds with one and 16 messages."""
     events = MESSAGES * A_MESSAGE
     steps = {step: seconds_of(step, shared) for taken in shared for step in taken.steps}
     for step in sorted(steps, key=lambda step: -steps[step]):
@@ -57,12 +57,12 @@ def rows(alone: list[Taken], shared: list[Taken]) -> Iterator[str]:
 
 
 def seconds_of(step: str, rounds: list[Taken]) -> float:
-    """The seconds of a step: the median of the rounds."""
+    """The seconds of a step: the median of the rounds, in which a missing step counts as 0."""
     return median(taken.steps.get(step, 0) for taken in rounds)
 
 
 def main() -> int:
-    """Prints the table."""
+    """Prints the table of microseconds an event and shares of the whole, by step."""
     taken: dict[int, list[Taken]] = {together: [] for together in TOGETHER}
     with running() as stage:
         for seed in range(ROUNDS):

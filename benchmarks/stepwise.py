@@ -51,7 +51,7 @@ STATEMENTS: Final = {
 
 
 class Stopwatch:
-    """Seconds of each step, without those of the steps nested in it."""
+    """Measures the seconds of each step, without the seconds of steps nested in it."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -77,7 +77,7 @@ class Stopwatch:
         self.end(step)
 
     def watch(self, owner: Any, name: str, step: str) -> None:
-        """Times a function of a module or class as a step."""
+        """Replaces a function of a module or class by one that times it as a step."""
         function: Callable[..., Any] = getattr(owner, name)
 
         @functools.wraps(function)
@@ -88,7 +88,7 @@ class Stopwatch:
         setattr(owner, name, timed)
 
     def watch_statements(self) -> None:
-        """Times the statements sent to Postgres, and the commits."""
+        """Makes psycopg and SQLAlchemy time the statements sent to Postgres, and the commits, as steps."""
         execute = psycopg.Cursor.execute
 
         def timed(cursor: psycopg.Cursor, query: Any, *arguments: Any, **options: Any) -> psycopg.Cursor:

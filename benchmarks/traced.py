@@ -1,4 +1,4 @@
-"""Throughput with every message traced, and the collector that takes the spans."""
+"""Measures throughput with every message traced, and runs the collector that takes the spans."""
 
 import threading
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def collecting() -> Iterator[dict[str, str]]:
 
 
 def traced(messages: list[bytes]) -> list[bytes]:
-    """The messages, each with a sampled sender."""
+    """The messages, each with the `traceparent` of a sender that records its span."""
     decoded = map(msgspec.json.decode, messages)
     return [
         msgspec.json.encode({**one, "options": {"traceparent": f"00-{uuid4().hex}-{uuid4().hex[:16]}-01"}})
@@ -49,7 +49,7 @@ def traced(messages: list[bytes]) -> list[bytes]:
 
 
 def ingested(stage: BenchStage, batches: Batches, warm: Batches, *, is_on: bool) -> float:
-    """Events a second of messages with sampled senders, by workers with traces or without."""
+    """Measures events a second by workers with traces (`is_on`) or without; the senders of messages record spans."""
     ready = traced(workload.messages(batches))
     with collecting() as settings, stage.using(settings if is_on else {}), stage.copied() as observer, stage.workers():
         stage.put(traced(workload.messages(warm)))

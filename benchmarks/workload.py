@@ -44,12 +44,15 @@ FILL: Final = (
 
 
 def brand_of(campaign_id: int) -> int:
-    """The brand to which FILL gave the campaign."""
+    """The id of the brand to which FILL gave the campaign."""
     return 1 + (campaign_id - 1) % BRANDS
 
 
 class Spend:
-    """A stream of new events; `version`: of their UUIDs, 7 (ascending with time) or 4 (random)."""
+    """A stream of new events. `version`: of their UUIDs, 7 (ascending with time) or 4 (random).
+
+    `only_brand_id`: the brand of all events; None: of all brands.
+    """
 
     def __init__(self, version: int = 7, seed: int = SEED, only_brand_id: int | None = None) -> None:
         self._draw = Random(seed)
@@ -77,11 +80,11 @@ class Spend:
         }
 
     def batches(self, messages: int, events: int) -> list[list[dict[str, Any]]]:
-        """The events of so many messages."""
+        """Creates the events of `messages` messages, `events` events each."""
         return [[self.event() for _ in range(events)] for _ in range(messages)]
 
     def busiest_brand(self) -> int:
-        """The brand of the campaign with the most spend."""
+        """The id of the brand whose campaign gets the most events."""
         return brand_of(self._campaigns[0])
 
     def _id(self) -> str:
@@ -99,7 +102,7 @@ def messages(batches: list[list[dict[str, Any]]], actor: str = "ingest_spend") -
 
 
 def message(kwargs: dict[str, Any], name: str, actor: str, queue: str = "spend") -> bytes:
-    """One message with the id under which it will be stored in Redis."""
+    """One message as JSON. `name`: the id under which it will be stored in Redis."""
     fields = {
         "queue_name": queue,
         "actor_name": actor,

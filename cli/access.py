@@ -37,7 +37,10 @@ def create_admin(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create a login for the pages, with the role of an owner unless --role names another."""
+    """Create a login for the pages, with the role of an owner unless --role names another.
+
+    With --reset, set a new password for an existing login instead.
+    """
     password = _password(password_stdin=password_stdin, generate=generate)
     if reset:
         user_id = access.reset_password(email, password, edit().by)

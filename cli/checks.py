@@ -1,4 +1,4 @@
-"""`spendgate verify|check-campaign-statuses|reset-*`: checks of the data, and repeated resets."""
+"""`spendgate verify|check-campaign-statuses|reset-*`: checks the stored data, and runs daily and monthly resets."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
@@ -21,8 +21,9 @@ NEXT_CHANGE = ("next_change_at", "next_change_should_be")
 
 
 def verify(as_json: AsJson = False) -> None:
-    """Compare counters with the ledger, holds with the rules and statuses with their history.
+    """Compare counters and totals with the ledger, holds with the rules, and statuses and limits with their histories.
 
+    Also look for altered or deleted rows, and for other contradictions between tables.
     Exit code 1 on a mismatch. Reads the database as of one moment and changes nothing: safe while workers run.
     """
     with progress(SpinnerColumn(), TextColumn("{task.description}")) as shown:
@@ -54,10 +55,12 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def check_campaign_statuses(
-    fix: Annotated[bool, typer.Option("--fix", help="Enforce the brands whose campaigns differ.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Correct the campaigns that differ, which may pause or release them.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List campaigns whose holds or next change are not what the rules say now.
+    """List campaigns whose stored holds differ from the rules, or whose next change is stored too late or not at all.
 
     Exit code 1 if some differ and are not fixed.
     """
@@ -78,7 +81,7 @@ def check_campaign_statuses(
 
 
 def _shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows for people: the stored and right next change are empty where equal, and left out if all are equal."""
+    """The rows for people: both times of the next change are empty if they are equal, and left out if all are."""
     differ = [row["next_change_at"] != row["next_change_should_be"] for row in rows]
     names = ("campaign_id", "holds", "should_be", *(NEXT_CHANGE if any(differ) else ()), "due_at_next_tick")
     return [
@@ -88,7 +91,7 @@ def _shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class _Differences(NamedTuple):
-    """The number of campaigns that differ, rows of at most NAMED_ROWS of them, and the ids of the brands of all."""
+    """How many campaigns differ, rows about at most NAMED_ROWS of them, and the ids of the brands of all of them."""
 
     campaigns: int
     rows: list[dict[str, Any]]
@@ -110,12 +113,18 @@ Everything = Annotated[bool, typer.Option("--all", help="Re-evaluate every brand
 
 
 def reset_daily_budgets(everything: Everything = False, as_json: AsJson = False) -> None:
-    """Re-evaluate the brands whose local day began since the last reset. Safe at any time: it changes no counter."""
+    """Re-evaluate campaigns of brands whose local day began since the last reset, and pause or release them.
+
+    Safe at any time: it changes no counter.
+    """
     _print_reset(jobs.reset(Period.DAILY, everything=everything), as_json=as_json)
 
 
 def reset_monthly_budgets(everything: Everything = False, as_json: AsJson = False) -> None:
-    """Re-evaluate the brands whose local month began since the last reset. Safe at any time: it changes no counter."""
+    """Re-evaluate campaigns of brands whose local month began since the last reset, and pause or release them.
+
+    Safe at any time: it changes no counter.
+    """
     _print_reset(jobs.reset(Period.MONTHLY, everything=everything), as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""`spendgate replay`: counts again what a promoted standby lacks, from the messages that Redis keeps."""
+"""`spendgate replay`: enqueues kept messages again, so that workers count events that a promoted standby lacks."""
 
 from typing import Annotated
 

@@ -107,7 +107,7 @@ def list_rows(
     empty: str,
     as_json: bool,
 ) -> None:
-    """Prints whole rows as JSON for programs, or a table of `shape(row)` for people."""
+    """Prints whole rows as JSON for programs, or for people a table of `shape(row)`, or `empty` if there are none."""
     if as_json:
         print_json(rows)
     else:
@@ -147,5 +147,5 @@ def money(micros: int | None, currency: str) -> str:
 
 
 def release_text(moment: datetime | None, holds: Iterable[str], zone: ZoneInfo) -> str:
-    """Returns when the holds end, in the brand's local time; for None the action of a person that ends them."""
+    """Returns `moment`, when the holds end, in the brand's local time; None: says what a person must do to end them."""
     return stays_stopped(holds) if moment is None else wall_clock(moment, zone)

@@ -1,4 +1,4 @@
-"""`spendgate platform`: connections to ad platforms, which spend is read from and statuses are sent to."""
+"""`spendgate platform`: connects accounts on ad platforms, to read their spend and to send statuses to them."""
 
 import sys
 from datetime import datetime
@@ -134,7 +134,10 @@ def set_mode(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Change the mode, after showing how many campaigns Spendgate would then pause and enable on the platform."""
+    """Change an account's mode.
+
+    If the new mode lets Spendgate change more, shows how many campaigns it would pause and enable there, and asks.
+    """
     changes, author = {"mode": mode.value}, edit()
     if dry_run:
         consent.print_dry_run(modes.previewed(account, changes, author))
@@ -167,7 +170,10 @@ def set_credentials(
 
 @platforms.command("check")
 def check_connection(account: AccountArgument, as_json: AsJson = False) -> None:
-    """Log in, read the account and list everything that is missing. Exit code 1 if something is missing."""
+    """Log in, read the account and list everything that is missing.
+
+    Exit code 1 if the account's name, time zone and currency could not be read; else 0, also if something is missing.
+    """
     found = connecting.check(account)
     if as_json:
         print_json(found.fields())
@@ -197,7 +203,10 @@ def reconcile(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the account's campaigns to their desired statuses now, as its mode allows; list those that still differ."""
+    """Bring the account's campaigns to their desired statuses now, as its mode allows.
+
+    Lists the campaigns that mode full would still pause or enable.
+    """
     try:
         if not dry_run:
             statuses.reconcile_account(account)

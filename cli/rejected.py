@@ -30,7 +30,7 @@ def list_rejected(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="The largest number of inputs to list.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List rejected inputs in the order they arrived, with the reason and the whole input."""
+    """List rejected inputs in the order they arrived, with the reason. The table cuts long inputs; --json does not."""
     with snapshot() as connection:
         waiting = rejected.waiting(connection, after=after, reason=reason, limit=limit)
         counts = rejected.counts(connection)

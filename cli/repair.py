@@ -136,7 +136,7 @@ def _currencies(brand_ids: set[int | None]) -> Mapping[int | None, str]:
 
 
 def sentence(correction: Correction, currency: str) -> str:
-    """Describes a correction in words, with amounts in the brand's currency."""
+    """Describes a correction in words, with amounts in `currency`, the brand's; empty: in micros."""
     subject = correction.subject
     old, new = dict(correction.old or {}), dict(correction.new or {})
     match correction.kind:

@@ -61,7 +61,7 @@ def send(
 def _send_all(
     batches: Iterable[list[Any]], enqueue: Callable[..., None], submission: waiting.PendingReceipts | None
 ) -> tuple[int, int]:
-    """Enqueues a message for each batch, with a receipt if there is a submission; returns the events and messages."""
+    """Enqueues a message for each batch, with a receipt if there is a submission; returns how many of both."""
     sent = messages = 0
     with progress() as shown:
         task = shown.add_task("Sending", total=None)

@@ -33,8 +33,9 @@ def sequences(
 ) -> None:
     """List sources that send sequence numbers, and gaps older than the grace period. Exit code 1 if there are gaps.
 
-    A source belongs to its sender: `brand_id` is the brand of the sender's key, or 0 for senders of all brands. A gap
-    disappears when late events fill it or when you forget it with --forget.
+    The grace period is SPENDGATE_SEQUENCE_GAP_SECONDS. A source belongs to its sender: `brand_id` is the brand of the
+    sender's key, or 0 for senders of all brands. A gap disappears when late events fill it or when you forget it with
+    --forget.
     """
     if forget:
         _forget(source, brand, as_json=as_json)

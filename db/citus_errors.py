@@ -1,4 +1,4 @@
-"""Reads errors of Citus as the errors of Postgres that they pass on, with the SQLSTATE and the table they belong to.
+"""Translates errors of Citus to the errors of Postgres that they pass on, with their SQLSTATE and table.
 
 On one Postgres server nothing is translated. Citus runs statements on shards, tables with names such as
 `spend_events_2026_06_102008`. An error of a shard has the shard's text and never a table; an error while rows are
@@ -36,13 +36,16 @@ FROM_NODE: Final = "while executing command on "
 """The beginning of the context line that Citus adds to an error of another server."""
 
 INTEGRITY: Final = "23"
-"""The class of SQLSTATEs of violated constraints."""
+"""The first two characters of the SQLSTATEs of violated constraints."""
 
 BAD_FORMAT_STATES: Final = frozenset({"22P02", "22P03", "22P04"})
 """SQLSTATEs of a text, a binary value and COPY data that Postgres cannot read."""
 
 OF_COPIED_ROWS: Final = re.compile(r"PGCOPY|read_intermediate_result|\bCOPY (?:file|data)\b")
-"""Matches errors in rows that servers copied between each other, which no value sent by a client can cause."""
+"""Matches the text or context of an error in rows that servers copied between each other.
+
+No value sent by a client can cause such an error.
+"""
 
 # The SQLSTATE of each text with which Postgres reports an error of a shard. Texts are those of `lc_messages = C`.
 STATES_OF_TEXTS: Final = (
@@ -108,7 +111,7 @@ def in_place_of(failure: ExceptionContext) -> DBAPIError | None:
 
 
 def of_sqlalchemy(error: psycopg.Error, dialect: Dialect) -> DBAPIError:
-    """The error wrapped as SQLAlchemy raises it, in SQLAlchemy's class for the error's class."""
+    """Wraps psycopg's error in SQLAlchemy's class for its kind, such as OperationalError, and returns the result."""
     made = DBAPIError.instance(None, None, error, psycopg.Error, dialect=dialect)
     assert isinstance(made, DBAPIError)  # noqa: S101 - SQLAlchemy wraps each error of the driver
     return made
@@ -137,7 +140,7 @@ def _state_of(error: psycopg.Error) -> str:
 def _table_in(words: str) -> str | None:
     """The table whose constraint the error text names, without the number of a shard; None if it names none.
 
-    If the text names the constraint alone and no partition, the name of the constraint.
+    If the text names only a constraint, the result is the partition in the constraint's name, else the whole name.
     """
     named = next(filter(None, (pattern.search(words) for pattern in NAMED)), None)
     if named is None:

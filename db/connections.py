@@ -23,10 +23,10 @@ class ProcessKind(StrEnum):
 
 
 def pool_size(kind: ProcessKind, read: Settings) -> int:
-    """The connections that one process of the kind keeps open: one per working thread, and FOR_BACKGROUND.
+    """The most connections that the pool of one process keeps open: one per working thread, and FOR_BACKGROUND.
 
-    A scheduler has no working threads: it only reads figures for metrics. A command has as many as a worker or a web
-    process, whichever has more, because it may run the work of both.
+    Working threads handle messages or requests. A scheduler has none: it only reads figures for metrics. A command
+    counts as many as a worker or a web process, whichever has more, because it may run the work of both.
     """
     threads = {
         ProcessKind.WORKER: read.worker_threads,
@@ -38,7 +38,7 @@ def pool_size(kind: ProcessKind, read: Settings) -> int:
 
 
 def processes_of_settings(read: Settings) -> dict[ProcessKind, int]:
-    """The number of processes of each kind where `spendgate worker`, `web` and `scheduler` run once each."""
+    """The number of worker, web and scheduler processes if `spendgate worker`, `web` and `scheduler` run once each."""
     return {ProcessKind.WORKER: read.worker_processes, ProcessKind.WEB: 1, ProcessKind.SCHEDULER: 1}
 
 
@@ -51,7 +51,7 @@ def most_connections(read: Settings, counts: Mapping[ProcessKind, int]) -> dict[
 
 
 class ThisProcess:
-    """The kind of this process, set by its entry point before it connects."""
+    """The kind of this process: COMMAND, unless its entry point sets another before it connects."""
 
     kind = ProcessKind.COMMAND
 

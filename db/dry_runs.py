@@ -19,9 +19,9 @@ class _RolledBack(Exception):
 
 
 def run_dry(work: Callable[[Connection], Result]) -> Result:
-    """A dry run: runs `work` as `committed` does, rolls it back, and returns its result.
+    """Runs `work` in a transaction with the retries and errors of `committed`, rolls it back, and returns its result.
 
-    Takes the same locks, and holds them until the rollback.
+    The transaction holds the locks that `work` takes until the rollback.
     """
 
     def roll_back(connection: Connection) -> None:

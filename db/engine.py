@@ -34,10 +34,10 @@ MAX_TRIES = 6
 """Most attempts of `committed` at one transaction."""
 
 FIRST_PAUSE_SECONDS: Final = 0.02
-"""Backoff, in seconds, that doubles with each attempt of `committed` at a transaction up to LONGEST_PAUSE_SECONDS."""
+"""Base of the backoff, in seconds: `committed` doubles it with each failed attempt, up to LONGEST_PAUSE_SECONDS."""
 
 LONGEST_PAUSE_SECONDS: Final = 1.0
-"""Longest backoff, in seconds, between two attempts of `committed` at a transaction; the second comes at once."""
+"""Longest backoff, in seconds, between two attempts of `committed`; there is none before the second attempt."""
 
 BEGINNING: Final = "beginning"
 """The connection option with the queries that begin its transaction, until its first round trip sends them."""
@@ -113,9 +113,10 @@ def engine() -> Engine:
 
 @contextmanager
 def transaction() -> Iterator[Connection]:
-    """A transaction that commits at the end of the block and rolls back on an exception. All commits go through it.
+    """A transaction that commits at the end of the block and rolls back on an exception.
 
-    BEGIN goes to Postgres with the first query, COMMIT with the deferred ones: neither costs a round trip of its own.
+    All commits on the connections of `engine` go through it. BEGIN goes to Postgres with the first query, COMMIT with
+    the deferred queries: neither costs a round trip of its own.
     """
     with engine().connect() as connection, _in_autocommit(connection), connection.begin():
         connection.execution_options(**{BEGINNING: [], SHARD_SETTINGS: [], DEFERRED: []})
@@ -127,7 +128,7 @@ def transaction() -> Iterator[Connection]:
 
 
 def _begin_with(connection: Connection, lock_timeout_ms: int | None = None) -> None:
-    """Queues BEGIN and the transaction's settings. `lock_timeout_ms`: None: SPENDGATE_LOCK_TIMEOUT_MS."""
+    """Queues BEGIN and the transaction's settings, with `lock_timeout_ms` or, if None, SPENDGATE_LOCK_TIMEOUT_MS."""
     options = connection.get_execution_options()
     options[BEGINNING][:] = [(BEGIN, {}), *queries_that_set_here(connection, lock_timeout_ms)]
     options[SHARD_SETTINGS][:] = queries_that_set_shards(connection, lock_timeout_ms)
@@ -135,7 +136,10 @@ def _begin_with(connection: Connection, lock_timeout_ms: int | None = None) -> N
 
 @contextmanager
 def _in_autocommit(connection: Connection) -> Iterator[None]:
-    """Keeps psycopg from sending BEGIN and COMMIT in round trips of their own; restores its mode afterwards."""
+    """Keeps psycopg in autocommit, so that it does not send BEGIN and COMMIT in round trips of their own.
+
+    At the end of the block turns autocommit off, or discards a connection whose transaction is still open.
+    """
     driver = _driver_of(connection)
     driver.autocommit = True
     try:
@@ -148,9 +152,10 @@ def _in_autocommit(connection: Connection) -> Iterator[None]:
 
 
 def _commit(connection: Connection) -> None:
-    """Sends the deferred queries and COMMIT, if anything was sent at all. Raises RuntimeError for a failed transaction.
+    """Sends the deferred queries and COMMIT. Raises RuntimeError for a failed transaction.
 
-    Postgres answers COMMIT of a failed transaction with a rollback and no error.
+    Sends nothing if no query of the transaction was sent and none is deferred. Postgres answers COMMIT of a failed
+    transaction with a rollback and no error.
     """
     status = _driver_of(connection).info.transaction_status
     if status == psycopg.pq.TransactionStatus.INERROR:
@@ -167,14 +172,14 @@ def _commit(connection: Connection) -> None:
 def deferred(connection: Connection, *queries: Query, come_first: bool = False) -> None:
     """Queues queries whose rows are not needed; sends them with the transaction's next round trip, or with COMMIT.
 
-    Errors of these queries are raised then. `come_first`: they go before those that are queued already.
+    Errors of these queries are raised then. `come_first`: the new queries go before queries that are queued already.
     """
     queued = connection.get_execution_options()[DEFERRED]
     queued[:] = (*queries, *queued) if come_first else (*queued, *queries)
 
 
 def before_next(connection: Connection, *queries: Query) -> None:
-    """Queues queries that only later ones need, such as settings; leaves them out if COMMIT comes next."""
+    """Queues queries that only later queries need, such as settings; never sends them if only COMMIT follows."""
     connection.get_execution_options()[BEGINNING].extend(queries)
 
 
@@ -192,7 +197,7 @@ def snapshot() -> Iterator[Connection]:
 
 
 def driver_of(connection: Connection) -> Any:
-    """The psycopg connection below SQLAlchemy's, such as for COPY. Sends all queued queries first."""
+    """Sends all queued queries and returns the psycopg connection below SQLAlchemy's, such as for COPY."""
     _send_unsent(connection)
     return _driver_of(connection)
 
@@ -204,10 +209,11 @@ def _driver_of(connection: Connection) -> Any:
 
 
 def query_pipelined(connection: Connection, *queries: Query, sets_shards: bool = True) -> list[list[tuple[Any, ...]]]:
-    """Sends all queries to Postgres in one round trip and returns a list of rows for each.
+    """Sends the queued queries and `queries` to Postgres in one round trip.
 
-    Raises the first error as SQLAlchemy would. Uses psycopg directly, because SQLAlchemy waits for each result. Without
-    `sets_shards`, the queries themselves set `db.transaction_settings.settings_of_shards`, for the whole transaction.
+    Returns the list of rows of each query in `queries`. Raises the first error as SQLAlchemy would. Uses psycopg
+    directly, because SQLAlchemy waits for each result. With `sets_shards` False, the queries themselves must set
+    `db.transaction_settings.settings_of_shards` for the whole transaction.
     """
     driver, options = _driver_of(connection), connection.get_execution_options()
     first: list[Query] = []
@@ -236,8 +242,9 @@ def committed(
     """Runs `work` in a transaction, commits, and returns its result.
 
     Retries after a deadlock, a serialization failure or a StaleRead; raises other errors at once, and after MAX_TRIES
-    attempts the last one. `lock_timeout_ms`: timeout for each lock, None for the connection's. `is_small`: the
-    transaction handles few rows and uses generic query plans; without effect if `lock_timeout_ms` is None.
+    attempts the error of the last one. `lock_timeout_ms`: timeout for each lock; None: SPENDGATE_LOCK_TIMEOUT_MS.
+    `is_small`: the transaction handles few rows and uses generic query plans; has no effect on Citus, or if
+    `lock_timeout_ms` is None.
     """
     once = partial(_committed_once, work, lock_timeout_ms, is_small)
     beginning: Iterable[Step] = ()
@@ -272,7 +279,7 @@ def _committed_once(
 def _set_lock_timeout(connection: Connection, milliseconds: int, is_small: bool) -> None:
     """Queues the lock timeout and, if `is_small`, the use of generic query plans.
 
-    Never generic plans on Citus, which finds the shard of a statement by its values.
+    Does not use generic plans on Citus, which finds the shard of a statement by its values.
     """
     beginning = connection.get_execution_options()[BEGINNING]
     if has_citus(connection):

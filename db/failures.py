@@ -1,4 +1,4 @@
-"""Failures of transactions: which are transient, which are timeouts, and which `committed` retries at once."""
+"""Failures of transactions: which are transient, which are timeouts, and which `committed` retries."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -15,7 +15,7 @@ Step = Callable[[Connection], object]
 """A function that does a part of a transaction's work on the connection; its result is ignored."""
 
 RETRIED_STATES: Final = {"40P01": "deadlock", "40001": "serialization_failure"}
-"""By SQLSTATE after which Postgres rolled back and the transaction can be retried: the reason's name in metrics."""
+"""The reason of a retry in metrics, by the SQLSTATE after which Postgres rolled back and `committed` retries."""
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 TIMEOUT_STATES = frozenset({LOCK_NOT_AVAILABLE, "57014"})
@@ -49,7 +49,10 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether Postgres did not answer or ends its connections, so that any other transaction would fail too."""
+    """Whether Postgres did not answer, ends its connections, or no connection of the pool became free.
+
+    Other transactions would fail too.
+    """
     if isinstance(error, (OperationalError, InterfaceError, psycopg.OperationalError)):
         return sql_state(error) in {None, *SHUTDOWN_STATES}
     return isinstance(error, NoConnectionFree)
@@ -61,12 +64,12 @@ def is_timeout(error: DBAPIError | psycopg.Error) -> bool:
 
 
 def retry_reason(error: DBAPIError | psycopg.Error | StaleRead) -> str:
-    """The reason of a retry, as in metrics. The error must be one that `is_retried`."""
+    """The reason of a retry, as in metrics. `error` must be one for which `is_retried` is true."""
     return "stale_read" if isinstance(error, StaleRead) else RETRIED_STATES[sql_state(error) or ""]
 
 
 def is_retried(error: DBAPIError | psycopg.Error | StaleRead) -> bool:
-    """Whether `committed` runs the transaction again at once."""
+    """Whether `committed` retries the transaction after this error."""
     return isinstance(error, StaleRead) or sql_state(error) in RETRIED_STATES
 
 

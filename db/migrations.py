@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # importing alembic takes 0.2 s, which most processes do not 
 log = structlog.get_logger()
 
 INSTALLED: Final = Path(__file__).with_name("alembic")
-"""The folder of migrations in a wheel; beside `db`, the folder would hide the library `alembic`."""
+"""The folder of migrations in a wheel: within `db`, because a top-level folder `alembic` would hide the library."""
 
 SCRIPTS: Final = INSTALLED if INSTALLED.is_dir() else Path(__file__).resolve().parents[1] / "alembic"
 HEAD: Final = "head"
@@ -28,10 +28,16 @@ BASE: Final = "base"
 """The revision before the first: a database without tables."""
 
 FIRST_LOCK_TIMEOUT_MS: Final = 500
-"""The lock timeout of most tries, shorter than Postgres's deadlock_timeout (1 s), which could end a worker instead."""
+"""The lock timeout of most tries at a migration, in ms.
+
+Shorter than Postgres's deadlock_timeout (1 s), after which Postgres could cancel a worker's transaction instead.
+"""
 
 LONG_LOCK_TIMEOUT_MS: Final = 1_500
-"""The lock timeout of the other tries, in which Postgres has time to cancel an autovacuum that holds the lock."""
+"""The lock timeout of every LONG_EVERY-th try at a migration, in ms.
+
+Long enough for Postgres to cancel an autovacuum that holds the lock.
+"""
 
 LONG_EVERY: Final = 5
 """Each try whose number is a multiple of this has LONG_LOCK_TIMEOUT_MS; the others have FIRST_LOCK_TIMEOUT_MS."""
@@ -77,8 +83,9 @@ def upgrade(revision: str = HEAD, using: "Config | None" = None) -> None:
     """Brings the database at DATABASE_URL forward to a revision, one transaction a revision.
 
     Tries again after a deadlock, a lock timeout, and if another process migrates at the same time, for
-    PATIENCE_SECONDS; revisions that are done stay done. Raises InvalidValue if this version does not know the revision,
-    or the database's. `using`: the Alembic configuration; None: `config()`.
+    PATIENCE_SECONDS, then raises the last error; revisions that are done stay done. Raises InvalidValue if this version
+    does not know the revision, or does not know the revision of the database. `using`: the Alembic configuration; None:
+    `config()`.
     """
     from alembic import command  # noqa: PLC0415
 
@@ -90,8 +97,9 @@ def upgrade(revision: str = HEAD, using: "Config | None" = None) -> None:
 def downgrade(revision: str, using: "Config | None" = None) -> None:
     """Takes the database at DATABASE_URL back to a revision, or to BASE.
 
-    Tries again after a deadlock or a lock timeout, for PATIENCE_SECONDS. Raises InvalidValue if this version does not
-    know the revision, or the database's. `using`: the Alembic configuration; None: `config()`.
+    Tries again after a deadlock or a lock timeout, for PATIENCE_SECONDS, then raises the last error. Raises
+    InvalidValue if this version does not know the revision, or does not know the revision of the database. `using`: the
+    Alembic configuration; None: `config()`.
     """
     from alembic import command  # noqa: PLC0415
 

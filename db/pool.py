@@ -63,7 +63,10 @@ With the defaults of Linux, a thread that waits for such a server's answer would
 
 
 def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool) -> Engine:
-    """An engine whose connections have timeouts for statements, locks and idle transactions, and use UTC."""
+    """An engine whose connections have timeouts for statements, locks and idle transactions, and use UTC.
+
+    `pool_size`: the most connections that a QueuePool keeps open; pools of other classes ignore it.
+    """
     of_queue = {"pool_size": pool_size, "max_overflow": OVERFLOW, "pool_use_lifo": True}
     made = create_engine(
         url,
@@ -85,7 +88,10 @@ def make_engine(url: str, *, pool_size: int, pool_class: type[Pool] = QueuePool)
 
 
 def unpooled_engine() -> Engine:
-    """An engine for work of the tables' owner, such as migrations: without pool, timeouts and prepared statements."""
+    """An engine for work of the tables' owner, such as migrations, at DATABASE_URL.
+
+    It has no pool, prepares no statements, and sets no timeouts for statements and locks.
+    """
     url = settings().required_database_url()
     return create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None, **VANISHED})
 

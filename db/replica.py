@@ -41,9 +41,9 @@ class Replica:
         self._not_before = 0.0
 
     def connection(self) -> Connection | None:
-        """A read-only connection that sees one state of the database; None if the replica is unreachable or late.
+        """Opens a read-only connection that sees one state of the database; None if the replica is unreachable or late.
 
-        None too for LEFT_FOR_SECONDS after that.
+        After that, returns None for LEFT_FOR_SECONDS without connecting. A replica whose lag is unknown is late.
         """
         if time.monotonic() < self._not_before:
             return None

@@ -1,4 +1,4 @@
-"""Spreads the tables over the servers of a Citus cluster, as part of `spendgate migrate`; nothing on plain Postgres."""
+"""Spreads the tables over the servers of a Citus cluster, in `spendgate migrate`; does nothing on plain Postgres."""
 
 from db.pool import unpooled_engine
 from db.repository.ledger import count_on_shard
@@ -10,8 +10,9 @@ from runtime.settings import settings
 def spread() -> list[str]:
     """Spreads the tables that are not spread yet over the servers; returns their names. Does nothing without Citus.
 
-    One transaction: either all are spread, or none. Then frees the local rows of spread tables, also of those that an
-    earlier run spread before it was killed. Raises InvalidValue if a table is spread otherwise than it must be.
+    One transaction spreads all of these tables or none. Then deletes the rows that spread tables still have on the
+    coordinator, also for tables that an earlier run spread before it was killed. Raises InvalidValue if a table is
+    spread otherwise than it must be.
     """
     with unpooled_engine().begin() as connection:
         if not citus.has_citus(connection):

@@ -1,9 +1,9 @@
 """The text of statements for the driver, with or without the conditions that only Citus needs.
 
-Citus sends a statement whole to the one shard that it reads and writes, if each table in it names the brands. Such a
-condition is true already where tables are joined by brand, and can mislead Postgres: it would try each brand of the
-array for each row. So it stands in a comment, `/*citus AND brands.id = ANY(…) */`, of which Citus gets the inside. The
-few words that Citus must not get stand between `/*plain*/` and `/*end*/`.
+Citus sends a statement whole to the one shard that it reads and writes, if the statement has a condition on the brands
+of each of its tables. Where tables are joined by brand, such a condition changes no result, and can mislead Postgres:
+it would try each brand of the array for each row. So the condition stands in a comment `/*citus … */`, and only Citus
+gets the inside of the comment. The few words that Citus must not get stand between `/*plain*/` and `/*end*/`.
 """
 
 import re
@@ -16,11 +16,11 @@ COMMENT: Final = re.compile(r"/\*citus (.*?)\*/", re.DOTALL)
 PLAIN: Final = re.compile(r"/\*plain\*/.*?/\*end\*/", re.DOTALL)
 
 STATEMENTS_KEPT: Final = 2_000
-"""Statements whose text a process keeps; more than the code has."""
+"""Most statements whose text a process caches; the code has fewer."""
 
 
 def for_citus(statement: str) -> str:
-    """The statement for Citus: the inside of `/*citus … */` comments added, the words up to `/*end*/` removed."""
+    """The statement for Citus: with the inside of `/*citus … */` comments, without `/*plain*/ … /*end*/`."""
     return COMMENT.sub(r"\1", PLAIN.sub("", statement))
 
 

@@ -13,9 +13,10 @@ MAX_CHARACTERS: Final = 2_000
 
 
 def round_trip(statements: Iterable[object]) -> AbstractContextManager[object]:
-    """A span around a round trip to Postgres that sends these statements, named like the last one's first word.
+    """A span around a round trip to Postgres that sends these statements, with the first MAX_CHARACTERS of their text.
 
-    Makes none outside a recorded span, because the SQL of background threads would make a trace for each statement.
+    Its name is the first word of the last statement, such as SELECT. Outside a recorded span, returns a context manager
+    that does nothing, because the SQL of background threads would make a trace for each statement.
     """
     if not tracing.is_recording():
         return tracing.NOTHING
@@ -31,7 +32,7 @@ def _in_one_line(statement: str) -> str:
 
 
 def trace_statements(engine: Engine) -> None:
-    """Makes a span for each statement that SQLAlchemy sends over the engine while a recorded span is current.
+    """Makes the engine trace SQL: each statement of SQLAlchemy gets a span while a recorded span is current.
 
     Does nothing if traces are off.
     """

@@ -26,8 +26,9 @@ from runtime.settings import settings
 KEEPS_HEADROOM: Final = "spendgate.keeps_headroom"
 """The setting by which a connection declares that code counting spend through it lowers the headroom of brands.
 
-A trigger on `brand_days` clears the headroom and enforced budget holds of brands that any other connection counts for,
-such as an older version's.
+Headroom is the stored amount that a brand can still spend today before a budget is exhausted. A trigger on `brand_days`
+clears the headroom and enforced budget holds of brands that any other connection counts for, such as a connection of an
+older version.
 """
 
 CACHED_PAGE_COST: Final = "1.1"
@@ -37,7 +38,7 @@ With its default of 4 it reads all of `brands` to find a few of 1,000 brands.
 """
 
 BEHIND_POOLER: Final = "behind_pooler"
-"""The key of a connection's info that is true if the options of its start were dropped."""
+"""The key of a connection's info that is true if a pooler dropped the options of its start."""
 
 OF_SHARDS: Final = ("lock_timeout", "timezone", "random_page_cost")
 """The settings that shards of Citus need too. The coordinator itself enforces the timeouts of statements."""
@@ -46,7 +47,7 @@ DECLARED: Final = "SELECT current_setting(%s, true), EXISTS (SELECT FROM pg_exte
 
 
 def settings_of_transactions() -> dict[str, str]:
-    """The values of timeouts, time zone and page cost in every transaction, by Postgres's names."""
+    """The values of timeouts, time zone, page cost and KEEPS_HEADROOM in every transaction, by Postgres's names."""
     read = settings()
     return {
         "statement_timeout": f"{read.statement_timeout_ms}ms",
@@ -65,11 +66,11 @@ def start_options() -> str:
 
 
 def note_pooler(driver: Any, record: ConnectionPoolEntry) -> None:
-    """Stores for a new connection whether it has the settings of its start, and whether its server has Citus.
+    """Reads whether a new connection has the settings of its start and whether its server has Citus, and stores both.
 
-    One round trip. A connection without those settings is behind a pooler: it prepares no statement. To Citus values
-    are sent within the statements, because Citus finds shards by them, and refuses some statements with parameters. It
-    also passes each SET LOCAL on to the shards.
+    One round trip. A connection without those settings is behind a pooler: it prepares no statement. A connection to
+    Citus sends values within the statements, because Citus finds shards by them and refuses some statements with
+    parameters. Without a pooler, a second round trip makes Citus pass each SET LOCAL on to the shards.
     """
     driver.autocommit = True
     declared, record.info[HAS_CITUS] = driver.execute(DECLARED, [KEEPS_HEADROOM]).fetchone()
@@ -119,7 +120,8 @@ def _with_lock_timeout(lock_timeout_ms: int | None) -> dict[str, str]:
 def set_for_reading(connection: Connection) -> None:
     """Sets timeouts, time zone and page cost of a reading transaction that SQLAlchemy begins.
 
-    Does nothing in `db.engine.transaction`, which sets them itself.
+    Sends nothing if the connection has them from its start: without a pooler and Citus. Does nothing in
+    `db.engine.transaction`, which sets them itself.
     """
     driver = connection.connection.driver_connection
     if driver is not None and not driver.autocommit:

@@ -1,4 +1,4 @@
-"""The broker of every process, Redis or RabbitMQ according to BROKER_URL, with its middleware."""
+"""Creates the broker of a process, with its middleware: Redis or RabbitMQ at BROKER_URL, or else Redis at REDIS_URL."""
 
 from functools import cache
 from typing import Final
@@ -36,7 +36,7 @@ suspects = SuspectMessages()
 
 
 def middleware(*, is_traced: bool = False) -> list[Middleware]:
-    """Returns the broker's complete list of middleware, in order; Dramatiq adds none. `is_traced`: with spans."""
+    """Returns all middleware of the broker, in order; Dramatiq adds none. `is_traced`: with `Traced`, for spans."""
     return [
         # memory: "after" hooks run in reverse order, so this one runs last and frees the payload
         FreePayloads(),

@@ -22,7 +22,7 @@ MAX_MESSAGES: Final = 64
 """Most messages in a bundle. Their ids, MAX_ID_LENGTH each, must fit into SLOT_BYTES of `delivery/in_flight.py`."""
 
 MAX_EVENTS: Final = 8_000
-"""Most events in a bundle."""
+"""Most events in a bundle of several messages. A message with more of them stays a bundle of one."""
 
 MAX_ID_LENGTH: Final = 40
 """Longest id, in characters, of a message in a bundle, so that all ids of a bundle fit into a slot of InFlightBoard."""

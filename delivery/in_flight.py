@@ -27,7 +27,7 @@ class InFlightBoard:
         self._mine = threading.local()
 
     def write(self, message_ids: Sequence[str]) -> None:
-        """Records the ids of the messages that the calling thread works on; an empty sequence: none.
+        """Records the ids of the messages that the calling thread works on now; an empty sequence: it works on none.
 
         Does nothing if all slots belong to other threads. Ids beyond SLOT_BYTES are cut off.
         """

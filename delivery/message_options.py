@@ -1,4 +1,4 @@
-"""The batch and the options of a message on queue `spend`."""
+"""Reads the batch and the options from the arguments of a message on queue `spend`."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ class MessageOptions(NamedTuple):
     """The options of a message.
 
     `only_brand_id`: the only brand whose campaigns the message may name; None allows all. `receipt`: the name under
-    which the worker writes the receipt; None asks for no receipt.
+    which the worker writes the receipt (how many inputs it counted); None asks for no receipt.
     """
 
     only_brand_id: int | None = None
@@ -33,7 +33,8 @@ class MessageOptions(NamedTuple):
 def batch_in(name: str, args: Sequence[object], kwargs: dict[str, object]) -> Sequence[object]:
     """Returns the batch in a message's arguments: the argument `name`, or the only positional argument.
 
-    A value that is no list, or all arguments if there is no value, becomes a list of one input, which ingest rejects.
+    A value that is no list becomes a list with this value as its one input. Without a value, all arguments together
+    become one input. Ingest checks it as any other.
     """
     given = kwargs[name] if name in kwargs else args[0] if len(args) == 1 else None
     return given if isinstance(given, list) else [{"args": list(args), **kwargs} if given is None else given]

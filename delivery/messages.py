@@ -41,13 +41,17 @@ INPUTS: Final = frozenset({"events", "totals"})
 
 _RECEIPT: Final = re.compile(r"[0-9a-f]{32}/[0-9a-f]{32}")
 REDELIVERED: Final = "redelivered"
-"""The option that a consumer sets on a suspect message: the process deaths that the broker knows it caused.
+"""The option that a consumer sets on a suspect message, which a process may have died of.
 
-Always 0 with RabbitMQ. Postgres keeps the count over all deliveries, in `suspect_messages`.
+Its value: how many process deaths the broker knows that the message caused; always 0 with RabbitMQ. Postgres keeps the
+count over all deliveries, in `suspect_messages`.
 """
 
 POSTPONED: Final = "postponed"
-"""The option of a suspect message that its consumer returns to the queue after POSTPONED_MS; never set on a queue."""
+"""The option of a suspect message that its consumer returns to the queue after POSTPONED_MS.
+
+Messages on a queue never have it.
+"""
 
 POSTPONED_MS: Final = 5_000
 """Delay of a suspect message whose process is busy, in milliseconds; another process may fetch it then."""
@@ -79,7 +83,7 @@ class MessageTooLarge(ValueError):
 
 
 class Fault(NamedTuple):
-    """Bytes on a queue are not a valid message; `reason` is the code under which they are kept as rejected."""
+    """The fault of bytes that are no valid message; `reason`: the code under which they are kept as rejected."""
 
     reason: str
 
@@ -88,7 +92,7 @@ def check_size(data: bytes) -> None:
     """Raises MessageTooLarge if an encoded message is larger than SPENDGATE_MAX_MESSAGE_BYTES."""
     limit = settings().max_message_bytes
     if len(data) > limit:
-        raise MessageTooLarge(f"a message of {len(data)} bytes, the limit SPENDGATE_MAX_MESSAGE_BYTES is {limit}")
+        raise MessageTooLarge(f"the message has {len(data)} bytes; SPENDGATE_MAX_MESSAGE_BYTES allows {limit}")
 
 
 def largest_bytes() -> int:
@@ -132,8 +136,8 @@ def _is_flawed(message: Message[Any]) -> bool:
 def _known_options(options: dict[str, Any], is_delayed: bool) -> dict[str, Any]:
     """Returns the options of OPTION_TYPES with valid values, so that forged options cannot stop a worker.
 
-    Only a message on a delay queue (`is_delayed`) keeps `eta`, of its sender's clock; the broker that delays it cuts
-    the delay to MAX_DELAY_MS.
+    Only a message on a delay queue (`is_delayed`) keeps `eta`, the due time by its sender's clock; the broker that
+    delays it cuts the delay to MAX_DELAY_MS.
     """
     known: dict[str, Any] = {name: value for name, value in options.items() if type(value) is OPTION_TYPES.get(name)}
     if known.get("retries", 0) < 0:
@@ -167,10 +171,10 @@ def age_seconds(data: bytes | None) -> float:
 
 
 def keep_bytes(data: bytes, reason: str, queue_name: str, size: int = 0) -> bool:
-    """Keeps bytes that are not a valid message as a rejected input; returns False if Postgres did not store them.
+    """Stores the bytes of an invalid or failed message as a rejected input; returns False if that failed.
 
-    Keeps only the head of bytes that are larger than KEPT_BYTES, or that Postgres refuses. `size`: the number of bytes
-    of the whole message if `data` is only its head.
+    Stores only the first HEAD_BYTES bytes if there are more than KEPT_BYTES, or if Postgres refuses to store them all.
+    `size`: the number of bytes of the whole message if `data` is only its head.
     """
     size = max(size, len(data))
     head = data[:HEAD_BYTES]
@@ -194,7 +198,7 @@ def _store_bytes(data: bytes, reason: str, queue_name: str, size: int) -> None:
 
 
 def keep(reason: str, detail: str, payload: object) -> bool:
-    """Stores a message as a rejected input, which can be listed and replayed; returns False if Postgres failed."""
+    """Stores a message as a rejected input, which can be listed and replayed; returns False if that failed."""
     return _failure(reason, lambda: _store(reason, detail, payload)) is None
 
 

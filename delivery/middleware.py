@@ -1,4 +1,4 @@
-"""Middleware around each message: retries, dead letters, suspect messages, log context."""
+"""Middleware for retries, dead letters, metrics, log context, freeing memory, and ending a worker without master."""
 
 import multiprocessing
 import os
@@ -69,9 +69,9 @@ class LogContext(Middleware):
 
 
 class Metrics(Middleware):
-    """Counts messages by actor and outcome, and measures the time from the enqueue of spend until its commit.
+    """Counts enqueued messages by actor, and messages worked on by actor and outcome.
 
-    Also records the time at which each scheduled job last succeeded.
+    Also measures the time from the enqueue of spend until its commit, and records when each scheduled job succeeded.
     """
 
     def after_process_boot(self, broker: Broker) -> None:

@@ -25,7 +25,8 @@ def enqueue(
 ) -> Message[Any]:
     """Enqueues a message with the given arguments for an actor, within the current trace, and returns it.
 
-    Raises NotEnqueued, MessageTooLarge and SettingsError. `delay_ms`: delay in milliseconds; None: not delayed.
+    Raises NotEnqueued if the broker is unreachable or full, MessageTooLarge, and SettingsError without a broker URL.
+    `delay_ms`: delay in milliseconds; None: not delayed.
     """
     queue_name = QUEUE_OF[actor_name]
     with tracing.span(f"send {actor_name}", "producer", attributes={"messaging.destination.name": queue_name}):
@@ -41,16 +42,16 @@ def enqueue(
 
 
 def send_events(events: Sequence[object], **options: object) -> None:
-    """Enqueues spend events; `options` are the fields of `MessageOptions`.
+    """Enqueues one message with these spend events; `options` are the fields of `MessageOptions`.
 
-    Raises NotEnqueued, MessageTooLarge and SettingsError.
+    Raises NotEnqueued if the broker is unreachable or full, MessageTooLarge, and SettingsError without a broker URL.
     """
     enqueue("ingest_spend", (), {"events": events, **options})
 
 
 def send_totals(totals: Sequence[object], **options: object) -> None:
-    """Enqueues reported totals; `options` are the fields of `MessageOptions`.
+    """Enqueues one message with these reported totals; `options` are the fields of `MessageOptions`.
 
-    Raises NotEnqueued, MessageTooLarge and SettingsError.
+    Raises NotEnqueued if the broker is unreachable or full, MessageTooLarge, and SettingsError without a broker URL.
     """
     enqueue("ingest_reported_totals", (), {"totals": totals, **options})

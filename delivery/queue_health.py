@@ -1,4 +1,4 @@
-"""Checks whether Redis is configured to keep the queues safely, at the start of a process and then every minute."""
+"""Logs settings and memory use of Redis that endanger messages, when workers or the scheduler start and each minute."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -46,7 +46,8 @@ def log_concerns() -> None:
 def large_queues(info: Mapping[str, Any], held: Mapping[str, int]) -> list[Concern]:
     """Returns a concern for each queue whose messages take at least LARGE_QUEUE of Redis's memory limit.
 
-    `held`: bytes by queue. A few large messages can fill Redis, which a count of messages does not show.
+    Without a limit, returns an empty list. `held`: bytes by queue. A few large messages can fill Redis, which a count
+    of messages does not show.
     """
     limit = int(info.get("maxmemory", 0))
     return [

@@ -48,8 +48,8 @@ def new_name(name: str) -> str:
 def write(name: str, taken: int, known: int, rejections: Sequence[Rejection], later: list[str]) -> None:
     """Writes a receipt after the commit and before the acknowledgement; keeps a receipt that already exists.
 
-    Without REDIS_URL it only logs a warning. If the process dies between commit and receipt, the redelivered message
-    counts its events as known.
+    Redis deletes it after KEPT_SECONDS. Without REDIS_URL this only logs a warning. If the process dies between commit
+    and receipt, the redelivered message counts its events as known. Raises redis.RedisError.
     """
     if settings().redis_url is None:
         log.warning("receipt.not_written", reason="this worker has no REDIS_URL")
@@ -63,9 +63,9 @@ def write(name: str, taken: int, known: int, rejections: Sequence[Rejection], la
 
 
 def read(names: Sequence[str]) -> dict[str, Receipt]:
-    """Returns the receipts that exist, by receipt name. `names`: receipt names, all of one submission.
+    """Reads the receipts that exist, and returns them by receipt name. `names`: receipt names, all of one submission.
 
-    Raises SettingsError without REDIS_URL.
+    Raises SettingsError without REDIS_URL, and redis.RedisError.
     """
     receipts: dict[str, Receipt] = {}
     for start in range(0, len(names), READ_AT_ONCE):
@@ -78,7 +78,10 @@ def read(names: Sequence[str]) -> dict[str, Receipt]:
 
 
 def is_worker_seen() -> bool | None:
-    """Returns whether a worker sent a heartbeat within the last SILENT_MS; None with RabbitMQ."""
+    """Returns whether a worker sent a heartbeat to Redis within the last SILENT_MS; None if the broker is RabbitMQ.
+
+    Raises SettingsError without REDIS_URL, and redis.RedisError.
+    """
     broker = get_broker()
     if isinstance(broker, SpendgateBroker):
         server: Any = _redis().time()

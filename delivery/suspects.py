@@ -40,7 +40,10 @@ DEATHS_ALLOWED: Final = 3
 """Deaths of processes that a message may cause; with the last of them it becomes a dead letter."""
 
 EXCLUSIVE_SECONDS: Final = 2.0
-"""Timeout in seconds of the wait until a process works on no other message than the suspect one; it begins no other."""
+"""Timeout in seconds of the wait until a process works on no other message than the suspect one.
+
+The process begins no other message meanwhile.
+"""
 
 REST_SECONDS: Final = 10.0
 """Seconds after a timeout of EXCLUSIVE_SECONDS in which suspects do not wait, so that other messages are worked on."""
@@ -99,9 +102,10 @@ class SharedLock:
 class SuspectMessages(Middleware):
     """Works on a suspect message alone in its process, and dead-letters it after DEATHS_ALLOWED deaths it caused.
 
-    A message is suspect if a process died while it worked on it. While it is worked on alone, a further death is
-    certainly caused by it. Postgres stores the count of deaths, for every broker. A message that is not suspect costs
-    one write to memory. A suspect that finds the process busy for too long returns to its queue after a delay.
+    A message is suspect if a process died that worked on it, or that had fetched it if its work is unknown. While a
+    process works on the message alone, the message certainly caused the death of that process. Postgres stores the
+    count of deaths, for every broker. A message that is not suspect costs one write to memory. A suspect that finds the
+    process busy for too long returns to its queue after a delay.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Ticks: the scheduler's messages to jobs, of which an outage leaves hundreds that one run makes unneeded.
+"""Ticks, the scheduler's messages to jobs: after an outage hundreds of them wait, and one run does the work of all.
 
 Each job finds its due work in rows, so a run does the work of every tick that was made before the run began. A process
 acknowledges such ticks without running the job. It retries a failed tick until the next one is due.
@@ -19,7 +19,7 @@ from runtime.settings import settings
 log = structlog.get_logger()
 
 IS_OVER: Final = "is_over"
-"""The option of a failed tick that is not retried; never set on a queue."""
+"""The option of a failed tick that is not retried. Messages on a queue never have it."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Run:
 
 
 class Ticks(Middleware):
-    """Acknowledges, without running the job, ticks whose work a run of this process does.
+    """Acknowledges a tick without running its job if a later run in this process does or did its work.
 
     Marks failed ticks whose next tick is due, so that they are not retried.
     """

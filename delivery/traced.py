@@ -24,7 +24,7 @@ class Allowance:
         self._guard = threading.Lock()
 
     def take(self, wanted: int, seconds: float) -> int:
-        """Returns how many of the `wanted` messages are allowed, and counts those. `seconds`: of a monotonic clock."""
+        """Counts and returns how many of `wanted` messages are allowed now. `seconds`: the monotonic clock's time."""
         with self._guard:
             self._left = min(self._a_second, self._left + (seconds - self._at) * self._a_second)
             self._at = seconds
@@ -34,7 +34,7 @@ class Allowance:
 
 
 class Traced(Middleware):
-    """Makes a span for each message: its parent is the span that sent it. The span of a bundle links to its senders.
+    """Makes a span for each message or bundle: a child of its sender's span. The span of a bundle links to all senders.
 
     At most SPENDGATE_TRACES_A_SECOND messages a second get a span or a link, sampled ones first: with all of them, a
     worker under load would spend more time on spans than on spend.

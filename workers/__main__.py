@@ -146,7 +146,7 @@ def _beat(child: "Child") -> None:
 
 
 def _started(broker: "Broker") -> "tuple[Worker, WorkQueue]":
-    """Starts the worker's threads; returns the worker and its queue, which ends the threads' waits as it closes."""
+    """Starts the worker's threads; returns the worker and its work queue, whose `close` wakes waiting threads."""
     from dramatiq import Worker  # noqa: PLC0415
 
     from runtime.settings import settings  # noqa: PLC0415
@@ -161,7 +161,10 @@ def _started(broker: "Broker") -> "tuple[Worker, WorkQueue]":
 
 
 def _end(worker: "Worker", queue: "WorkQueue") -> None:
-    """Lets the threads finish begun messages, returns the rest to the queues and closes the connections."""
+    """Lets threads finish begun messages, returns other messages to their queues, and closes connections.
+
+    Waits at most SPENDGATE_SHUTDOWN_SECONDS for the threads.
+    """
     from delivery.redis.broker import SpendgateBroker  # noqa: PLC0415
     from runtime import tracing  # noqa: PLC0415
     from runtime.settings import settings  # noqa: PLC0415

@@ -35,8 +35,9 @@ STEADY_SECONDS: Final = 10.0
 class Child:
     """A worker process of the master.
 
-    `place`: its number, which a replacement keeps. `worker_id`: the id under which it fetches messages. `board`: the
-    messages it works on. `beat`: records that it runs.
+    `threads`: the number of its threads. `place`: its number from 0, which the process that replaces it takes over.
+    `worker_id`: the id under which it fetches messages. `pid`: 0 before the fork. `board`: the messages that it works
+    on. `beat`: records a heartbeat.
     """
 
     threads: int
@@ -54,8 +55,9 @@ class Master:
     """Keeps `processes` child processes running until SIGTERM or SIGINT.
 
     Each child runs `work(child)` until it gets SIGTERM. For a child that dies before that, or fails while it stops, the
-    master calls `on_death(worker_id, working_on)` with the ids of the messages that it was working on.
-    `heartbeats`: has a place for the master, 0, and one for each process.
+    master calls `on_death(worker_id, working_on)` with the ids of the messages that it was working on. It kills
+    children that still run `shutdown_seconds` and KILL_AFTER_SECONDS after the signal, without calling `on_death`.
+    `heartbeats`: has place 0 for the master, and one for each process; None: the master makes its own.
     """
 
     def __init__(

@@ -70,11 +70,14 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.timeout = PARENT_POLL_SECONDS
 
     def handle_error(self, *_: Any) -> None:
-        """Ignores a client that went away."""
+        """Ignores the error of a request, mostly of a client that went away."""
 
 
 def listeners(port: int) -> list[socket.socket]:
-    """Returns sockets that listen on `port` of SPENDGATE_METRICS_HOST; none for port 0, or if it is in use (logged)."""
+    """Opens sockets that listen on `port` of SPENDGATE_METRICS_HOST; none for port 0, or if it is in use (logged).
+
+    Raises SettingsError if the host is not an address of this machine, or the user may not use the port.
+    """
     if port == 0:
         return []
     try:

@@ -1,4 +1,4 @@
-"""A cache of figures whose query takes longer as its table grows, so that queries take a small share of the time."""
+"""Caches figures whose query takes longer as its table grows, so that queries take a small share of the time."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Paced(Generic[Figures]):
         self._until = 0.0
 
     def read(self, query: Callable[[], Figures]) -> Figures:
-        """Returns the cached figures, or, once they have expired, those of `query`. Raises the errors of `query`."""
+        """Returns the cached figures; if there are none or they have expired, calls `query`, whose errors it raises."""
         began = self._seconds()
         if not self._kept or began >= self._until:
             self._kept = [query()]

@@ -1,4 +1,4 @@
-"""`python -m workers.scheduler`: runs periodiq in UTC, or on a fast driven clock sends the jobs itself."""
+"""`python -m workers.scheduler`: runs periodiq in UTC, or, if SPENDGATE_CLOCK_SPEED is over 1, sends ticks itself."""
 
 import gc
 import itertools
@@ -22,7 +22,7 @@ EVERY_BEAT = (
 )
 EVERY_FEW_BEATS = ("refresh_spend", "roll_up_hours", "generate_monthly_reports", "seal_histories")
 REAL_TIME = frozenset({"check_queue", "import_exports", "maintain_ledger"})
-"""Scheduled actors that a driven clock does not speed up: they check Redis, files and storage."""
+"""Scheduled actors that get no ticks while SPENDGATE_CLOCK_SPEED is over 1: they check Redis, files and storage."""
 
 QUEUE_AWAY_SECONDS = 2.0
 STUCK_SECONDS = 300.0
@@ -30,7 +30,10 @@ STUCK_SECONDS = 300.0
 
 
 def main() -> int:
-    """Runs the scheduler until SIGTERM or SIGINT; returns its exit code. Exits with 2 for a bad setting."""
+    """Runs the scheduler until SIGTERM or SIGINT, which end the process with exit code 0.
+
+    Returns the exit code of periodiq if it ends by itself. Exits with 2 for a bad setting.
+    """
     os.environ["TZ"] = "UTC"
     time.tzset()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -67,9 +70,9 @@ def _stop(*_: object) -> NoReturn:
 
 
 def _periodiq(beat: Callable[[], None]) -> int:
-    """Runs periodiq and returns its exit code; restarts it when the broker is unreachable. Calls `beat` in each round.
+    """Runs periodiq and returns its exit code; restarts it when the broker is unreachable.
 
-    Missed ticks only delay jobs.
+    Missed ticks only delay jobs. Calls `beat` at the start and before each wait for the next tick.
     """
     import periodiq  # noqa: PLC0415 - imports pendulum, which reads TZ
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
@@ -92,10 +95,10 @@ def _periodiq(beat: Callable[[], None]) -> int:
 
 
 def _send_by_driven_clock(minute_seconds: float, beat: Callable[[], None]) -> NoReturn:
-    """Sends a message to the actors of EVERY_BEAT each round, to those of EVERY_FEW_BEATS each BEATS_A_ROUND rounds.
+    """Sends a tick to each actor of EVERY_BEAT in each round, and of EVERY_FEW_BEATS once in BEATS_A_ROUND rounds.
 
     A round begins each minute of the driven clock (`minute_seconds` of real time), or each FASTEST_BEAT_SECONDS of real
-    time if that is longer. Calls `beat` in each.
+    time if that is longer. Calls `beat` at the start of each round. Logs an unreachable broker, and never returns.
     """
     from dramatiq.errors import BrokerConnectionError  # noqa: PLC0415
 

@@ -43,9 +43,10 @@ MOST: Final = 10_000
 
 
 class StateOfService(Collector):
-    """Reads gauges from Postgres and the broker at each scrape; an unreachable one is omitted and reported as down.
+    """Reads gauges from Postgres and the broker at each scrape; leaves out the gauges of an unreachable one.
 
-    One scrape at a time, so that it needs one connection. Figures whose queries read a whole table are `Paced`.
+    `spendgate_up` says which of them answered. Serves one scrape at a time, so that it needs one connection. `Paced`
+    caches figures whose queries read a whole table.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class StateOfService(Collector):
         return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yields all gauges."""
+        """Reads Postgres and the broker, and yields all gauges; waits until another scrape has ended."""
         with self._guard:
             yield from self._collected()
 
@@ -132,7 +133,7 @@ def _campaigns_and_rejected(tally: Mapping[str, int], waiting: Mapping[str, int]
 
 
 def _processes(live: Sequence[Process]) -> Iterator[GaugeMetricFamily]:
-    """Yields the number of live processes, and the largest size of their clock offsets, by kind of process."""
+    """Yields the number of live processes, and their largest clock offset in seconds, never negative, by kind."""
     kinds = Counts(one.kind for one in live)
     yield _gauge("spendgate_processes", "Processes that reported within three minutes", "kind", dict(kinds))
     yield _gauge(
@@ -148,7 +149,7 @@ def _offset_seconds(process: Process) -> float:
 
 
 def _platforms(connection: Connection, tallies: Sequence[Tally], at: datetime) -> Iterator[GaugeMetricFamily]:
-    """Yields figures of connected ad platform accounts. Without accounts, figures by platform have no series."""
+    """Yields figures of connected ad platform accounts. Without accounts, gauges by platform have no samples."""
     by_state = Counts(dict.fromkeys(seen.STATES, 0))
     oldest: dict[str, float] = {}
     for one in tallies:

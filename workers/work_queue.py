@@ -12,7 +12,10 @@ class WorkQueue(PriorityQueue[Any]):
         self._is_closed = False
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Returns the next item. Raises Empty after the timeout, or at once if the queue is closed and empty."""
+        """Removes and returns the next item; waits for one, at most `timeout` seconds (None: without a limit).
+
+        Raises Empty after the timeout. Raises it at once from an empty queue that is closed, or if `block` is False.
+        """
         with self.not_empty:
             if block:
                 self.not_empty.wait_for(lambda: self._qsize() or self._is_closed, timeout)

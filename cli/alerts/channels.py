@@ -14,8 +14,10 @@ from db.repository.alerts import channels as stored
 from domain.alerts.kinds import AlertKind, Timing
 from domain.errors import InvalidValue
 
-channels = typer.Typer(no_args_is_help=True, help="Channels that alerts are sent to: mail, Slack, Teams and others.")
-routes = typer.Typer(no_args_is_help=True, help="Which alerts are sent to a channel, and when.")
+channels = typer.Typer(
+    no_args_is_help=True, help="Manage the channels that alerts are sent to: mail, Slack, Teams and others."
+)
+routes = typer.Typer(no_args_is_help=True, help="Manage routes, which set the alerts that a channel gets, and when.")
 
 NO_CHANNELS = "No channel yet: alerts are shown, logged and sent to webhooks. Add one: spendgate alerts channel add"
 
@@ -42,7 +44,7 @@ def add_channel(
     when: TimingOption = Timing.DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Add a channel that gets all alerts, or those of one brand or kind.
+    """Add a channel that gets all alerts, or only the alerts of one brand or kind.
 
     The URL is typed unseen or read from standard input, because arguments show in lists of processes. It is encrypted
     and never shown.
@@ -53,7 +55,10 @@ def add_channel(
 
 
 def _url(*, from_stdin: bool) -> str:
-    """The URL from standard input, or typed unseen at a terminal. Raises InvalidValue if neither is possible."""
+    """Reads the URL from standard input, or asks for it at a terminal without showing it.
+
+    Raises InvalidValue if it has to ask and standard input is no terminal.
+    """
     if from_stdin:
         return sys.stdin.readline().strip()
     if not sys.stdin.isatty():

@@ -17,7 +17,9 @@ from db.repository.alerts.mute_edits import Muted
 from domain.errors import InvalidValue
 from runtime import clock
 
-alerts = typer.Typer(invoke_without_command=True, help="List what needs a person; acknowledge, mute and route alerts.")
+alerts = typer.Typer(
+    invoke_without_command=True, help="List alerts that need a person; acknowledge, mute and route alerts."
+)
 
 alerts.add_typer(channels, name="channel")
 alerts.add_typer(routes, name="route")
@@ -54,9 +56,9 @@ def list_alerts(
     if not found.alerts:
         console.print(NOTHING)
     if found.more:
-        console.print(f"[dim]and {found.more} more: --limit {len(found.alerts) + found.more}[/dim]")
+        console.print(f"[dim]and {found.more} more; --limit {len(found.alerts) + found.more} lists them[/dim]")
     if found.hidden and not everything:
-        console.print(f"[dim]{found.hidden} acknowledged or muted: --all[/dim]")
+        console.print(f"[dim]{found.hidden} acknowledged or muted; --all lists them[/dim]")
 
 
 @alerts.command("ack")
@@ -77,7 +79,7 @@ def mute(
     kind: KindOption = None,
     channel: Annotated[
         int | None,
-        typer.Option(help="Mute them only for the channel with this id. Default: for all channels and in the list."),
+        typer.Option(help="Mute alerts only for the channel with this id. Default: for all channels and in the list."),
     ] = None,
 ) -> None:
     """Mute alerts for a time: they are not sent, and without --channel they leave the list too."""

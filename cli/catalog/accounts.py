@@ -99,7 +99,11 @@ def move_campaign(
     yes: Annotated[bool, typer.Option("--yes", help="Make the change without asking.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create a campaign in another brand with this campaign's external id. Earlier spend stays with this campaign."""
+    """Move the campaign's external id to a new campaign in another brand, which gets the spend from --from-day on.
+
+    Earlier spend stays with the old campaign. If that day is in the future and the old campaign serves until then, its
+    flight ends the day before; otherwise it is archived.
+    """
     asked = Move(campaign_id, to_brand, from_day and from_day.date(), copy)
     if dry_run:
         _print_move(moves.move(asked, edit(), dry_run=True), as_json=as_json, done=False)

@@ -1,4 +1,4 @@
-"""Confirmation of edits that pause or release campaigns: a person agrees to their effect; a program adds `--yes`."""
+"""Asks a person to confirm edits that need consent, such as edits that pause campaigns; a program adds `--yes`."""
 
 import sys
 from collections.abc import Callable
@@ -25,7 +25,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the edit woul
 
 Work = Callable[[Connection], object]
 Made = TypeVar("Made", bound=Confirmable)
-"""The effect of an edit. The edit returns it if a person agreed to it, else raises Unconfirmed with it."""
+"""The effect of an edit. The edit returns it if it needs no consent or a person agreed, else raises Unconfirmed."""
 
 
 def confirm_and_edit(work: Work, brand_id: int, done: str, *, yes: bool, dry_run: bool) -> None:

@@ -41,7 +41,11 @@ async def answered(
     answer: Answering,
     params: Mapping[str, str] | None = None,
 ) -> Response:
-    """Stores the request and answers it, with the next fault of its `kind`, or a limit if the quota is used up."""
+    """Stores the request and returns its answer: a refusal, the next fault of its `kind`, a limit, or `answer()`.
+
+    Waits `platform.latency_seconds` first, and stores the answer too, unless it drips. `params`: parameters of the
+    request that may contain its login; None: it has none.
+    """
     await asyncio.sleep(platform.latency_seconds)
     fault = note(platform, request, kind, body)
     operations = len(body["operations"]) if isinstance(body, dict) and "operations" in body else 1
@@ -75,7 +79,7 @@ def note(platform: FakePlatform, request: Request, kind: str, body: Any) -> str:
 
 
 async def faulty(platform: FakePlatform, wire: Wire, fault: str, answer: Answering) -> Response:
-    """The answer with this fault. A hanging answer ends when `platform.ends` is set."""
+    """Returns the answer with this fault. For a fault that hangs, waits first until `platform.ends` is set."""
     if fault == "429":
         return wire.limited(platform, platform.retry_seconds)
     content = answer() if fault.startswith("apply") else None

@@ -53,7 +53,7 @@ def _statuses(platform: FakePlatform) -> list[dict[str, Any]]:
 
 
 def _spend(platform: FakePlatform, first_day: str, last_day: str, *, by_hours: bool) -> list[dict[str, Any]]:
-    """Rows of spend by campaign and day, or hour. Leaves out those without cost, as Google does in queries by date."""
+    """Rows of spend by campaign and day, or hour. Leaves out rows without cost, as Google does in queries by date."""
     first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
     with platform.lock:
         spent = [(one.id, *each) for one in _all(platform) for each in (_by_hours(one) if by_hours else _by_days(one))]
@@ -112,7 +112,10 @@ def _campaign(platform: FakePlatform, campaign_id: str) -> dict[str, Any]:
 
 
 def mutate(platform: FakePlatform, body: dict[str, Any]) -> dict[str, Any]:
-    """Makes the status changes of the body. A refused one gets an empty result, and an error with its index."""
+    """Makes the status changes of the body and returns the answer.
+
+    A refused change gets an empty result, and an error with its index.
+    """
     results: list[dict[str, str]] = []
     errors: list[dict[str, Any]] = []
     with platform.lock:

@@ -37,7 +37,7 @@ def is_logged_in(platform: FakePlatform, request: Request, params: dict[str, str
 
 
 def account(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
-    """The fields of the account that were asked for."""
+    """The fields of the account that `params` ask for, and its id."""
     known = {"name": "Fake", "currency": platform.currency, "timezone_name": platform.time_zone}
     fields = {name: value for name, value in known.items() if name in params["fields"].split(",")}
     return fields | {"id": f"act_{platform.account_id}"}
@@ -59,7 +59,7 @@ def _campaign(platform: FakePlatform, campaign: FakeCampaign) -> dict[str, Any]:
 
 
 def insights(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
-    """A page of spend by campaign and day, or hour; leaves out those without cost.
+    """A page of spend by campaign and day, or hour; leaves out rows without cost.
 
     Raises Refusal for other levels than campaign and day, and for more than `most_days` days.
     """
@@ -110,7 +110,7 @@ def units(micros: int) -> str:
 
 
 def activities(platform: FakePlatform, params: dict[str, str]) -> dict[str, Any]:
-    """A page of status changes by people and programs, newest first. A pause or removal has two rows, as at Meta."""
+    """A page of status changes from the time `since` in `params` on, newest first. A pause or removal has two rows."""
     since = datetime.fromtimestamp(int(params["since"]), UTC)
     rows = [
         {
@@ -150,7 +150,7 @@ def _page(platform: FakePlatform, edge: str, params: dict[str, str], rows: list[
 
 
 def batch(platform: FakePlatform, items: list[dict[str, str]]) -> list[dict[str, Any] | None]:
-    """Makes a batch of changes; returns one answer for each, in their order; None for one of `unanswered`."""
+    """Makes a batch of status changes; returns their answers in order, None for campaigns in `platform.unanswered`."""
     with platform.lock:
         answers = [_changed(platform, item) for item in items]
     return [

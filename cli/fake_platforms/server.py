@@ -27,7 +27,7 @@ Edge = Callable[[FakePlatform, dict[str, str]], dict[str, Any]]
 
 @contextmanager
 def serving(platform: FakePlatform) -> Iterator[str]:
-    """Runs the server on a free port and yields its URL."""
+    """Runs the server on a free port, yields its URL, and stops it at the end of the block."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=listening.BACKLOG)
     config = uvicorn.Config(_app(platform), log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)

@@ -167,7 +167,10 @@ class FakePlatform:
         return campaign_id in self.refused or bool(self.refuse_every and self.changes % self.refuse_every == 0)
 
     def wait_for_quota(self, operations: int) -> float:
-        """Counts operations and returns 0 if the quota allows them; else returns the seconds until the quota grows."""
+        """Counts operations and returns 0 if the quota allows them; else returns the seconds until the quota grows.
+
+        Without a clock or a quota, only returns 0.
+        """
         if self.clock is None or self.operations_a_day is None:
             return 0.0
         with self.lock:

@@ -24,7 +24,10 @@ def save(platform: FakePlatform, path: Path) -> None:
 
 
 def load(platform: FakePlatform, path: Path) -> bool:
-    """Restores status and spend by day of all campaigns; returns False, and restores none, if the file lacks one."""
+    """Restores the status and spend by day of all campaigns.
+
+    Returns False, and restores none, if the file is missing or damaged, or lacks a campaign.
+    """
     try:
         kept = json.loads(path.read_text())
         restored = {name: _read(kept[name]) for name in platform.campaigns}

@@ -102,7 +102,10 @@ def _read_and_import(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Reads the file, shows the effect, asks and imports. Raises Exit with FOUND_EXIT if it left something out."""
+    """Reads the file, shows the effect, asks and imports; a dry run does not ask or import.
+
+    Raises Exit with FOUND_EXIT if it left something out, or the file has no totals.
+    """
     asking = Asking(file, can_ask=sys.stdin.isatty() and not as_json, as_json=as_json)
     reading = asking.reading(read_options)
     planned = _planned(reading, file, target, asking.modified_at, may_be_away=dry_run)

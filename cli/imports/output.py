@@ -39,9 +39,9 @@ def show(reading: Reading, planned: Plan | None) -> None:
         facts.add_row(line.label, escape(line.text))
     console.print(facts)
     if planned is None:
-        console.print("[dim]No database answers here: the file is not compared with what is known.[/dim]")
+        console.print("[dim]No database answers here, so the file is not compared with known totals.[/dim]")
     if planned is not None and planned.missing and planned.target.brand is None:
-        console.print("[dim]--create-campaigns --brand NAME makes the campaigns that are not known.[/dim]")
+        console.print("[dim]--create-campaigns --brand NAME creates the unknown campaigns.[/dim]")
     for warning in reading.warnings if planned is None else planned.warnings:
         console.print(f"[yellow]Warning[/yellow] {escape(warning)}", highlight=False)
     for concern in () if planned is None else words.concerns(planned):

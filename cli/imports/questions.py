@@ -28,10 +28,10 @@ class Asking:
         self.modified_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
 
     def reading(self, options: ReadOptions) -> Reading:
-        """Returns the file as it is read once the person has answered all questions.
+        """Reads the file, asks until all questions are answered, and returns the reading.
 
-        Raises Refused for a file that cannot be imported, InvalidValue for one that cannot be opened, and the Question
-        if nobody can be asked; with `as_json` it prints that Question first.
+        Raises Refused for a file that cannot be imported, InvalidValue for one that cannot be opened, and a Question
+        if nobody can be asked (`can_ask` False); with `as_json` it prints the Question first.
         """
         while True:
             try:

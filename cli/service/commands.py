@@ -1,4 +1,4 @@
-"""`spendgate up|new-epoch`: runs the whole service in one terminal; begins a new epoch of status changes."""
+"""`spendgate up|new-epoch`: runs the whole service in one terminal; makes consumers of status changes start over."""
 
 import os
 import signal
@@ -33,13 +33,16 @@ SERVER_POLL_SECONDS = 0.5
 READY_POLL_SECONDS = 0.02
 ANSWER_SECONDS = 30.0
 REDIS_URLS: Final = {"web": "WEB_REDIS_URL", "worker": "WORKER_REDIS_URL", "scheduler": "SCHEDULER_REDIS_URL"}
-"""By process: the variable with the URL of its own Redis user, for servers that are not embedded."""
+"""The variable with the URL of a process's own Redis user, by process. Embedded servers do not use these variables."""
 
 log = structlog.get_logger()
 
 
 def new_epoch(as_json: AsJson = False) -> None:
-    """Begin a new epoch, so that every consumer of status changes reads from the start. Run it after a restore."""
+    """Make every consumer of status changes read them from the start again. Run it after a restore.
+
+    Begins a new epoch, a number by which consumers notice that they must start over.
+    """
     epoch = committed(status_feed.begin_epoch)
     print_result({"epoch": epoch}, f"the epoch of status changes is {epoch}", as_json=as_json)
 
@@ -183,7 +186,10 @@ def _run_programs(
 
 @contextmanager
 def _announced_when_ready(servers: embedded.Servers, stop: Stop, home: Path) -> Iterator[None]:
-    """Writes the URLs of embedded servers to `home/env` once the web process is ready; deletes the file at the end."""
+    """Writes the URLs of embedded servers to `home/env` once the web process is ready.
+
+    At the end of the block, sets `stop` and deletes the file.
+    """
 
     writing = threading.Lock()
 
@@ -230,6 +236,7 @@ def _urls_of_roles(servers: embedded.Servers) -> dict[DatabaseRole, str]:
     """Migrates the database and returns each role's URL.
 
     On embedded servers every role gets a new password; otherwise the URL is the role's variable or DATABASE_URL.
+    Removes these variables from the environment, and sets DATABASE_URL to the migrator's URL.
     """
     given = {role: os.environ.pop(roles.url_variable(role), "") or servers.database_url for role in DatabaseRole}
     os.environ["DATABASE_URL"] = given[DatabaseRole.MIGRATOR]
@@ -242,9 +249,10 @@ def _urls_of_roles(servers: embedded.Servers) -> dict[DatabaseRole, str]:
 
 
 def _redis_urls(servers: embedded.Servers) -> dict[str, dict[str, str]]:
-    """By process: the variable REDIS_URL with its own URL, if it has one and servers are not embedded.
+    """Removes the variables in REDIS_URLS from the environment, so that no process gets another's URL.
 
-    Removes the variables in REDIS_URLS from the environment, so that no process gets another's URL.
+    Returns, by process, the variable REDIS_URL with the process's own URL. Processes without a URL of their own are
+    left out; with embedded servers, returns an empty dict.
     """
     given = {name: os.environ.pop(variable, "") for name, variable in REDIS_URLS.items()}
     return {name: {"REDIS_URL": url} for name, url in given.items() if url and not servers.processes}
@@ -266,7 +274,10 @@ def _programs(
 
 
 def _port() -> int:
-    """Returns PORT if it is set, else the first free port from the default on. Raises SettingsError if none is free."""
+    """Returns PORT if it is set and free; else reserves and returns the first free of PORTS_TRIED ports.
+
+    Tries them from the default on. Raises SettingsError if PORT, or each of them, is in use.
+    """
     first = settings().port
     if "port" in settings().model_fields_set:
         return _free_port(first)

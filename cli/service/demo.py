@@ -60,9 +60,9 @@ def main() -> int:
 
 
 def make_brands() -> set[int]:
-    """Creates the demo brands that do not exist yet; returns the ids of those whose spend is sent by events.
+    """Creates the demo brands that do not exist yet; returns the ids of all brands whose spend is sent as events.
 
-    The others are connected to their accounts on the fake platform, where they spend.
+    Connects every other brand to its account on the fake platform, where its campaigns spend.
     """
     with snapshot() as connection:
         known = {brand.name: catalog.brand_made_by(connection, brand.name, BY) for brand in BRANDS}
@@ -96,7 +96,7 @@ def _make_brand(brand: DemoBrand) -> int:
 
 
 def _connect(brand: DemoBrand, brand_id: int) -> None:
-    """Connects the brand's account with mode `full` and stores its campaigns' ids there, unless it did so before."""
+    """Connects the brand's account with mode `full` and gives its campaigns their external ids, unless all have one."""
     edit = Edit(BY, clock.now())
     with snapshot() as connection:
         rows = overview.campaigns(connection, edit.at, brand_id=brand_id)
@@ -150,8 +150,8 @@ def _blinking(at: datetime, zone: str) -> Schedule:
 def spend_until(stop: Stop, brand_ids: Collection[int], beat_seconds: float, *, hurry: float) -> None:
     """Enqueues a batch every `beat_seconds`: active campaigns' spend since the last batch, at `hurry` times real rates.
 
-    Every REFUND_EVERY batches it adds a refund. With each batch it lets workers visit the fake platform, more often
-    than the scheduler does, because the demo spends a day in minutes. Returns when `stop` is set.
+    Every REFUND_EVERY batches it adds a refund. With each batch it also enqueues `visit_platforms`, more often than the
+    scheduler does, because the demo spends a day in minutes. Returns when `stop` is set.
     """
     usual = {campaign.name: campaign.a_day for brand in BRANDS for campaign in brand.campaigns}
     before, beat = clock.now(), 0
@@ -181,7 +181,10 @@ def _events(
 
 
 def _refunds(campaigns: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
-    """Returns a refund of a fifth of today's spend for one campaign paused by a daily budget, as for invalid clicks."""
+    """Returns one refund, as for invalid clicks: a fifth of today's spend of a campaign that a daily budget paused.
+
+    Returns an empty list if there is no such campaign, or it spent nothing today.
+    """
     stopped = [row for row in campaigns if any(hold.endswith("_daily_budget") for hold in row["holds"])]
     if not stopped:
         return []

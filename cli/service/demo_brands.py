@@ -17,9 +17,11 @@ PAST_HOURS: Final = range(5, 24)
 
 @dataclass(frozen=True)
 class DemoCampaign:
-    """One campaign of the demo. `a_day`: its usual daily spend; `limits`: both in units of the brand's currency.
+    """One campaign of the demo.
 
-    `blinks`: its schedule opens and closes every few minutes. `paused`: a person has paused it.
+    `a_day`: its usual daily spend; `limits`: its budgets by period; both in whole units of the brand's currency.
+    `schedule`: in the form of `spendgate schedule set`; empty: it may always serve. `blinks`: its schedule opens and
+    closes every few minutes. `paused`: a person has paused it.
     """
 
     name: str
@@ -32,7 +34,10 @@ class DemoCampaign:
 
 @dataclass(frozen=True)
 class DemoBrand:
-    """One brand of the demo; limits in units of its currency. `account`: its account on the fake Google Ads, if any."""
+    """One brand of the demo. `limits`: its budgets by period, in whole units of its currency.
+
+    `account`: the id of its account on the fake Google Ads; empty: it has none.
+    """
 
     name: str
     zone: str
@@ -72,7 +77,7 @@ BRANDS: Final = (
 
 
 class PastSpend(NamedTuple):
-    """The spend of one campaign in one past hour, in cents; `at`: the hour's middle."""
+    """The spend of one campaign in one past hour, in cents of the brand's currency; `at`: the hour's middle."""
 
     campaign: DemoCampaign
     at: datetime
@@ -80,7 +85,10 @@ class PastSpend(NamedTuple):
 
 
 def past_spend(brand: DemoBrand, at: datetime) -> Iterator[PastSpend]:
-    """Yields hourly spend of the last PAST_DAYS days; each day a campaign stops at its or its brand's daily limit."""
+    """Yields random hourly spend of the PAST_DAYS days before the day of `at`, oldest first.
+
+    Each day a campaign stops once its or its brand's daily limit is reached.
+    """
     zone = time_zone(brand.zone)
     for ago in range(PAST_DAYS, 0, -1):
         midnight = day_starts_at(local_day(at, zone) - ago * ONE_DAY, zone)

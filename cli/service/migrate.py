@@ -53,7 +53,7 @@ def migrate(
 
 
 def migrate_to(revision: str) -> None:
-    """Brings the database at DATABASE_URL forward to a revision, and grants its roles what that revision needs.
+    """Brings the database at DATABASE_URL forward to a revision, sets its roles' privileges and stores the retentions.
 
     At the newest revision, spreads tables over the servers of a Citus cluster. Raises InvalidValue if the revision does
     not exist, or if a table is spread otherwise than it must be.

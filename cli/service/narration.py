@@ -225,7 +225,7 @@ def _restore(variable: str, value: str | None) -> None:
 
 
 def _narrate(read_end: int, screen: Console) -> None:
-    """Shows every line until the pipe closes; ignores errors, since a full pipe would block all processes."""
+    """Shows each line of the pipe until it closes. Ignores errors, because a full pipe would block all processes."""
     narrator = Narrator(screen)
     with os.fdopen(read_end, encoding="utf-8", errors="replace") as lines, _footer(narrator, screen):
         for line in lines:

@@ -1,4 +1,4 @@
-"""The demo's summary of each brand: spend, limits, how often campaigns paused and why, overspend."""
+"""Prints, at the end of the demo, a summary of each brand: spend, limits, pauses by their reasons, overspend."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -23,11 +23,12 @@ PERIOD_WORDS = {"daily": "a day", "weekly": "a week", "monthly": "a month", "yea
 
 
 class BrandSummary(NamedTuple):
-    """The figures of one brand of the demo; amounts are in micros.
+    """The figures of one brand; amounts are in micros.
 
-    `spent_by_day`: of last month and this month. `limits`: the present budgets. `stops`: for each set of holds, how
-    often it has paused a campaign since the demo began. `overspends`: the overspend of each window of the two months
-    that had one. `confirmed`: number, longest delay and spend of the pauses that the ad platform confirmed.
+    `spent_by_day`: the spend of days of last month and this month, by day; days without spend are left out. `limits`:
+    the present budgets. `stops`: for each set of holds, how often it has ever paused a campaign. `overspends`: the
+    overspend of each budget period in these two months that had one. `confirmed`: number, longest delay and spend of
+    all pauses that the ad platform has ever confirmed.
     """
 
     name: str
@@ -67,7 +68,7 @@ class BrandSummary(NamedTuple):
 
 
 def print_summaries() -> None:
-    """Prints the summary of every brand up to now."""
+    """Prints a summary of every brand in the database, up to now."""
     at = clock.now()
     with snapshot() as connection:
         summaries = [_summary(connection, row["id"], at) for row in overview.brands(connection, at)]

@@ -35,7 +35,7 @@ class PendingReceipts:
     pending: set[str] = field(default_factory=set)
 
     def another(self) -> str:
-        """Returns a new receipt name for one more message."""
+        """Returns a new receipt name for one more message, and adds it to `pending`."""
         name = receipts.new_name(self.submission)
         self.pending.add(name)
         return name
@@ -43,7 +43,7 @@ class PendingReceipts:
 
 @dataclass
 class SendOutcome:
-    """How many of the sent inputs were counted, known already, rejected (by reason) or dead-lettered."""
+    """How many of the `sent` inputs were counted (`taken`), known already, rejected (by reason) or dead-lettered."""
 
     sent: int
     taken: int = 0
@@ -113,7 +113,7 @@ def wait(receipts_left: PendingReceipts, sent: int, seconds: float) -> SendOutco
 
 
 def _collect(receipts_left: PendingReceipts, outcome: SendOutcome) -> bool:
-    """Adds the receipts that have arrived to the outcome; returns whether some are still missing."""
+    """Reads the receipts that have arrived and adds them to the outcome; returns whether some are still missing."""
     for name, receipt in receipts.read(sorted(receipts_left.pending)).items():
         outcome.add(receipt)
         receipts_left.pending.remove(name)
@@ -122,7 +122,7 @@ def _collect(receipts_left: PendingReceipts, outcome: SendOutcome) -> bool:
 
 
 def _collect_dead_letters(receipts_left: PendingReceipts, outcome: SendOutcome) -> None:
-    """Adds the submission's dead letters to the outcome, if DATABASE_URL is set."""
+    """Reads the submission's dead letters and adds them to the outcome; without DATABASE_URL does nothing."""
     if settings().database_url is None:
         return
     with snapshot() as connection:

@@ -83,7 +83,8 @@ class SpendgateRabbitBroker(Broker):
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Enqueues a message, delayed by `delay` milliseconds, and returns it once RabbitMQ has written it to disk.
 
-        Raises NotEnqueued, or MessageTooLarge if this process is not a worker. `delay` None: not delayed.
+        Raises NotEnqueued if RabbitMQ is unreachable or refuses the message, and MessageTooLarge for more than
+        SPENDGATE_MAX_MESSAGE_BYTES, unless this process is a worker. `delay` None: not delayed.
         """
         self.declare_queue(message.queue_name)
         if delay is not None:
@@ -98,7 +99,7 @@ class SpendgateRabbitBroker(Broker):
         return message
 
     def _put(self, queue_name: str, data: bytes, properties: pika.BasicProperties = PERSISTENT) -> None:
-        """Returns once RabbitMQ has written a message to disk. Raises NotEnqueued."""
+        """Sends a message and returns once RabbitMQ has written it to disk. Raises NotEnqueued if that fails."""
         try:
             self.senders.do(lambda channel: self._publish(channel, queue_name, data, properties))
         except tuple(FULL) as error:
@@ -145,7 +146,7 @@ class SpendgateRabbitBroker(Broker):
         return {}
 
     def mark(self, epoch: str) -> str | None:
-        """Stores nothing and returns None: RabbitMQ has no place for the database's epoch beside its messages."""
+        """Stores nothing and returns None: RabbitMQ has no place for `epoch`, the identity of the database."""
         del epoch
         return None
 

@@ -36,7 +36,7 @@ Send = Callable[[str, bytes, pika.BasicProperties], None]
 
 
 class RabbitMessage(MessageProxy):
-    """A message with the consumer that fetched it, and the delivery tag by which that one acknowledges it."""
+    """A message with the consumer that fetched it, and the delivery tag by which the consumer acknowledges it."""
 
     def __init__(self, message: Message[Any], consumer: "RabbitConsumer", tag: int) -> None:
         super().__init__(message)
@@ -82,7 +82,7 @@ class RabbitConsumer(Consumer):
         return self
 
     def __next__(self) -> MessageProxy | None:
-        """Returns the next message; None if none arrives within the poll interval, there is no room, or it is invalid.
+        """Returns the next message; None if none came in the poll interval, HELD_BYTES are held, or it is invalid.
 
         While this machine's clock is off it consumes nothing, so that workers whose clock is right get the messages.
         Raises BrokerConnectionError.
@@ -172,10 +172,11 @@ class RabbitConsumer(Consumer):
         return RabbitMessage(suspected, self, method.delivery_tag)
 
     def _keep_dead_letters(self) -> None:
-        """Moves dead letters to the rejected inputs: those Postgres could not store before, or of other programs.
+        """Moves up to DEAD_LETTERS_A_TIDYING dead letters from RabbitMQ to the rejected inputs in Postgres.
 
-        A letter that Postgres does not store now goes to the end of the dead letters, so that it blocks no other. There
-        RabbitMQ keeps it for another week, after which it deletes a dead letter.
+        They are messages that Postgres could not store before, or dead letters of other programs. A letter that
+        Postgres does not store now goes to the end of the dead letters, so that it blocks no other. There RabbitMQ
+        keeps it for another week, after which it deletes a dead letter.
         """
         self.tidied = time.monotonic()
         dead_letters = xq_name(self.queue_name)

@@ -51,8 +51,8 @@ class RabbitDelays(Consumer):
 
     RabbitMQ shows clients no clock, so a message is due by the difference of its sender's clock and this machine's, at
     most MAX_DELAY_MS after it was fetched. A due message is acknowledged after it was sent: if the connection is lost
-    meanwhile, it is worked on twice and counted once. `send(queue, data)` returns once RabbitMQ has it on disk. With a
-    `worker_id` its connection shows that this worker lives.
+    meanwhile, it is worked on twice and counted once. `send(queue, data)` returns once RabbitMQ has it on disk.
+    `worker_id`: the connection shows to other workers that this worker lives; empty: it does not.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Tells by RabbitMQ whether a worker lives: each has an exclusive queue, which RabbitMQ deletes with its connection."""
+"""Asks RabbitMQ whether a worker lives. Each worker has an exclusive queue, which ends with the worker's connection."""
 
 from typing import Any, Final
 

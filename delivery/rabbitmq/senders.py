@@ -26,7 +26,7 @@ REFUSED: Final = (
     pika.exceptions.NackError,
     pika.exceptions.UnroutableError,
 )
-"""Those exceptions of LOST by which RabbitMQ refuses the message itself; a new connection would not help."""
+"""The exceptions, out of LOST, by which RabbitMQ refuses the message itself; a new connection would not help."""
 
 IDLE_SECONDS: Final = 15.0
 """Idle time after which a connection is closed, shorter than RabbitMQ's heartbeat timeout."""

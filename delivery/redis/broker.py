@@ -134,8 +134,8 @@ class SpendgateBroker(RedisBroker):
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Enqueues a message, delayed by `delay` milliseconds (None: not delayed), and returns it.
 
-        Raises NotEnqueued if Redis is unreachable or full, MessageTooLarge if this process is not a worker, and
-        SettingsError without a URL.
+        Raises NotEnqueued if Redis is unreachable or, unless this process is a worker, full. Raises MessageTooLarge for
+        more than SPENDGATE_MAX_MESSAGE_BYTES, unless this process is a worker, and SettingsError without a URL.
         """
         if not self.has_url:
             settings().required_queue_url()
@@ -187,9 +187,9 @@ class SpendgateBroker(RedisBroker):
         return dict(zip(places, lengths, strict=True))
 
     def mark(self, epoch: str) -> str | None:
-        """Stores the epoch of the database that a worker counts into; returns the one stored before, None if none was.
+        """Stores the epoch of this worker's database in Redis; returns the epoch stored before, None if there was none.
 
-        Raises BrokerConnectionError.
+        `epoch` differs between databases, and changes when a backup is restored. Raises BrokerConnectionError.
         """
         with self.steps.answering(_error_name):
             before: Any = self.client.set(f"{self.namespace}:__database__", epoch, get=True)
@@ -204,7 +204,7 @@ class SpendgateBroker(RedisBroker):
             return self.client.zscore(f"{self.namespace}:__heartbeats__", worker_id) is not None
 
     def hasten(self, queue_name: str, redis_ids: Sequence[str]) -> None:
-        """Moves delayed messages to their queue `queue_name` at once; if Redis does not answer, they move once due."""
+        """Moves messages that are still delayed to `queue_name` at once; without an answer of Redis, once due."""
         with suppress(redis.RedisError):
             for first in range(0, len(redis_ids), HASTENED_AT_ONCE):
                 self.steps.run("HASTEN", dq_name(queue_name), queue_name, *redis_ids[first : first + HASTENED_AT_ONCE])

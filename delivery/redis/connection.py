@@ -61,9 +61,10 @@ class DedicatedConnection:
             raise
 
     def watch(self, *reads: Read) -> list[Any] | None:
-        """Returns the answers to read commands, and lets a later change to one of their keys end `wait`.
+        """Runs read commands and returns their answers; a later change to one of their keys ends `wait`.
 
-        Every call must pass the same commands. Returns None if Redis refuses tracking or does not answer.
+        Until such a change, returns the last answers without running the commands. Every call must pass the same
+        commands. Returns None if Redis refuses tracking or does not answer.
         """
         if time.monotonic() < self._polls_until:
             return None

@@ -67,10 +67,11 @@ class FetchedMessage(NamedTuple):
 class SpendgateConsumer:
     """Fetches messages of one queue for one worker; one thread iterates over it, others acknowledge.
 
-    It returns plain spend messages in bundles, and the messages of a failed bundle one by one. If Redis does not
-    answer, it raises BrokerConnectionError, and Dramatiq creates a new consumer or repeats the acknowledgement. At the
-    start and every TIDY_SECONDS it returns messages to the queue that Redis lists as fetched by this worker but that it
-    does not have, because a reply of Redis can get lost. Such a message may be worked on twice and is counted once.
+    It returns spend messages in bundles, and the messages of a failed bundle one by one, or after a transient error in
+    bundles again. If Redis does not answer, it raises BrokerConnectionError, and Dramatiq creates a new consumer or
+    repeats the acknowledgement. At the start and every TIDY_SECONDS it returns messages to the queue that Redis lists
+    as fetched by this worker but that it does not have, because a reply of Redis can get lost. Such a message may be
+    worked on twice and is counted once.
     """
 
     def __init__(self, steps: RedisSteps, queue_name: str, prefetch: int, timeout: int) -> None:
@@ -103,7 +104,10 @@ class SpendgateConsumer:
         return self
 
     def __next__(self) -> MessageProxy | None:
-        """Returns the next message or bundle; None after a wait, a stop or `close`. Raises BrokerConnectionError."""
+        """Returns the next message or bundle; None if none came within a wait, if the worker is stopping, or if closed.
+
+        Also None while this machine's clock is off. Raises BrokerConnectionError.
+        """
         with self.next_lock:
             return None if self.is_closed else self._next()
 
@@ -135,13 +139,14 @@ class SpendgateConsumer:
                 time.sleep(BUSY_SECONDS if self.held else LATE_SECONDS)
 
     def ack(self, message: MessageProxy) -> None:
-        """Acknowledges a finished message or bundle."""
+        """Acknowledges a finished message or bundle. Raises BrokerConnectionError."""
         self._finish(self.keeping.step, message, *self.keeping.bounds)
 
     def nack(self, message: MessageProxy) -> None:
         """Dead-letters a failed message: removes it if Postgres keeps it already, else moves it to the dead letters.
 
-        Returns the messages of a failed bundle to the queue, and a postponed message after a delay.
+        Returns the messages of a failed bundle to the queue, and a postponed message after POSTPONED_MS. Raises
+        BrokerConnectionError.
         """
         if bundles.is_bundle(message):
             self._return_bundle(message)
@@ -153,7 +158,7 @@ class SpendgateConsumer:
             self._finish("NACK", message, self.queue_name)
 
     def requeue(self, returned: Iterable[MessageProxy]) -> None:
-        """Returns fetched messages that this worker will not work on to their queue."""
+        """Returns fetched messages that this worker will not work on to the queue. Raises BrokerConnectionError."""
         self._return(bundles.all_redis_ids(returned))
 
     def close(self) -> None:
@@ -212,7 +217,7 @@ class SpendgateConsumer:
             return self.steps.run(name, self.queue_name, self.steps.worker_id, *arguments)
 
     def _room(self) -> tuple[int, int]:
-        """Returns how many messages and bytes may be fetched; zeros until half of the prefetch is free.
+        """Returns how many messages and bytes may be fetched; zeros until half of the prefetch and some bytes are free.
 
         Fetching for each finished message would cost one round trip per message.
         """
@@ -225,7 +230,7 @@ class SpendgateConsumer:
         time.sleep(HEARTBEAT_SECONDS)
 
     def _next_message(self) -> Message[Any] | None:
-        """Returns the next message or bundle, or None if the queue is empty.
+        """Returns the next message or bundle, for which it may fetch; None if there is none or no room to fetch it.
 
         After a fetch that emptied the queue it returns None once without fetching, so that `_wait` reads the queue's
         length while threads work on the fetched messages.
@@ -241,7 +246,10 @@ class SpendgateConsumer:
         return self.ready.popleft() if self.ready else None
 
     def _bundle(self, message: Message[Any]) -> None:
-        """Adds the message to the open bundle of its kind; messages of one kind keep their order."""
+        """Adds the message to the open bundle of its kind, or to `ready` if it must not be bundled.
+
+        Messages of one kind keep their order.
+        """
         kind = None if message.options["redis_message_id"] in self.never_bundled else bundles.kind_of(message)
         if kind is None:
             self._close_bundles()
@@ -257,7 +265,7 @@ class SpendgateConsumer:
         self.ready.extend(self.open.pop(kind).message() for kind in sorted(self.open) if kind <= last)
 
     def _fetch(self) -> None:
-        """Fetches waiting messages up to the free room."""
+        """Fetches waiting messages into `fetched`, up to the free room; without room does nothing."""
         self.freed.clear()
         room, room_bytes = self._room()
         if room:

@@ -9,11 +9,12 @@ A_TIDYING: Final = 20
 
 
 def keep_some(steps: RedisSteps, queue_name: str, bounds: tuple[int, ...]) -> None:
-    """Moves up to A_TIDYING dead letters to the rejected inputs: those Postgres could not store, or of other programs.
+    """Moves up to A_TIDYING dead letters, the oldest first, from Redis to the rejected inputs in Postgres.
 
-    Adds each moved letter to the counted messages that Redis keeps. `bounds`: how long it keeps those, in milliseconds
-    without outages, and how many bytes of them; empty: it keeps none, and moved letters leave Redis. Stops at the first
-    letter that Postgres does not store, and moves it to the end of the dead letters.
+    They are messages that Postgres could not store before, or dead letters of other programs. Stops at the first one
+    that Postgres does not store, and moves it to the end of the dead letters. `bounds`: how long Redis keeps a copy of
+    moved letters, in milliseconds that do not count outages, and how many bytes of kept messages; empty: it keeps none.
+    Raises redis.RedisError.
     """
     key = f"{steps.namespace}:{queue_name}.XQ"
     waiting: Any = steps.client.zrange(key, 0, A_TIDYING - 1)

@@ -1,8 +1,8 @@
 """The broker's Lua scripts for delayed messages, each with its arguments. Each is atomic, and uses the server's time.
 
 The delay queue is Dramatiq's, `NS:QUEUE.DQ` with the hash `NS:QUEUE.DQ.msgs`, plus a sorted set of due times in
-milliseconds of the server's clock, `NS:QUEUE.DQ.etas`. Dramatiq's producers enqueue delayed messages without a due time
-in that set, and with one of their own clock in the option `eta`, as earlier versions of ours did.
+milliseconds of the server's clock, `NS:QUEUE.DQ.etas`. Dramatiq's producers, and earlier versions of Spendgate, do not
+write to that set: their messages have a due time by the sender's clock in the option `eta`.
 """
 
 from typing import Final

@@ -34,7 +34,10 @@ LEASE_MS: Final = 3_000
 
 
 class DelayedMessages:
-    """Moves the due messages of one delay queue. It has the interface of a consumer, but never returns a message."""
+    """Moves the due messages of one delay queue to its queue.
+
+    It has the interface of a consumer, but never returns a message.
+    """
 
     def __init__(self, steps: RedisSteps, queue_name: str, timeout: int) -> None:
         self.steps = steps
@@ -82,7 +85,10 @@ class DelayedMessages:
         self.connection.close()
 
     def _move_due(self) -> tuple[int, int]:
-        """Moves due messages; returns Redis's time in milliseconds and the number of messages moved or rescheduled."""
+        """Moves due messages; returns Redis's time in milliseconds and the number of messages moved or rescheduled.
+
+        The number includes invalid messages, which it keeps as rejected.
+        """
         bounds = (MOVED_AT_ONCE, LEASE_MS, messages.largest_bytes(), MOVED_BYTES, messages.MAX_DELAY_MS)
         now_ms, moved, undecided = self.connection.run("DUE", self.queue_name, q_name(self.queue_name), *bounds)
         for redis_id, data in undecided:

@@ -1,4 +1,7 @@
-"""Messages that stay in Redis for a while after their commit, so that a failover to an older Postgres loses none."""
+"""Messages that Redis keeps for a while after their commit.
+
+After a failover to a Postgres that lacks the last commits, they can be counted again.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,8 +25,8 @@ READ_AT_ONCE: Final = 100
 class Keeping(NamedTuple):
     """The name of the script that acknowledges messages, and its arguments between the worker and the ids.
 
-    `bounds`: how long acknowledged messages are kept, in milliseconds without outages, and how many bytes of them;
-    empty: none is kept.
+    `bounds`: how long acknowledged messages are kept, in milliseconds that do not count outages, and how many bytes of
+    them; empty: none is kept.
     """
 
     step: str
@@ -45,8 +48,8 @@ class KeptState(NamedTuple):
 def keeping(read: Settings, queue_is_spend: bool) -> Keeping:
     """Returns how messages of a queue are acknowledged.
 
-    Those of the queue `spend` (`queue_is_spend`) are kept for SPENDGATE_KEEP_MESSAGES_MINUTES, if that is more than 0.
-    Others are removed.
+    Messages of the queue `spend` (`queue_is_spend`) are kept for SPENDGATE_KEEP_MESSAGES_MINUTES, if that is more than
+    0, and up to SPENDGATE_KEEP_MESSAGES_MEGABYTES. All other messages are removed when they are acknowledged.
     """
     if not (queue_is_spend and read.keep_messages_minutes):
         return Keeping("ACK", ())
@@ -80,16 +83,17 @@ class KeptMessages:
         return messages, size_bytes
 
     def replay(self, since: datetime | None) -> Iterator[int]:
-        """Returns the messages acknowledged since then (None: all kept) to the queue, in the order of acknowledgement.
+        """Moves the messages acknowledged since `since` (None: all kept) to the queue, in the order of acknowledgement.
 
-        Returns them READ_AT_ONCE at a time, and yields the number of messages of each time.
+        Moves at most READ_AT_ONCE messages for each item of the iterator, which is the number of messages moved.
         """
         for count, _ in self._pages("REPLAY", since):
             yield count
 
     def _pages(self, step: str, since: datetime | None) -> Iterator[Any]:
-        """Runs the script `step` for all messages that are kept now, READ_AT_ONCE at a time, and yields its results.
+        """Runs the script `step` for the messages that are kept now, READ_AT_ONCE at a time, and yields its results.
 
+        `since`: only for messages acknowledged from this moment on; None: for all.
         The last value of each result is the id of the last message.
         """
         key = f"{self._steps.namespace}:{self._queue_name}.kept"

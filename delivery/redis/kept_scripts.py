@@ -3,7 +3,7 @@
 `NS:QUEUE.kept` is a stream of acknowledged messages in the order of acknowledgement. `NS:QUEUE.kept.state` is a hash:
 `bytes` of all kept messages; `counting_ms`, a clock that stands still while nothing is acknowledged; `last_ms`, the
 time of the last acknowledgement; `oldest_ms`, the counting time of the oldest message; `since_ms`, the time from which
-on every acknowledged message is kept. Both keys end KEPT_IDLE_SECONDS after the last acknowledgement.
+on every acknowledged message is kept. Redis deletes both keys KEPT_IDLE_SECONDS after the last acknowledgement.
 """
 
 from typing import Final
@@ -101,8 +101,8 @@ end
 keep(messages, tonumber(ARGV[3]), tonumber(ARGV[4]))
 """
 )
-"""(queue, worker, milliseconds without outages and bytes to keep, ids ...): removes finished messages from the
-queue and adds them to the kept ones."""
+"""(queue, worker, milliseconds and bytes to keep, ids ...): removes finished messages from the queue, adds them to the
+kept ones and drops those that are older or too many. The milliseconds do not count outages."""
 
 REMOVE_DEAD: Final = (
     ALWAYS
@@ -117,8 +117,8 @@ if data and ARGV[3] then
 end
 """
 )
-"""(queue, id, and, if messages are kept: milliseconds without outages, bytes): removes a dead letter that Postgres
-has stored, and adds it to the kept messages if the last two are given."""
+"""(queue, id, and, if messages are kept: milliseconds and bytes to keep): removes a dead letter that Postgres has
+stored, and adds it to the kept messages if the last two are given. The milliseconds do not count outages."""
 
 MAKE_ROOM: Final = (
     ALWAYS
@@ -132,8 +132,8 @@ end
 return dropped
 """
 )
-"""(queue, bytes): drops the oldest kept messages until they have so many bytes or are DROPPED_AT_ONCE; returns how many
-messages it dropped."""
+"""(queue, bytes): drops the oldest kept messages until it has dropped so many bytes, or DROPPED_AT_ONCE messages;
+returns how many messages it dropped."""
 
 KEPT_STATE: Final = (
     ALWAYS
@@ -143,8 +143,8 @@ local known = load_state()
 return {redis.call('xlen', kept), known.bytes, known.since_ms, known.counting_ms - math.max(known.oldest_ms, 0)}
 """
 )
-"""(queue): returns the number of kept messages, their bytes, the time in ms from which on all are kept, and the
-milliseconds without outages that they reach back."""
+"""(queue): returns the number of kept messages, their bytes, the time in ms from which on all are kept, and how many
+milliseconds they reach back, not counting outages."""
 
 COUNT_KEPT: Final = (
     ALWAYS

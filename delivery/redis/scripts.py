@@ -161,7 +161,7 @@ local function remove(namespace, worker, queue_name, id)
     redis.call('hdel', queue .. '.suspects', id)
 end
 """
-"""A function that removes a finished message, for the scripts that acknowledge messages."""
+"""A Lua function that removes a finished message, for the scripts that acknowledge messages."""
 
 ACK: Final = (
     ALWAYS

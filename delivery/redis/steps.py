@@ -31,9 +31,10 @@ STEPS: Final = (
 class RedisSteps:
     """Runs the scripts of `scripts`, `delay_scripts` and `kept_scripts` for one process.
 
-    `worker_id`: the id under which Redis lists the messages that this process fetched. `is_worker`: whether it may
-    enqueue into a full Redis. `is_polled`: whether Redis refuses notifications, so that the process polls. `actors` and
-    `queue_names` return those of the broker.
+    `worker_id`: the id under which Redis lists the messages that this process fetched. `is_worker`: whether the process
+    may enqueue into a full Redis. `is_polled`: whether Redis refuses notifications, so that the process polls.
+    `actors`: returns the broker's actors by name. `queue_names`: returns the names of the broker's queues and delay
+    queues.
     """
 
     def __init__(self, client: redis.Redis, namespace: str) -> None:

@@ -51,7 +51,7 @@ STEP: Final = '<p>{caption}</p><img src="data:image/png;base64,{picture}">'
 
 
 class Service:
-    """A running `spendgate up --demo`, and the commands of a person beside it."""
+    """Runs commands against a running `spendgate up --demo`."""
 
     def __init__(self, home: Path, port: int) -> None:
         self.env = {**os.environ, "SPENDGATE_HOME": str(home), "PORT": str(port), "COLUMNS": "200"}
@@ -97,7 +97,7 @@ def main() -> None:
 
 
 def story(service: Service, page: Page) -> list[str]:
-    """A campaign before it is paused, while it is paused, and after it came back, as parts of a page."""
+    """Creates a campaign that spends, is paused and serves again; returns a picture of each step, as HTML."""
     brand = service.create("brand", "create", "Acme Tea", "--time-zone", noon_zone())
     campaign = service.create("campaign", "create", "Brand search", "--brand", brand)
     service.spendgate("budget", "set", "daily", "5", "--brand", brand)
@@ -115,7 +115,7 @@ def story(service: Service, page: Page) -> list[str]:
 
 
 def preview(service: Service, page: Page) -> None:
-    """Opens the preview of a report whose campaigns are known, with earlier figures of its first day."""
+    """Creates campaigns, imports earlier figures, signs in, and opens the preview of a newer report in `page`."""
     brand = service.create("brand", "create", "Kawa Coffee", "--time-zone", "Europe/Berlin", "--currency", "EUR")
     for name, external_id in (("Herbststiefel", "21480211001"), ("Wintermäntel", "21480211002")):
         named = ("--platform", "google_ads", "--external-id", external_id)
@@ -136,12 +136,12 @@ def preview(service: Service, page: Page) -> None:
 
 
 def row_of(page: Page) -> bytes:
-    """A picture of the page's table of campaigns."""
+    """Takes a picture of the page's table of campaigns, as PNG."""
     return page.locator("table", has=page.locator("[id^=campaign-]")).first.screenshot()
 
 
 def taken(picture: bytes, caption: str) -> str:
-    """One step of the story as HTML."""
+    """Returns one step of the story as HTML: the caption above the picture."""
     return STEP.format(caption=caption, picture=base64.b64encode(picture).decode())
 
 
@@ -152,7 +152,10 @@ def noon_zone() -> str:
 
 @contextmanager
 def running() -> Iterator[Service]:
-    """The service with the demo, once campaigns have paused; its data is removed at the end."""
+    """Starts the service with the demo, and yields it once three campaigns are inactive.
+
+    Stops it and deletes its data at the end.
+    """
     home = Path(tempfile.mkdtemp(prefix="pictures-"))
     home.chmod(0o755)
     service = Service(home / "home", free_port())
@@ -169,7 +172,7 @@ def running() -> Iterator[Service]:
 
 
 def until(is_true: Callable[[], bool]) -> None:
-    """Polls until something is true. Raises TimeoutError after DEADLINE_SECONDS."""
+    """Polls `is_true` until it returns True. Raises TimeoutError after DEADLINE_SECONDS."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not is_true():
         if time.monotonic() > deadline:

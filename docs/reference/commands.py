@@ -1,4 +1,4 @@
-"""The page of the command line, made from its own help."""
+"""Makes the part of `cli.md` that comes from the help of the commands."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from cli.main import app
 
 
 def page() -> str:
-    """Every command with its arguments and options, a heading each."""
+    """Every command in Markdown: a heading, its help, and a table of its arguments and options."""
     return "\n\n".join(_described("spendgate", typer.main.get_command(app)))
 
 

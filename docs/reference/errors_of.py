@@ -13,7 +13,7 @@ FAULT_CALLS = frozenset({"Fault", "keep", "keep_bytes"})
 
 @lru_cache(maxsize=1)
 def reasons() -> dict[str, str]:
-    """Every reason under which an input is kept, of single inputs and of whole messages."""
+    """The codes of all reasons of rejection, each with the thing that it rejects: `input` or (whole) `message`."""
     messages = [
         text
         for name, call in filter(None, map(source.called, source.nodes()))
@@ -27,7 +27,7 @@ def reasons() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def statuses() -> frozenset[str]:
-    """Every status of an error that the web process answers with."""
+    """Every HTTP status from 400 on, as text, with which the code of the web process answers."""
     named = {
         node.attr
         for path in sorted((source.REPOSITORY / "web").rglob("*.py"))
@@ -39,11 +39,14 @@ def statuses() -> frozenset[str]:
 
 
 def names() -> frozenset[str]:
-    """Every reason and every status."""
+    """The code of every reason of rejection, and every HTTP status of an error."""
     return statuses() | reasons().keys()
 
 
 def cells(name: str, written: Cells) -> Cells:
-    """The cells of a row: what a reason rejects, if the row is a reason, and the meaning, which a person writes."""
+    """The cells of the row `name`: of a reason, `input` or `message` and the meaning; of a status, only the meaning.
+
+    A person writes the meaning, which is kept from `written`, the row's present cells.
+    """
     meaning = written[-1] if written else UNDESCRIBED
     return [meaning] if name in statuses() else [reasons()[name], meaning]

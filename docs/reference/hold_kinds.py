@@ -18,5 +18,5 @@ def _lifted(kind: HoldKind) -> str:
 
 
 def causes() -> str:
-    """Every cause, in one line."""
+    """The names of all causes of status changes, in one line."""
     return ", ".join(f"`{cause}`" for cause in Cause) + "."

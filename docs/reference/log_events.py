@@ -16,7 +16,7 @@ LEVELS = {
 }
 EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
 LIBRARIES = "library.*"
-"""Lines of third-party libraries: the name ends with the library's own event."""
+"""The name for log lines of third-party libraries: in the logs, the library's own event replaces the star."""
 
 
 @dataclass
@@ -78,7 +78,10 @@ def _add(event: LogEvent, level: str, has_traceback: bool, call: ast.Call) -> No
 
 
 def cells(name: str, written: Cells) -> Cells:
-    """Level, fields and meaning of an event; a person writes the meaning, and what the code leaves open."""
+    """The cells of an event's row: level, fields and meaning. `written`: the row's present cells, empty for a new row.
+
+    Keeps from `written` the meaning, and the level and fields that the source text does not name.
+    """
     event = log_events()[name]
     level, fields, meaning = written or ["", "", UNDESCRIBED]
     if event.levels:

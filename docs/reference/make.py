@@ -1,4 +1,4 @@
-"""`python -m docs.reference.make`: brings the pages of docs/reference up to the code."""
+"""`python -m docs.reference.make`: updates the pages of docs/reference from the code."""
 
 import sys
 from collections.abc import Callable
@@ -36,17 +36,17 @@ PAGES: Final[dict[str, Callable[[str], str]]] = {
     "asyncapi.yaml": lambda _page: messages.document(),
     "webhooks.yaml": lambda _page: webhook_messages.document(),
 }
-"""Each page of the reference, with the function that brings its present text up to the code."""
+"""The functions that update the pages, by file name. Each takes the page's present text and returns the new one."""
 
 
 def made(name: str) -> str:
-    """The page of the reference as it should be."""
+    """The text of the page with this file name, updated from the code. Reads the file and does not write it."""
     path = FOLDER / name
     return PAGES[name](path.read_text() if path.exists() else "")
 
 
 def main() -> int:
-    """Writes the pages; returns 1 where a person has to describe something new in them."""
+    """Writes the pages. Prints each row that a person has to describe; returns 1 if there is one, else 0."""
     undescribed = 0
     for name in PAGES:
         page = made(name)

@@ -1,4 +1,4 @@
-"""The messages of producers as an AsyncAPI 3.0 document; bounds come from the rules that judge them."""
+"""The messages of producers as an AsyncAPI 3.0 document; its bounds are those by which Spendgate checks inputs."""
 
 from typing import Any, Final
 
@@ -67,7 +67,7 @@ def schemas() -> Schema:
 
 
 def _one_of(description: str, required: Schema, optional: Schema) -> Schema:
-    """An object with these fields that names its campaign by our id, or by its platform's."""
+    """The schema of an object with these fields that names its campaign by Spendgate's id, or by its platform's."""
     campaign = {
         "campaign_id": {"type": "integer", "minimum": -MAX_ID, "maximum": MAX_ID, "description": "Spendgate's id."},
         "platform": _named("Ad platform, such as `google_ads`, in any spelling."),
@@ -102,7 +102,7 @@ def _micros(description: str) -> Schema:
 
 
 def _message(actor: str, name: str, schema: str, example: Schema) -> Schema:
-    """One Dramatiq message as JSON, with a batch of inputs."""
+    """The AsyncAPI description of a Dramatiq message to `actor`: a batch of inputs, in the argument `name`."""
     inputs = {"type": "array", "minItems": 1, "maxItems": MAX_EVENTS_PER_MESSAGE, "items": _ref("schemas", schema)}
     return {
         "name": actor,

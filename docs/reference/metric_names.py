@@ -48,7 +48,10 @@ def _labels(call: ast.Call) -> tuple[str, ...]:
 
 
 def cells(name: str, written: Cells) -> Cells:
-    """Type, labels and meaning of a metric, and a person's note on when to look at it."""
+    """The cells of a metric's row: type, labels, help text, and a person's note on when to look at it.
+
+    The note is kept from `written`, the row's present cells, which are empty for a new row.
+    """
     metric = metrics()[name]
     note = written[-1] if written else UNDESCRIBED
     return [metric.kind, ", ".join(metric.labels), metric.help_text, note]

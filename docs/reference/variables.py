@@ -16,7 +16,7 @@ SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 @lru_cache(maxsize=1)
 def variables() -> dict[str, FieldInfo | None]:
-    """Every variable that a process reads; None for those that are read without a declaration."""
+    """All environment variables that processes read, by name, each with its field of `Settings`; None: it has none."""
     declared = {_variable(field): field for field in Settings.model_fields.values()}
     roles = [variable(role) for variable in (url_variable, password_variable) for role in DatabaseRole]
     return {**dict.fromkeys([*roles, *REDIS_URLS.values()]), **declared}
@@ -28,7 +28,10 @@ def _variable(field: FieldInfo) -> str:
 
 
 def cells(name: str, written: Cells) -> Cells:
-    """Default, range and meaning; a person writes the meaning, and the default where the code has none."""
+    """The cells of a variable's row: default, range and meaning. `written`: the present cells, empty for a new row.
+
+    Keeps from `written` the meaning, and the default and range that the code does not declare.
+    """
     default, allowed, meaning = written or ["", "", UNDESCRIBED]
     field = variables()[name]
     if field is None:

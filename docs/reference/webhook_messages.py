@@ -26,7 +26,7 @@ def document() -> str:
 
 
 def schemas() -> Schema:
-    """The schema of the message of each type, and of their parts, by name."""
+    """The schemas of all types of messages and of their parts, by name."""
     return {
         **{_name(one): _message_schema(one) for one in (*MessageType, TEST_TYPE)},
         "Campaign": CAMPAIGN,
@@ -36,7 +36,7 @@ def schemas() -> Schema:
 
 
 def examples() -> dict[str, Schema]:
-    """One whole message of each type, by type."""
+    """An example of a whole message for each type, by type."""
     return {str(one): _example(one) for one in (*MessageType, TEST_TYPE)}
 
 
@@ -79,7 +79,7 @@ CAMPAIGN: Final = _object(
     },
 )
 STATUS_CHANGE: Final = _object(
-    "The toggle behind the message. Its id rises in commit order: ignore a message with a smaller id.",
+    "The status change behind the message. Ids rise in commit order: ignore a message with a smaller id than before.",
     {
         "id": ID,
         "campaign_id": {"type": ["integer", "null"]},
@@ -96,10 +96,10 @@ STATUS_CHANGE: Final = _object(
     },
 )
 OF_STATUS: Final = _object(
-    "A campaign and its toggle.", {"campaign": _ref("Campaign"), "status_change": _ref("StatusChange")}
+    "A campaign and its status change.", {"campaign": _ref("Campaign"), "status_change": _ref("StatusChange")}
 )
 OF_BUDGET: Final = _object(
-    "A budget that ran out, and the first toggle that it caused.",
+    "A budget that ran out, and the first status change that it caused.",
     {
         "brand_id": ID,
         "brand": TEXT,
@@ -293,7 +293,7 @@ def _document() -> Schema:
             "sendWebhook": {
                 "action": "send",
                 "channel": {"$ref": "#/channels/endpoint"},
-                "summary": "Sends a message at least once, of each campaign the newest state.",
+                "summary": "Sends each message at least once; about a campaign, only its newest state.",
             }
         },
         "components": {"messages": {_name(one): _message(one) for one in types}, "schemas": schemas()},

@@ -19,5 +19,5 @@ def send_alerts() -> None:
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["send_to_channel"])
 def send_to_channel(channel_id: int) -> None:
-    """Sends the channel's due texts, each within a deadline."""
+    """Sends the channel's due texts, each within a deadline, until one fails or many are sent."""
     send.send_to_channel(channel_id)

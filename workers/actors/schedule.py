@@ -26,21 +26,27 @@ def apply_dayparting() -> None:
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["reset_daily_budgets"], periodic=cron("*/15 * * * *"))
 def reset_daily_budgets() -> None:
-    """Enforces the brands whose local day began since the last run. Every zone's midnight falls on a quarter hour."""
+    """Enforces the brands whose local day began since the last run, and those with a never enforced campaign.
+
+    Runs each quarter hour, because every zone's midnight falls on one.
+    """
     with stop_on_timeout():
         jobs.reset(Period.DAILY)
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["reset_monthly_budgets"], periodic=cron("*/15 * * * *"))
 def reset_monthly_budgets() -> None:
-    """Enforces the brands whose local month began since the last run."""
+    """Enforces the brands whose local month began since the last run, and those with a never enforced campaign."""
     with stop_on_timeout():
         jobs.reset(Period.MONTHLY)
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["refresh_spend"], periodic=cron("*/5 * * * *"))
 def refresh_spend() -> None:
-    """Enforces brands whose statuses differ from the rules after a lost message or an edit by SQL."""
+    """Searches for wrong statuses, stored figures and counters, as after an edit by SQL, and corrects them.
+
+    Also continues unfinished passes, and logs gaps in the sequence numbers of events.
+    """
     with stop_on_timeout():
         jobs.refresh(clock.now())
 
@@ -62,18 +68,18 @@ def roll_up_hours() -> None:
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["maintain_ledger"], periodic=cron("0 0 * * *"))
 def maintain_ledger() -> None:
-    """Creates partitions for coming months, drops those past the retention and deletes expired rows."""
+    """Creates the ledger's coming partitions, drops partitions past the retention and deletes expired rows."""
     maintenance.maintain(clock.now())
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["seal_histories"], periodic=cron("*/5 * * * *"))
 def seal_histories() -> None:
-    """Seals the rows added to the histories since the last run."""
+    """Stores seals, which are hashes, over the rows added to the histories, so that later changes of them are found."""
     with stop_on_timeout():
         seals.seal()
 
 
 @dramatiq.actor(broker=get_broker(), queue_name=QUEUE_OF["check_queue"], periodic=cron("* * * * *"))
 def check_queue() -> None:
-    """Logs Redis settings that can lose messages, large queues, and a Redis that is nearly full."""
+    """Logs settings of Redis that can lose messages, large queues, and a nearly full Redis; nothing for RabbitMQ."""
     queue_health.log_concerns()

@@ -145,7 +145,7 @@ def _make_owner(connection: Connection, user_id: int, edit: Edit, action: str) -
 
 
 def role_and_disabled(connection: Connection, user_id: int) -> tuple[Role, bool]:
-    """The user's role, and whether the login is disabled. Locks the user until the transaction ends.
+    """Locks the user until the transaction ends; returns the role, and whether the login is disabled.
 
     Raises InvalidValue if there is no such user.
     """
@@ -180,7 +180,7 @@ def any_user(connection: Connection) -> bool:
 
 
 def role_of(connection: Connection, user_id: int) -> Role:
-    """The user's role. Locks the user until the transaction ends. Raises InvalidValue if there is no such user."""
+    """Locks the user until the transaction ends; returns the role. Raises InvalidValue if there is no such user."""
     return Role(_user(connection, user_id)["role"])
 
 
@@ -190,7 +190,7 @@ def users(connection: Connection) -> list[dict[str, Any]]:
 
 
 def credentials(connection: Connection, email: str) -> tuple[Person, str] | None:
-    """The user with this address and the hash of the password; None if there is none or it is disabled."""
+    """The user with this address and the hash of the password; None if there is no such user or it is disabled."""
     row = connection.execute(CREDENTIALS, {"email": email}).first()
     return None if row is None else (_person(row), row.password_hash)
 
@@ -203,7 +203,10 @@ def start_session(connection: Connection, person: Person, token_hash: bytes, at:
 
 
 def session_of(connection: Connection, token_hash: bytes, at: datetime) -> Person | None:
-    """The user signed in with this session token; None if the session has expired or the user is disabled."""
+    """The user signed in with this session token; None if there is none.
+
+    None too if the session has expired at `at`, or the user is disabled.
+    """
     row = connection.execute(SESSION, {"token_hash": token_hash, "at": at}).first()
     return None if row is None else _person(row)
 
@@ -239,7 +242,7 @@ def create_key(
 
 
 def key_of(connection: Connection, prefix: str, at: datetime) -> StoredKey | None:
-    """The API key with this prefix; None if there is none or it is revoked or expired at `at`."""
+    """The API key with this prefix; None if there is no such key, or it is revoked or, at `at`, expired."""
     row = connection.execute(KEY, {"prefix": prefix, "at": at}).first()
     if row is None:
         return None

@@ -45,7 +45,10 @@ STATUS_EDITS_AT = text("""
 
 
 NOTED: Final = "noted"
-"""The connection option that lists the campaigns edited by this transaction."""
+"""The connection option with the ids of campaigns that this transaction edited.
+
+An id of None stands for all campaigns of a brand.
+"""
 
 FIELDS_WITH_HOLDS: Final = ("time_zone", "currency", "configured_status")
 """The fields of a brand that can change the holds of its campaigns."""
@@ -103,7 +106,10 @@ def note(
 
 
 def edited_campaigns(connection: Connection) -> list[int] | None:
-    """The campaigns that this transaction edited; None without edits, or if one concerns all campaigns of a brand."""
+    """The ids of the campaigns that this transaction edited, ascending.
+
+    None if it added no audit entry, or if an edit concerns all campaigns of a brand.
+    """
     noted: list[int | None] | None = connection.get_execution_options().get(NOTED)
     if noted is None or None in noted:
         return None
@@ -132,7 +138,10 @@ def last_edit(connection: Connection, kind: str, subject_id: int) -> Edit | None
 
 
 def last_status_edits(connection: Connection, kind: str, ids: Sequence[int], status: str) -> dict[int, Edit]:
-    """For each row id, the edit that last set this configured status; statuses set by SQL have none."""
+    """The edit that last changed the configured status of a row to `status`, by row id.
+
+    Rows without such an edit are left out, such as rows created with the status or changed by SQL.
+    """
     rows = connection.execute(LAST_STATUS_EDITS, {"subject": kind, "ids": list(ids), "status": status})
     return {row.subject_id: Edit(row.changed_by, row.changed_at) for row in rows}
 

@@ -21,7 +21,7 @@ class KeptSecrets(NamedTuple):
 
 
 def secrets_in(words: str, table: str, key: str, column: str) -> KeptSecrets:
-    """The statements for one column. `key`: the table's bigint key. All names are constants of this module."""
+    """The column and the statements for its secrets. `key`: the table's bigint key. All names are trusted constants."""
     return KeptSecrets(
         words,
         table,
@@ -41,7 +41,7 @@ KEPT: tuple[KeptSecrets, ...] = (
     secrets_in("secret of webhook endpoint", "webhook_endpoints", "id", "secret"),
     secrets_in("previous secret of webhook endpoint", "webhook_endpoints", "id", "previous_secret"),
 )
-"""Every column that keeps secrets. A table that gets such a column is added here, so that its keys can be changed."""
+"""Every column that keeps secrets. A change of the encryption key encrypts exactly these columns again."""
 
 
 def count(connection: Connection, kept: KeptSecrets) -> int:

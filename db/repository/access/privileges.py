@@ -1,8 +1,8 @@
 """The Postgres roles of each kind of process, and their privileges. Names begin with the database: `spendgate_worker`.
 
 The migrator owns all tables and functions, and runs migrations. The other roles own nothing; after every migration
-their privileges are set to exactly those listed here. Only the migrator needs privileges on the ledger's partitions:
-all others use the partitioned table.
+their privileges on tables are set to exactly the listed ones, and the listed functions are granted. Only the migrator
+needs privileges on the ledger's partitions: the other roles use the partitioned table.
 """
 
 from collections.abc import Mapping
@@ -165,7 +165,7 @@ IF_SPREAD: Final[Mapping[DatabaseRole, Mapping[str, str]]] = {
     DatabaseRole.WEB: {"directory_brands": KEEP, "directory_campaigns": KEEP},
     DatabaseRole.READER: {"directory_brands": READ, "directory_campaigns": READ},
 }
-"""By role and table, privileges besides those of TABLES, where brands are spread over several servers."""
+"""More privileges than TABLES gives, by role and table, if Citus spreads the brands over several servers."""
 
 FUNCTIONS: Final = {
     DatabaseRole.WORKER: (

@@ -1,6 +1,7 @@
 """The SQL statements that create the roles of db/repository/access/privileges.py and grant their privileges.
 
-The functions return the statements instead of running them, so that an administrator can run them separately.
+`creation`, `grants` and `after_migration` query the database, and return the statements instead of running them, so
+that an administrator can run them separately.
 """
 
 import re
@@ -146,7 +147,10 @@ def verifier(driver: Driver, role: DatabaseRole, password: str) -> str:
 
 
 def creation(driver: Driver, verifiers: Verifiers) -> Iterator[Composed]:
-    """The statements that create missing roles, set passwords, make the migrator the owner of all, grant privileges."""
+    """The statements that create missing roles, set passwords and grant privileges, in the order to run them.
+
+    They also make the migrator the owner of all tables and functions. A role without a verifier keeps its password.
+    """
     here, known = place(driver), known_roles(driver)
     for role in DatabaseRole:
         yield from _login(here, role, verifiers.get(role), is_new=role not in known)
@@ -201,9 +205,10 @@ def _handing_over(driver: Driver, migrator: str) -> Iterator[Composed]:
 
 
 def grants(driver: Driver, roles: list[DatabaseRole]) -> Iterator[Composed]:
-    """The statements that set each role's privileges on existing tables as listed, and grant the listed functions.
+    """The statements that set each role's privileges on existing tables to those in TABLES, and grant its FUNCTIONS.
 
-    They also grant the sequences of tables into which the role inserts. They revoke nothing of functions and sequences.
+    They also grant the privileges in IF_SPREAD if Citus spreads the brands, and the sequences of tables into which the
+    role inserts. They revoke nothing of functions and sequences.
     """
     here = place(driver)
     tables = [name for name, _ in driver.execute(TABLES_HERE, [[*READER, *IF_SPREAD[DatabaseRole.READER]], LEDGER])]
@@ -253,9 +258,9 @@ class LedgerSettings(NamedTuple):
 
 
 def after_migration(driver: Driver, ledger: LedgerSettings, days: Days) -> Iterator[Composed]:
-    """The statements to run after a migration: sets the privileges of existing roles, stores settings.
+    """The statements to run after a migration: they set the privileges of existing roles and store changed settings.
 
-    The last replaces empty months of the ledger by partitions of the stored kind, if the login may do that.
+    The last statement replaces empty months of the ledger by partitions of the stored kind, if the login may do that.
     """
     yield from grants(driver, [role for role in TABLES if role in known_roles(driver)])
     yield from _stored(driver, "ledger_retention_months", "integer", ledger.retention_months)

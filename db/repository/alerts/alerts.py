@@ -108,13 +108,13 @@ def raise_all(connection: Connection, conditions: Sequence[Condition], at: datet
 
 
 def reopen(connection: Connection, ids: Sequence[int]) -> None:
-    """Opens resolved alerts again, unless their subject has another open one. Sends no message."""
+    """Opens resolved alerts again, unless another alert of their kind and subject is open. Sends no message."""
     if ids:
         connection.execute(REOPEN, {"ids": array_of(ids)})
 
 
 def resolve(connection: Connection, endings: Mapping[int, Ending], at: datetime) -> list[int]:
-    """Resolves open alerts; returns the ids of those that were open."""
+    """Resolves the alerts in `endings` that are open, for the reason given there by alert id; returns their ids."""
     if not endings:
         return []
     parameters = {"ids": array_of(endings), "endings": array_of(endings.values()), "at": at}

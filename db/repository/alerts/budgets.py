@@ -1,6 +1,6 @@
-"""Reads the budgets whose alerts may change: those with open alerts, and those of changed brands.
+"""Reads the brands with new spend, limits or thresholds, the budgets of brands that may need alerts, and ended alerts.
 
-A brand has changed if it has new spend, limits or thresholds.
+An ended alert is open although its budget was removed or archived, or its window is over.
 """
 
 from collections.abc import Iterable, Sequence
@@ -99,10 +99,11 @@ ENDED = text("""
 
 
 class BudgetFacts(NamedTuple):
-    """A budget in its current window, its brand's thresholds in percent, and by kind the alerts of that window.
+    """A budget in its current window, with its brand's thresholds in percent of the limit.
 
-    `campaign_id` None: a budget of the brand itself. `first_day`: of the window. `bound_micros`: the most that its
-    platforms were measured to spend above a limit after a pause; None: not measured.
+    `campaign_id` None: a budget of the brand itself. `first_day`: the first day of the window. `bound_micros`: the
+    spend above a limit that 95 % of pauses do not exceed, added up over the platform accounts of the budget; None: not
+    measured for any. `known`: the alerts of the budget in that window, by kind.
     """
 
     budget_id: int
@@ -130,7 +131,11 @@ def changed_brands(connection: Connection, since: datetime | None) -> list[int]:
 
 
 def facts(connection: Connection, brand_ids: Iterable[int], at: datetime) -> list[BudgetFacts]:
-    """The budgets of these brands that have reached a threshold or had an alert in the window of `at`, in id order."""
+    """The budgets of these brands that have reached a threshold or had an alert in the window of `at`, in id order.
+
+    Also returns budgets from 101 % of their limit on. Leaves out budgets of archived brands and campaigns, and limits
+    of 0 without an alert.
+    """
     parameters = {
         **current_windows(targets.zones_in_use(connection), at),
         "brand_ids": array_of(brand_ids),

@@ -1,4 +1,4 @@
-"""Channels and their routes: listed for people, and claimed by the worker that sends; the log of its attempts."""
+"""Lists channels, their routes and attempts to send; claims channels for the worker that sends; stores its attempts."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -137,7 +137,7 @@ def attempts(connection: Connection, channel_id: int, limit: int) -> list[dict[s
 
 
 def last_attempts(connection: Connection, channel_ids: Iterable[int], each: int) -> dict[int, list[dict[str, Any]]]:
-    """At most `each` last attempts of each channel, newest first, by the channel's id. Leaves out those without."""
+    """At most `each` last attempts of each channel, newest first, by channel id; without attempts it is left out."""
     found: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in plain(connection.execute(LAST_ATTEMPTS, {"channel_ids": list(channel_ids), "each": each})):
         found[row["channel_id"]].append(row)

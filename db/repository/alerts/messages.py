@@ -143,11 +143,12 @@ def channels_due(connection: Connection, at: datetime) -> list[int]:
 
 
 def due(connection: Connection, channel_id: int, at: datetime, limit: int) -> list[Message]:
-    """Up to `limit` of the channel's due messages, which fit into one text: either only digests or only others.
+    """Postpones or drops muted messages, then returns up to `limit` due messages of the channel that fit into one text.
 
-    All are of one brand, or of no brand; but if more than BRANDS_APART brands have due messages that are no digests,
-    the messages are of all brands. First postpones messages that are muted at `at`, and drops those whose alert was
-    raised and resolved while muted.
+    Postpones messages that are muted at `at` until the mute ends, but drops them if their alert is resolved and the
+    channel was never sent that it was raised. The returned messages are either all digests or all no digests, and all
+    of one brand, or of no brand; but if more than BRANDS_APART brands have due messages that are no digests, these
+    messages are of all brands.
     """
     parameters = {"channel_id": channel_id, "at": at}
     connection.execute(POSTPONE_MUTED, parameters)

@@ -53,7 +53,7 @@ def unmute(connection: Connection, mute_id: int, edit: Edit) -> None:
 
 
 def set_thresholds(connection: Connection, brand_id: int, percents: Sequence[int], edit: Edit) -> None:
-    """Stores the brand's thresholds in percent of the limit; with an empty sequence its budgets get no such alerts."""
+    """Stores the brand's thresholds in percent of the limit; if empty, its budgets raise no threshold alerts."""
     old = thresholds(connection, brand_id)
     connection.execute(SET_THRESHOLDS, {"brand_id": brand_id, "thresholds": list(percents), "at": edit.at})
     before = None if old is None else {"thresholds": list(old)}

@@ -1,4 +1,4 @@
-"""Reads alerts for people and programs: those that need a person, worst first, and all, in id order."""
+"""Reads alerts for people and programs: open alerts, worst first, and pages of all alerts, in id order."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -57,7 +57,8 @@ def open_alerts(
 ) -> list[dict[str, Any]]:
     """At most `limit` open alerts, worst first, each with `muted_until` and with `matching`, the number without limit.
 
-    `everything`: acknowledged and muted ones too, after the others. `brand_id`: the only brand; None: all.
+    `muted_until`: the end of the longest mute for all channels, None if not muted. `everything`: after the other alerts
+    also those that are acknowledged, or muted for all channels. `brand_id`: the only brand; None: all.
     """
     parameters = {
         "at": at,
@@ -70,7 +71,10 @@ def open_alerts(
 
 
 def hidden(connection: Connection, at: datetime, brand_id: int | None = None) -> int:
-    """The number of open alerts that are acknowledged, or muted at `at` for all channels. `brand_id` None: all."""
+    """The number of open alerts that are acknowledged, or muted at `at` for all channels.
+
+    `brand_id` None: of all brands.
+    """
     return int(connection.execute(HIDDEN, {"at": at, "brand_id": brand_id}).scalar_one())
 
 

@@ -1,4 +1,4 @@
-"""The hours in which spend of campaigns and sources came, read from new events, and those that are silent now."""
+"""Stores the hours in which campaigns and sources got spend; finds silent ones, and stopped campaigns that spend."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from domain.alerts.silence import HISTORY, hour_of
 
 FRESH: Final = "interval '2 days'"
-"""SQL of the longest time from an event to its receipt for which its hour counts. Later events are a backfill."""
+"""SQL of an interval: an event received longer than this after it occurred is backfill, and its hour is not stored."""
 
 # The first run reads the ledger of two weeks.
 TAKE_TIME = text("SET LOCAL statement_timeout = '10min'")
@@ -109,7 +109,8 @@ HELD = text("""
 class SilentCampaign(NamedTuple):
     """An active campaign without recent spend.
 
-    `hours`: the hours of the last two weeks in which its spend was received, as whole hours since 1970, ascending.
+    `hours`: the hours in which its spend was received, at least those of the last two weeks, as whole hours since 1970
+    (UTC), ascending.
     """
 
     brand_id: int
@@ -120,8 +121,8 @@ class SilentCampaign(NamedTuple):
 class SilentSource(NamedTuple):
     """A source of a brand without recent reports.
 
-    `hours`: the hours of the last two weeks in which it reported spend, as whole hours since 1970, ascending.
-    `serving_since`: since when the brand has always had an active campaign.
+    `hours`: the hours in which it reported spend, at least those of the last two weeks, as whole hours since 1970
+    (UTC), ascending. `serving_since`: since when the brand's longest active campaign is active without a break.
     """
 
     brand_id: int
@@ -142,8 +143,9 @@ class HeldCampaign(NamedTuple):
 def note_spend(connection: Connection, since: datetime, until: datetime) -> list[tuple[int, datetime]]:
     """Stores, for campaigns and sources, the hours in which spend was received in [since, until).
 
-    A repeated or overlapping call adds no hour twice. Deletes hours older than two weeks. Returns (campaign id, when
-    its newest spend occurred) pairs of the inactive campaigns with such spend.
+    Leaves out refunds and backfills. A repeated or overlapping call adds no hour twice. Deletes campaigns and sources
+    whose newest hour is more than two weeks before `until`. Returns (campaign id, when its newest spend occurred) pairs
+    of the inactive campaigns with spend in [since, until).
     """
     connection.execute(TAKE_TIME)
     oldest_hour = hour_of(until - HISTORY)
@@ -154,19 +156,20 @@ def note_spend(connection: Connection, since: datetime, until: datetime) -> list
 
 
 def silent_campaigns(connection: Connection, last_hour: int, least: int) -> list[SilentCampaign]:
-    """Active campaigns whose newest hour with spend is `last_hour` or earlier, and that have over `least` such hours.
+    """Active campaigns whose newest hour with spend is `last_hour` or earlier, in order of brand and campaign.
 
-    `last_hour`: the number of an hour, counted since 1970.
+    `last_hour`: the number of an hour, counted since 1970 (UTC). Leaves out campaigns with at most `least` stored hours
+    with spend.
     """
     rows = connection.execute(SILENT_CAMPAIGNS, {"last": last_hour, "least": least})
     return [SilentCampaign(*row) for row in rows]
 
 
 def silent_sources(connection: Connection, last_hour: int, least: int) -> list[SilentSource]:
-    """Sources whose newest hour with a report is `last_hour` or earlier, and that have over `least` such hours.
+    """Sources whose newest hour with reported spend is `last_hour` or earlier, in order of brand and source.
 
-    `last_hour`: the number of an hour, counted since 1970. Leaves out brands without an active campaign, and brands of
-    whose campaigns fewer than two have spent.
+    `last_hour`: the number of an hour, counted since 1970 (UTC). Leaves out sources with at most `least` stored hours,
+    brands without an active campaign, and brands with fewer than two campaigns that have stored hours with spend.
     """
     rows = connection.execute(SILENT_SOURCES, {"last": last_hour, "least": least})
     return [SilentSource(*row) for row in rows]
@@ -175,7 +178,7 @@ def silent_sources(connection: Connection, last_hour: int, least: int) -> list[S
 def held_but_spending(
     connection: Connection, seen: Sequence[tuple[int, datetime]], grace_seconds: int, last_hour: int
 ) -> list[HeldCampaign]:
-    """Inactive campaigns with spend that occurred more than `grace_seconds` after they were stopped, in id order.
+    """Inactive campaigns with spend that occurred more than `grace_seconds` after they were stopped, in order of brand.
 
     `seen`: (campaign id, when its newest spend occurred) pairs to check. A campaign with an open alert of this kind is
     returned too while its newest hour with spend is after `last_hour`.

@@ -112,7 +112,10 @@ HOUR: Final = timedelta(hours=1)
 
 
 def unconfirmed_pauses(connection: Connection, at: datetime) -> Iterator[Condition]:
-    """Stopped campaigns whose pause the platform has not confirmed within UNCONFIRMED_AFTER_SECONDS."""
+    """Stopped campaigns whose pause the platform has not confirmed within UNCONFIRMED_AFTER_SECONDS.
+
+    Only in accounts where Spendgate may pause campaigns.
+    """
     values = {"at": at, "before": at - clock.passed(UNCONFIRMED_AFTER_SECONDS)}
     for row in connection.execute(UNCONFIRMED, values):
         yield Condition(
@@ -139,7 +142,7 @@ def overridden_campaigns(connection: Connection, _at: datetime) -> Iterator[Cond
 
 
 def failing_accounts(connection: Connection, at: datetime) -> Iterator[Condition]:
-    """Platform accounts that could not be read for FAILING_AFTER."""
+    """Platform accounts that could not be read, or whose spend could not be counted, for FAILING_AFTER."""
     for row in connection.execute(FAILING_ACCOUNTS, {"before": at - FAILING_AFTER}):
         yield Condition(
             AlertKind.ACCOUNT_FAILING,
@@ -150,7 +153,7 @@ def failing_accounts(connection: Connection, at: datetime) -> Iterator[Condition
 
 
 def failing_endpoints(connection: Connection, _at: datetime) -> Iterator[Condition]:
-    """Webhook endpoints with an undelivered pause that was reported, and those disabled because of their answer."""
+    """Webhook endpoints with an undelivered pause that was reported, and endpoints disabled because of their answer."""
     for row in connection.execute(FAILING_ENDPOINTS, {"by_person": DISABLED_BY_PERSON}):
         since = row.failing_since.isoformat()
         yield Condition(
@@ -172,7 +175,10 @@ def failed_imports(connection: Connection, _at: datetime) -> Iterator[Condition]
 
 
 def rejected_inputs(connection: Connection, at: datetime) -> Iterator[Condition]:
-    """One condition if far more inputs were rejected in the last hour than in each hour of the week before, or none."""
+    """One condition if far more inputs were rejected in the hour before `at` than in any hour of the week before.
+
+    No condition otherwise, or if fewer than MIN_REJECTED inputs were rejected.
+    """
     rejected = int(connection.execute(REJECTED_SINCE, {"since": at - HOUR, "at": at}).scalar_one())
     if rejected < MIN_REJECTED:
         return
@@ -195,6 +201,9 @@ TROUBLES: Final[Mapping[AlertKind, Callable[[Connection, datetime], Iterator[Con
 
 
 def holding(connection: Connection, kind: AlertKind, at: datetime) -> list[Condition]:
-    """The conditions of this kind that are true at `at`."""
+    """The conditions of this kind that are true by the present rows. `at`: the current time, for ages of troubles.
+
+    Raises KeyError for a kind that is not in TROUBLES.
+    """
     found: list[Condition] = list(TROUBLES[kind](connection, at))
     return found

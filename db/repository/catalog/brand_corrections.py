@@ -33,7 +33,10 @@ LOCK_BRAND_DAYS = text("""
 """)
 
 CORRECTS_BRAND: Final = "spendgate.corrects_brand"
-"""The setting with the id of the brand whose zone and currency may be updated; a trigger refuses it for all others."""
+"""The setting with the id of the brand whose zone and currency may be updated although it has spend.
+
+A trigger refuses such an update of any other brand.
+"""
 
 CORRECT = text("""
     UPDATE brands SET time_zone = :time_zone, currency = :currency, headroom_micros = NULL, headroom_on = NULL,
@@ -173,9 +176,10 @@ def days_of(connection: Connection, brand_id: int) -> dict[date, int]:
 
 
 def stretches(connection: Connection, brand_id: int, old: ZoneInfo, new: ZoneInfo) -> dict[str, Any]:
-    """The parameters of EVENTS: the UTC offsets in seconds of both zones, by stretch of time, and the brand's id.
+    """The parameters of EVENTS: stretches of time in which both zones keep their UTC offset, and the brand's id.
 
-    The stretches cover the brand's events in the ledger, and three days before and after.
+    Lists of starts, ends, and both offsets in seconds. The stretches cover the brand's events in the ledger, and three
+    days before and after; the lists are empty if it has none.
     """
     first, last = connection.execute(SPAN, {"brand_id": brand_id}).one()
     rows: list[tuple[datetime, datetime, int, int]] = []
@@ -198,7 +202,8 @@ def _seconds(at: datetime, zone: ZoneInfo) -> int:
 def unclear_totals(connection: Connection, events: dict[str, Any], kept: date) -> list[dict[str, Any]]:
     """Up to five reported totals, for days after `kept`, that differ from the sum of their events.
 
-    Only those where the new zone would move one of these events to another day.
+    Only totals with an event that the new zone would move to another day. Each with its source, campaign, day, and both
+    amounts in micros.
     """
     return [dict(row) for row in connection.execute(UNCLEAR_TOTALS, events | {"kept": kept}).mappings()]
 
@@ -220,7 +225,8 @@ def move_totals(
 ) -> list[str]:
     """Appends to the ledger, for each misplaced total, its reversal and an event at its new moment; returns the ids.
 
-    Raises StaleRead if a partition of the events was dropped from the ledger, or if many are missing.
+    Raises StaleRead if the partition of a moment was dropped from the ledger, or so many partitions are missing that
+    `committed` must create them first.
     """
     rows: list[tuple[str, int, datetime, int, str]] = []
     for one, moment in moved:

@@ -1,4 +1,4 @@
-"""Rows of brands, campaigns, budgets and schedules as people edit them."""
+"""Reads and writes brands, campaigns, budgets and schedules, with the fields that people edit."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -102,7 +102,7 @@ def brand_named(connection: Connection, name: str) -> int | None:
     brand_ids = list(connection.scalars(BRANDS_NAMED, {"name": name}))
     if len(brand_ids) > 1:
         ids = ", ".join(map(str, brand_ids))
-        raise InvalidValue("brand", f"{name!r} is the name of several: {ids}; rename the others, or use an id")
+        raise InvalidValue("brand", f"{name!r} is the name of several brands: {ids}; rename all but one, or use an id")
     return brand_ids[0] if brand_ids else None
 
 
@@ -187,7 +187,8 @@ def write_limit(connection: Connection, new: Mapping[str, Any], old_micros: int 
 def delete_budget(connection: Connection, key: Mapping[str, Any], old: Row[Any], at: datetime) -> None:
     """Deletes the budget `old` (id and limit) with this key; its limit ends at `at`.
 
-    Raises StaleRead if an edit by SQL has locked it.
+    `key`: its brand id, campaign id (None: a budget of the brand itself) and period. Raises StaleRead if an edit by SQL
+    has locked the budget.
     """
     deferred(connection, local_setting(connection, EDIT_TIME, at.isoformat()))
     parameters = {"id": old.id, "brand_id": key["brand_id"]}
@@ -214,7 +215,7 @@ def schedule_of(connection: Connection, campaign_id: int) -> Schedule:
 
 
 def replace_dayparts(connection: Connection, brand_id: int, campaign_id: int, schedule: Schedule) -> None:
-    """Writes the dayparts of the brand's campaign in place of those it had."""
+    """Writes the dayparts of the brand's campaign in place of its earlier dayparts."""
     key = {"brand_id": brand_id, "campaign_id": campaign_id}
     connection.execute(CLEAR_DAYPARTS, key)
     if schedule:

@@ -1,4 +1,4 @@
-"""Platform accounts, the brands bound to them, and moves of campaigns between those brands."""
+"""Reads and writes platform accounts and the brands bound to them, and moves campaigns between these brands."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -109,12 +109,12 @@ def add(connection: Connection, platform: str, account_id: str, name: str, edit:
 def identify(connection: Connection, platform_account_id: int, account_id: str, edit: Edit) -> None:
     """Sets the platform's account id of a default account; spend that names this id then finds its campaigns.
 
-    Raises InvalidValue if the account has an id already, or another account has this id.
+    Raises InvalidValue if there is no such account, it has an id already, or another account has this id.
     """
     old = account(connection, platform_account_id)
     new = {"id": platform_account_id, "platform": old["platform"], "account_id": account_id}
     if _unless_known(connection, IDENTIFY, new).first() is None:
-        raise InvalidValue("account", f"platform account {platform_account_id} is {old['account_id']} already")
+        raise InvalidValue("account", f"platform account {platform_account_id} has the id {old['account_id']} already")
     note(connection, edit, "edit", Subject("platform_account", platform_account_id), old, old | new)
 
 
@@ -189,7 +189,7 @@ def release_id(
 ) -> None:
     """Takes the external id from the campaign from `from_day` on; spend on earlier days still counts for it.
 
-    `campaign`: its current fields; `changes`: those to set along with it.
+    `campaign`: its current fields; `changes`: other fields to set: `configured_status`, `ends_on` or none.
     """
     deferred(connection, local_setting(connection, RELEASE_DAY, from_day.isoformat()))
     new = {**campaign, **changes, "external_id": None}
@@ -202,7 +202,7 @@ def release_id(
 def take_over(connection: Connection, campaign: Mapping[str, Any], changes: Mapping[str, Any], edit: Edit) -> int:
     """Creates a copy of the released campaign with `changes`, in its platform account; returns the copy's id.
 
-    Binds the copy's brand to the account.
+    Binds the copy's brand to the account. The copy gets the campaign's `set_holds`, but no budgets and no schedule.
     """
     new = {**campaign, **changes}
     bind(connection, new["platform_account_id"], new["brand_id"], edit)

@@ -1,4 +1,4 @@
-"""Suspect messages: in process when a worker process died. Each is then processed alone, and deaths are counted."""
+"""Stores suspects: messages in process when a worker process died, then processed alone, with their deaths counted."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -33,9 +33,9 @@ class Suspect(NamedTuple):
 
 
 def begun_by(connection: Connection, message_id: str) -> str | None:
-    """The id of the worker process that began to process the suspect alone and has not finished; None if there is none.
+    """Locks the suspect's row until the transaction ends; returns the id of the worker process that processes it alone.
 
-    Locks the suspect's row until the transaction ends.
+    That process has not finished; it may have died. None if the message has no row.
     """
     worker_id: str | None = connection.scalar(BEGUN_BY, {"message_id": message_id})
     return worker_id
@@ -56,5 +56,5 @@ def end(connection: Connection, message_id: str) -> None:
 
 
 def forget(connection: Connection, before: datetime) -> None:
-    """Deletes suspects that were recorded before `before`: their messages were never delivered again."""
+    """Deletes suspects that were recorded before `before`, such as of messages that are not delivered again."""
     connection.execute(FORGET, {"before": before})

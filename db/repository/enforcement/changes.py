@@ -90,10 +90,10 @@ class DecidedChange(NamedTuple):
 def apply(
     connection: Connection, changes: Sequence[DecidedChange], at: datetime, cause: str, before: Sequence[Query] = ()
 ) -> None:
-    """Writes decided holds to the campaigns and their history, and a status change for each toggle.
+    """Queues the writes of decided holds to the campaigns and their history, and of a status change for each toggle.
 
-    Call it last in a transaction, because it takes the lock that orders status changes. Sends them deferred, after
-    the queries `before`.
+    They are sent with the next round trip or COMMIT, after the queries `before`. Call it last in a transaction, because
+    it takes the lock that orders status changes.
     """
     queries = [*before, *_queries(changes, at, cause, has_citus(connection))]
     if queries:

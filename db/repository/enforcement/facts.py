@@ -119,7 +119,10 @@ class EnforcementFacts(NamedTuple):
 
 
 class SmallBrands(NamedTuple):
-    """The facts of all campaigns of some brands, None if they are too many, and by brand id the passes in progress."""
+    """The facts of all campaigns of brands without a pass in progress, and the passes of other brands by brand id.
+
+    A pass enforces the campaigns of a large brand part by part. `facts` None: there were too many campaigns.
+    """
 
     facts: EnforcementFacts | None
     pending: dict[int, Pending]
@@ -149,7 +152,11 @@ def load(
 def load_shared(
     connection: Connection, brand_ids: Iterable[int], at: datetime, campaign_ids: Sequence[int] | None = None
 ) -> list[SharedRow]:
-    """The campaigns of `load`, by equal rows."""
+    """The campaigns of the brands, or only `campaign_ids`, with the facts that decide their holds at `at`.
+
+    Campaigns with equal facts and rows share one SharedRow. Leaves out brands with an unknown time zone. `campaign_ids`
+    None: all campaigns.
+    """
     (rows,) = query_pipelined(connection, (BRANDS, {"brand_ids": array_of(brand_ids)}))
     return load_facts(connection, brands_of(rows), at, campaign_ids).campaigns
 
@@ -177,16 +184,17 @@ def load_facts(
 
 
 def load_small_brands(connection: Connection, brands: Mapping[int, Brand], at: datetime, most: int) -> SmallBrands:
-    """All campaigns of the brands without a pass in progress, and the passes of the others, read in one round trip.
+    """Reads, in one round trip, all campaigns of the brands without a pass in progress, and the passes of the others.
 
-    The result has no facts if there are more than `most` campaigns.
+    A pass enforces the campaigns of a large brand part by part. The result has no facts if there are more than `most`
+    campaigns.
     """
     rows = query_pipelined(connection, *queries_of_small_brands(brands, at, most))
     return small_brands_in(rows, brands, at, most)
 
 
 def queries_of_small_brands(brands: Mapping[int, Brand], at: datetime, most: int) -> tuple[Query, Query, Query]:
-    """The three queries of `load_small_brands`, to send with others; pass their rows to `small_brands_in`."""
+    """The three queries of `load_small_brands`, to send with other queries; pass their rows to `small_brands_in`."""
     few = parts(dict.fromkeys(sorted(brands), most + 1)) | {"most": most + 1}
     windows = current_windows({brand.time_zone.key for brand in brands.values()}, at)
     return (BUDGETS_OF_FEW, few | windows), (FEW_CAMPAIGNS, few), passes_of(brands)
@@ -195,7 +203,7 @@ def queries_of_small_brands(brands: Mapping[int, Brand], at: datetime, most: int
 def small_brands_in(
     rows: Sequence[Sequence[tuple[Any, ...]]], brands: Mapping[int, Brand], at: datetime, most: int
 ) -> SmallBrands:
-    """The result of `load_small_brands`, from the rows of `queries_of_small_brands` for the same arguments."""
+    """The facts and passes of brands in `rows`, the results of `queries_of_small_brands` for the other arguments."""
     limits, campaigns, passes = rows
     return SmallBrands(facts_in(brands, at, limits, campaigns) if len(campaigns) <= most else None, pending_in(passes))
 
@@ -269,7 +277,7 @@ def _holds(
 
 
 def brands_of(rows: Iterable[tuple[Any, ...]]) -> dict[int, Brand]:
-    """Makes brands, by id, from (id, time zone, configured status) rows; leaves out those with an unknown time zone."""
+    """Makes brands, by id, from (id, time zone, configured status) rows; leaves out brands with an unknown zone."""
     brands = list(rows)
     zones = readable_zones({zone for _, zone, _ in brands})
     return {

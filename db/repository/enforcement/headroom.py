@@ -49,10 +49,11 @@ FORGET = text("UPDATE brands SET headroom_micros = NULL WHERE id = ANY(CAST(:bra
 
 
 class Headroom(NamedTuple):
-    """A locked brand and its headroom in micros, after the counted spend was subtracted.
+    """A locked brand and its headroom: what it can still spend on `day` before a budget of its own is exhausted.
 
-    `micros` None: spend exceeded the headroom, or it was not known. `day`: the local day for which it is valid; None:
-    never set. `has_campaign_budgets`: whether a campaign of the brand has a budget of its own.
+    `micros`: the headroom, after the counted spend was subtracted. None: spend exceeded the headroom, or it was not
+    known. `day`: the local day for which it is valid; None: never set. `has_campaign_budgets`: whether a campaign of
+    the brand has a budget of its own.
     """
 
     time_zone: str
@@ -78,9 +79,9 @@ def renew(
 ) -> None:
     """Stores new headroom for the brands in `unsure`, null for a brand of which a budget has run out.
 
-    Call it after counting spend of the brands, which are of one shard.
-    `left_micros`: the least that is left of each brand's own budgets, None for no budgets. `days`: today by time zone;
-    brands of other zones are left out.
+    Headroom is what a brand can still spend today before a budget of its own is exhausted. Call it after counting spend
+    of the brands, which are of one shard. `left_micros`: the least that is left of each brand's own budgets; None: it
+    has none. `days`: today by time zone; brands of other zones are left out.
     """
     renewals = []
     for brand_id, headroom in unsure.items():
@@ -102,8 +103,9 @@ def overstated(
 ) -> list[dict[str, int]]:
     """The brands whose headroom for today is too large, for example after counters were edited by SQL, in id order.
 
-    With such headroom, counting would not read the budgets when one runs out. Returns `brand_id`, `headroom_micros`,
-    and `left_micros`, the largest headroom that would be right. `limit`: the most brands returned; None: all.
+    Headroom is what a brand can still spend today before a budget of its own is exhausted; if it is too large, counting
+    does not read the budgets when one runs out. Returns `brand_id`, `headroom_micros`, and `left_micros`, the largest
+    headroom that would be right. `limit`: the most brands returned; None: all.
     """
     today = local_days(zones, at)
     parameters = {"zones_today": list(today), "todays": list(today.values()), "limit": limit}
@@ -114,7 +116,8 @@ def overstated(
 def forget(connection: Connection, brand_ids: Iterable[int]) -> None:
     """Locks these brands in order and clears their headroom, so that the next spend reads their budgets.
 
-    Sends both with the transaction's next round trip.
+    Headroom is what a brand can still spend today before a budget of its own is exhausted. Sends both statements with
+    the transaction's next round trip.
     """
     chosen = sorted(brand_ids)
     deferred(connection, *locks_of(connection, chosen), (FORGET, {"brand_ids": array_of(chosen)}))

@@ -1,8 +1,8 @@
-"""Stores passes (domain/passes.py) over brands with too many campaigns for one transaction, in `pending_enforcements`.
+"""Stores passes in `pending_enforcements`: enforcements, in parts, of brands too large for one transaction.
 
-`brands.enforced_budget_holds`: the holds of the brand's own budgets that all its campaigns have, or will have when its
-pass is complete. While these match the budgets that are exhausted now, no campaign needs to be read. Null: unknown.
-Both are written under the brand's lock.
+domain/passes.py decides the parts. `brands.enforced_budget_holds`: the holds of the brand's own budgets that all its
+campaigns have, or will have when its pass is complete. While these match the budgets that are exhausted now, no
+campaign needs to be read. Null: unknown. Both are written under the brand's lock.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -116,7 +116,10 @@ Holds = tuple[str, ...]
 
 
 class Pending(NamedTuple):
-    """A pass in progress, its cause, and the number of campaigns of the brand (None: not counted yet)."""
+    """A pass (enforcement of a large brand in parts) in progress.
+
+    `cause`: why it runs. `total`: the number of campaigns of the brand; None: not counted yet.
+    """
 
     current: Pass
     cause: str
@@ -126,7 +129,10 @@ class Pending(NamedTuple):
 def first_ids(
     connection: Connection, brand_ids: Iterable[int], most: int
 ) -> tuple[list[tuple[int, int]], dict[int, Pending]]:
-    """At most `most` (brand id, campaign id) pairs of the brands without a pass, and the others' passes by brand id."""
+    """At most `most` (brand id, campaign id) pairs of brands without a pass, and the passes of the others by brand id.
+
+    A pass is the enforcement, in parts, of a large brand that is under way.
+    """
     in_order = sorted(brand_ids)
     parameters = parts(dict.fromkeys(in_order, most)) | {"most": most}
     ids, rows = query_pipelined(connection, (IDS_OF_BRANDS, parameters), passes_of(in_order))
@@ -140,12 +146,15 @@ def ids_of(connection: Connection, sizes: Mapping[int, int]) -> list[tuple[int, 
 
 
 def part_of(brand_id: int, current: Pass, most: int) -> dict[str, Any]:
-    """The parameters of `IDS` for the pass's next part, `most` campaigns at most."""
+    """The parameters of `IDS` for the next part of a pass (enforcement in parts): at most `most` campaigns."""
     return parts({brand_id: most}, current.after_id, current.last_id)
 
 
 def parts(sizes: Mapping[int, int], after_id: int = 0, last_id: int | None = None) -> dict[str, Any]:
-    """The parameters of `IDS`: `sizes[brand_id]` campaigns of each brand, ids above `after_id`, up to `last_id`."""
+    """The parameters of `IDS`: `sizes[brand_id]` campaigns of each brand with ids above `after_id`.
+
+    `last_id`: the last id that is included; None: no bound.
+    """
     return {
         "brand_ids": array_of(sizes),
         "sizes": array_of(sizes.values()),
@@ -168,29 +177,32 @@ def never_enforced(connection: Connection, brand_id: int, most: int) -> list[int
 
 
 def pending(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Pending]:
-    """The passes in progress, by brand id; brands without one are left out."""
+    """The passes (enforcements in parts) in progress, by brand id; brands without a pass are left out."""
     (rows,) = query_pipelined(connection, passes_of(brand_ids))
     return pending_in(rows)
 
 
 def passes_of(brand_ids: Iterable[int]) -> Query:
-    """The query for the passes in progress of these brands; `pending_in` reads its rows."""
+    """The query for the passes (enforcements in parts) in progress of these brands; `pending_in` reads its rows."""
     return PENDING, {"brand_ids": array_of(brand_ids)}
 
 
 def pending_in(rows: Iterable[tuple[Any, ...]]) -> dict[int, Pending]:
-    """The passes in rows of `PENDING`, by brand id."""
+    """The passes (enforcements in parts) in rows of `PENDING`, by brand id."""
     return {brand_id: Pending(Pass(*current), cause, total) for brand_id, *current, cause, total in rows}
 
 
 def progress(connection: Connection, brand_ids: Iterable[int]) -> dict[int, Progress]:
-    """The progress of the brands' passes, by brand id; brands without a pass are left out."""
+    """The progress of the brands' passes (enforcements in parts), by brand id; brands without a pass are left out."""
     passes = pending(connection, brand_ids)
     return {brand_id: Progress.of(one.current, one.total) for brand_id, one in passes.items()}
 
 
 def keep_query(passes: Mapping[int, Pass], cause: str, at: datetime, *, is_new: bool) -> Query:
-    """The query that stores the passes, given by brand id. `is_new`: the cause is new, and came up at `at`."""
+    """The query that stores the positions of passes (enforcements in parts), given by brand id, and their cause.
+
+    `is_new`: the cause is new; stores `at` as its time. False: keeps the stored time.
+    """
     current = passes.values()
     return KEEP, {
         "brand_ids": array_of(passes),
@@ -207,22 +219,22 @@ def keep_query(passes: Mapping[int, Pass], cause: str, at: datetime, *, is_new: 
 
 
 def end_query(brand_id: int) -> Query:
-    """The query that deletes the brand's pass."""
+    """The query that deletes the brand's pass (enforcement in parts)."""
     return END, {"brand_id": brand_id}
 
 
 def end(connection: Connection, brand_id: int) -> None:
-    """Deletes the brand's pass."""
+    """Deletes the brand's pass (enforcement in parts)."""
     query_pipelined(connection, end_query(brand_id))
 
 
 def waiting(connection: Connection) -> list[int]:
-    """The ids of brands with a pass, the longest waiting first."""
+    """The ids of brands with a pass (enforcement in parts) under way, the longest waiting first."""
     return list(connection.scalars(WAITING))
 
 
 def count_campaigns(connection: Connection, brand_id: int) -> None:
-    """Counts the brand's campaigns and stores the total with its pass, unless the total is known."""
+    """Counts the brand's campaigns and stores the total with its pass (enforcement in parts), unless it is stored."""
     total = connection.scalar(COUNT_CAMPAIGNS, {"brand_id": brand_id})
     if total:
         connection.execute(SET_TOTAL, {"brand_id": brand_id, "total": total})
@@ -231,8 +243,8 @@ def count_campaigns(connection: Connection, brand_id: int) -> None:
 def keep_holds_query(holds: Mapping[int, Holds], *, of_all: bool) -> Query:
     """The query that stores the holds of brands' own budgets that were decided for their campaigns, by brand id.
 
-    `of_all`: they were decided for all campaigns of the brands. If only for some, stored holds that differ are cleared
-    instead. The query returns the ids of the brands whose stored holds differed.
+    `of_all`: the holds were decided for all campaigns of the brands. False: for some campaigns; the query then stores
+    nothing, and clears stored holds that differ. The query returns the ids of the brands whose stored holds differed.
     """
     lists = text_array_of(",".join(names) for names in holds.values())
     return REMEMBER, {"brand_ids": array_of(holds), "holds": lists, "of_all": of_all}

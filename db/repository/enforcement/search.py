@@ -169,7 +169,8 @@ class BrandBudgetState(NamedTuple):
     `left_micros`: the least that is left of the brand's own budgets; None: it has none. `is_unknown`: the budget holds
     that its campaigns have are not stored with the brand. `budget_holds`: the holds of its own exhausted budgets.
     `crossed_campaigns`: the asked campaigns that have the hold of a budget of their own which is not exhausted, or lack
-    that of an exhausted one. `is_crossed`: campaigns lack holds of the brand's own budgets, or have wrong ones.
+    the hold of an exhausted one. `is_crossed`: campaigns lack holds of the brand's own budgets or have wrong ones, or
+    there are too many campaigns to compare.
     """
 
     left_micros: int | None
@@ -182,7 +183,8 @@ class BrandBudgetState(NamedTuple):
 def crossed(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
     """The ids, in order, of brands in `zones` with a campaign whose holds are wrong for one of its budgets at `at`.
 
-    It lacks the hold of an exhausted budget, or has that of another one. Leaves out brands with a pass in progress.
+    The campaign lacks the hold of an exhausted budget, or has the hold of a budget that is not exhausted. Leaves out
+    brands with a pass (enforcement in parts) in progress, which decides their campaigns again.
     """
     return list(connection.scalars(CROSSED, current_windows(zones, at)))
 
@@ -196,11 +198,11 @@ def budget_states(
     most: int,
     also: Sequence[Query] = (),
 ) -> tuple[dict[int, BrandBudgetState], list[list[tuple[Any, ...]]]]:
-    """By brand id, the state of the brands' budgets compared with their campaigns' holds; and the rows of `also`.
+    """The state of the brands' budgets compared with their campaigns' holds, by brand id; and the rows of `also`.
 
     Call it after counting spend of the brands, which are of one shard. `campaign_ids`: campaigns whose own budgets are
-    compared too. If the stored holds of more than `most` campaigns of a brand are unknown, the brand counts as crossed.
-    `also`: queries to send in the same round trip.
+    compared too. If a brand does not store its campaigns' budget holds and has more than `most` campaigns, it counts as
+    crossed. `also`: queries to send in the same round trip.
     """
     parameters = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "most": most}
     queries = [(BUDGET_STATES, parameters | current_windows(zones, at)), *also]
@@ -217,24 +219,23 @@ def budget_states(
 def brands_with_wrong_kept_holds(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
     """The ids, in order, of brands whose stored budget holds differ from the holds of their own exhausted budgets.
 
-    Leaves out brands with unknown stored holds or a pass in progress.
+    Leaves out brands that store none, and brands with a pass (enforcement in parts) in progress.
     """
     return list(connection.scalars(BRANDS_WITH_WRONG_KEPT_HOLDS, current_windows(zones, at)))
 
 
 def opening(connection: Connection, zones: Iterable[str], at: datetime) -> dict[int, date]:
-    """By brand id, the first day of the earliest budget window that is not exhausted, but whose hold a campaign has."""
+    """The first day of the earliest window of a budget that is not exhausted but holds a campaign, by brand id."""
     rows = connection.execute(OPENING, current_windows(zones, at))
     return {row.brand_id: row.first_day for row in rows}
 
 
 def drifted(connection: Connection, zones: Iterable[str], at: datetime) -> list[int]:
-    """The ids, in order, of brands with a due campaign, or one that lacks a hold or has a wrong one at `at`.
+    """The ids, in order, of brands with a due campaign, or a campaign that lacks a hold or has a wrong one at `at`.
 
-    Of budget holds it finds only those of removed budgets.
-
-    Also brands with a campaign that was never enforced, or was enforced after `at`. Leaves out brands with a pass in
-    progress or an unknown time zone.
+    Among wrong budget holds, finds only holds of removed budgets. Also finds brands with a campaign that was never
+    enforced, or was enforced after `at`. Leaves out brands with a pass (enforcement in parts) in progress or an unknown
+    time zone.
     """
     local = {zone: at.astimezone(rules) for zone, rules in readable_zones(zones).items()}
     parameters = {

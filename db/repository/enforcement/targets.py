@@ -1,4 +1,4 @@
-"""Lists the brands and campaigns that scheduled jobs enforce or compare: due ones, those of time zones, or all."""
+"""Lists the brands and campaigns that scheduled jobs enforce or compare: due ones, brands of time zones, or all."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -88,7 +88,7 @@ def brands_after(connection: Connection, brand_id: int, limit: int) -> list[int]
 def campaigns_after(
     connection: Connection, after: tuple[int, int], limit: int, only_brand_id: int | None = None
 ) -> list[tuple[int, int]]:
-    """One page of all (brand id, campaign id) pairs after `after`, in order; of one brand or of all (None)."""
+    """One page of all (brand id, campaign id) pairs after `after`, in order. `only_brand_id` None: of all brands."""
     parameters = {"after_brand": after[0], "after_campaign": after[1], "limit": limit, "only_brand_id": only_brand_id}
     return [(brand_id, campaign_id) for brand_id, campaign_id in connection.execute(CAMPAIGNS_AFTER, parameters)]
 

@@ -1,4 +1,4 @@
-"""The rows of running processes, in the time of Postgres's clock, because a process's own may be wrong."""
+"""Stores which processes run, by the time of Postgres's clock, because the clock of a process may be wrong."""
 
 from datetime import timedelta
 from typing import Final, NamedTuple
@@ -28,7 +28,10 @@ LIVE = text("""
 
 
 class Process(NamedTuple):
-    """A process that reports. `clock_offset`: how far its clock is behind Postgres's; None for a driven clock."""
+    """A process that reports. `clock_offset`: how far its clock is behind Postgres's, negative if ahead.
+
+    `clock_offset` None: the process runs on a clock that is set, not on real time.
+    """
 
     id: UUID
     kind: str

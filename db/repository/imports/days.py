@@ -190,7 +190,7 @@ class SetDay(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """A campaign day of an import, and the total to restore (0 for none). `as_of` is that of the present total."""
+    """A campaign day of an import, and the total to restore (0 for none). `as_of`: of the present total."""
 
     brand_id: int
     campaign_id: int
@@ -210,7 +210,7 @@ def known(
 ) -> dict[tuple[int, date], KnownDay]:
     """The present figures of campaign days, by (campaign id, day). `keys`: their (brand id, campaign id, day).
 
-    A day's total is that of the first of `sources` that has one.
+    The total of a day is the one reported by the first of `sources` that has reported any.
     """
     brand_ids, campaign_ids, days = zip(*keys, strict=True) if keys else ((), (), ())
     columns = {"brand_ids": array_of(brand_ids), "campaign_ids": array_of(campaign_ids), "days": array_of(days)}
@@ -243,8 +243,8 @@ def set_earlier(
 ) -> list[SetDay]:
     """The campaign days whose totals imports of the account set, and which were not undone.
 
-    `range_of_days`: first and last day, both included. Leaves out totals of 0 and totals that are not older than
-    `as_of`.
+    `sources`: the sources of these imports. `range_of_days`: first and last day, both included. Leaves out totals of 0
+    and totals that are not older than `as_of`.
     """
     parameters = {
         "account": account,
@@ -257,7 +257,7 @@ def set_earlier(
 
 
 def still_set(connection: Connection, import_id: int) -> list[Restored]:
-    """The campaign days of an import that still have its totals and were not undone, by campaign id and day."""
+    """The campaign days of an import that still have its totals and were not undone, sorted by campaign and day."""
     return [Restored(*row) for row in connection.execute(STILL_SET, {"import_id": import_id})]
 
 

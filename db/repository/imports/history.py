@@ -153,13 +153,13 @@ def add_left_out(connection: Connection, import_id: int, rows: Sequence[tuple[in
 def left_out(connection: Connection, import_id: int) -> list[dict[str, Any]]:
     """The rows that an import left out, each with `line`, `cell` and `reason`.
 
-    Those of the file come first, in its order, then rejected totals, with line 0.
+    Rows of the file come first, in its order, then rejected totals, with line 0.
     """
     return plain(connection.execute(LEFT_OUT, {"id": import_id}))
 
 
 def of_content(connection: Connection, sha256: str) -> list[Earlier]:
-    """The imports of files with this SHA-256, newest first."""
+    """The imports of files whose content has this SHA-256, in hexadecimal; newest first."""
     return [Earlier(*row) for row in connection.execute(OF_CONTENT, {"sha256": sha256})]
 
 

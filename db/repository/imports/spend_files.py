@@ -1,4 +1,4 @@
-"""The files of the spend folder: which versions were seen and imported, and why some were not imported."""
+"""Stores which versions of the files in the spend folder were seen and imported, and why some were not imported."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -64,10 +64,11 @@ class Problem(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A file of the spend folder: its version and since when it has it, the version last imported, and its problem.
+    """A file of the spend folder: its version, since when it has this version, its last import, and its problem.
 
-    `imported_sha256`: the hash of the imported version. `undone_options`: the version of the folder's options under
-    which its import was read, if that was undone. All but the first two are None if there is none.
+    `imported_version`, `imported_sha256`: the version last imported, and the hash of its content; None: none was.
+    `problem` None: it has none. `undone_options`: the version of the folder's options under which that import was read,
+    if it was undone; else None.
     """
 
     version: str

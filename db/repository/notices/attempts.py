@@ -1,4 +1,4 @@
-"""Attempts of webhook deliveries, for people and programs."""
+"""Lists attempts of webhook deliveries, for people and programs."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -36,13 +36,16 @@ def attempts(
     before: int | None = None,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
-    """The attempts with an id below `before` (None: all), of all deliveries or of one, newest first."""
+    """At most `limit` attempts of the endpoint with an id below `before` (None: any), newest first.
+
+    `delivery_id`: only attempts of this delivery; None: of all deliveries.
+    """
     values = {"endpoint_id": endpoint_id, "delivery_id": delivery_id, "before": before, "limit": limit}
     return [dict(row) for row in connection.execute(ATTEMPTS, values).mappings()]
 
 
 def last_attempts(connection: Connection, endpoint_ids: Iterable[int], each: int) -> dict[int, list[dict[str, Any]]]:
-    """At most `each` last attempts of each endpoint, newest first, by the endpoint's id. Leaves out those without."""
+    """At most `each` last attempts of each endpoint, newest first, by endpoint id; without attempts it is left out."""
     found: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     values = {"endpoint_ids": list(endpoint_ids), "each": each}
     for row in connection.execute(LAST_ATTEMPTS, values).mappings():

@@ -1,4 +1,4 @@
-"""Deliveries of webhooks: which to send next, with the facts of their bodies, and their outcomes."""
+"""Reads the webhook deliveries to send next, with the facts of their bodies, and stores their outcomes."""
 
 from collections.abc import Collection
 from datetime import date, datetime
@@ -87,7 +87,6 @@ DELIVERIES = text("""
     ORDER BY delivery.id DESC LIMIT :limit
 """)
 
-# Attempts of an endpoint's deliveries, newest first.
 PRUNE = text("""
     DELETE FROM webhook_deliveries
     WHERE id IN (SELECT id FROM webhook_deliveries WHERE settled_at < :before LIMIT :limit)
@@ -121,7 +120,8 @@ STATES: Final = ("pending", "delivered", "superseded", "failed")
 class Taken(NamedTuple):
     """A delivery to send, with the facts of its body: of its status change, its campaign and its brand, or its notice.
 
-    `noticed_at`: when the notice was added. `change_id` to `details` are None in a delivery of a notice.
+    `noticed_at`: when the notice was added, or else the delivery. `change_id` to `details` are None in a delivery
+    without a status change, and fields of the campaign or brand in one without a campaign or brand.
     """
 
     id: int
@@ -159,7 +159,7 @@ class Taken(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One request. `status`: None if the endpoint did not answer. `error`: None after a 2xx.
+    """One HTTP request of a delivery. `status`: None if the endpoint did not answer. `error`: None after a 2xx.
 
     `answer`: the first 1,024 bytes of the response body as text, empty without an answer.
     """
@@ -182,8 +182,8 @@ def take(
 ) -> list[Taken]:
     """The endpoint's next deliveries to send, at most `limit`, pauses first.
 
-    Leaves out those `in_flight` and others of their campaigns, and statuses that a newer change has replaced.
-    `is_probe`: also deliveries whose retry is not due, those with fewest attempts first.
+    Leaves out the deliveries `in_flight`, other deliveries of their campaigns, and statuses that a newer change has
+    replaced. `is_probe`: also returns deliveries that are not due, and sorts by fewest attempts, then pauses first.
     """
     values = {
         "endpoint_id": endpoint_id,
@@ -214,7 +214,11 @@ def settle(
     at: datetime,
     next_attempt_at: datetime | None = None,
 ) -> None:
-    """Stores the delivery's state after an attempt. `next_attempt_at`: for the state `pending` alone, else None."""
+    """Stores the delivery's state after an attempt.
+
+    A delivery that is not pending any more can only become `delivered`. `attempts`: how many were made.
+    `next_attempt_at`: the time of the next one for state `pending`, else None.
+    """
     values = {"delivery_id": delivery_id, "state": state, "attempts": attempts, "at": at}
     connection.execute(SETTLE, values | {"next_attempt_at": next_attempt_at})
 
@@ -232,7 +236,7 @@ def fail_all(connection: Connection, endpoint_id: int, at: datetime) -> None:
 def add_test(connection: Connection, endpoint_id: int, brand_id: int | None, at: datetime) -> int:
     """Stores a test message as failed until its answer is known, and returns its id.
 
-    `brand_id`: the endpoint's, None for all brands.
+    `brand_id`: the only brand of the endpoint; None: it gets webhooks of all brands.
     """
     return int(connection.execute(ADD_TEST, {"endpoint_id": endpoint_id, "brand_id": brand_id, "at": at}).scalar_one())
 
@@ -240,7 +244,10 @@ def add_test(connection: Connection, endpoint_id: int, brand_id: int | None, at:
 def deliveries(
     connection: Connection, endpoint_id: int, *, state: str | None = None, before: int | None = None, limit: int = 50
 ) -> list[dict[str, Any]]:
-    """The endpoint's deliveries with an id below `before` (None: all), newest first, each with its last attempt."""
+    """The endpoint's deliveries with an id below `before` (None: any), newest first, each with its last attempt.
+
+    `state`: the only state; None: all states. Returns at most `limit`.
+    """
     values = {"endpoint_id": endpoint_id, "state": state, "before": before, "limit": limit}
     return [dict(row) for row in connection.execute(DELIVERIES, values).mappings()]
 

@@ -126,9 +126,8 @@ def update(connection: Connection, old: Endpoint, new: Mapping[str, Any], after_
     """Sets `types`, `description` and `enabled` of the endpoint, to which requests may then be sent at once.
 
     Pending deliveries of types that it gets no longer become `superseded`. An endpoint that is enabled again gets the
-    newest status of each campaign whose last delivery failed; an answer 410, which disables it, fails all pending ones.
-
-    `after_notice_id`: the id of the last notice that was read for the endpoint.
+    newest status of each campaign whose last delivery failed: an answer 410 disables an endpoint and fails all its
+    pending deliveries. `after_notice_id`: the id of the last notice that was read for the endpoint.
     """
     values = {**new, "id": old.id, "after_notice_id": after_notice_id}
     values["disabled_because"] = None if new["enabled"] else DISABLED_BY_PERSON
@@ -173,10 +172,10 @@ def resend_statuses(connection: Connection, endpoint: Endpoint, after: int, last
 
 
 def resend_deliveries(connection: Connection, endpoint: Endpoint, first: int, last: int, at: datetime) -> int:
-    """Makes due deliveries that repeat those with ids from `first` to `last`, both included; returns how many.
+    """Makes due deliveries that repeat the deliveries with ids from `first` to `last`, both included; returns how many.
 
-    Of a campaign's status, the present one is sent. Leaves out test messages, and pending messages that are about
-    something else than a status.
+    A repeated status message has the campaign's present status. Leaves out test messages, and pending messages that are
+    not about a status.
     """
     values = {"id": endpoint.id, "types": endpoint.types, "first": first, "last": last, "at": at}
     statements = (RESEND_MESSAGES, RESEND_DELIVERED)

@@ -1,4 +1,4 @@
-"""Endpoints of webhooks: which have something to send, which worker sends, and how their requests go."""
+"""Reads endpoints of webhooks and which have something to send; stores which worker sends, and how requests went."""
 
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -197,7 +197,11 @@ class Endpoint(NamedTuple):
 
 
 class Undelivered(NamedTuple):
-    """An endpoint's oldest pause that is not delivered. `brand_id`: of the endpoint, `of_brand_id`: of the campaign."""
+    """An endpoint's oldest pause that is not delivered.
+
+    `id`, `brand_id`: of the endpoint; `brand_id` None: it gets messages of all brands. `of_brand_id`: of the campaign.
+    `failing_since` None: no request has failed since the last success.
+    """
 
     id: int
     brand_id: int | None
@@ -216,7 +220,7 @@ def endpoint_of(connection: Connection, endpoint_id: int) -> Endpoint | None:
 
 
 def locked(connection: Connection, endpoint_id: int) -> Endpoint | None:
-    """The endpoint with this id, its row locked until the transaction ends; None if there is none."""
+    """Locks the endpoint's row until the transaction ends and returns the endpoint; None if there is none."""
     row = connection.execute(LOCKED, {"id": endpoint_id}).first()
     return None if row is None else Endpoint(*row)
 
@@ -237,13 +241,13 @@ def required_endpoint(
 def endpoints(
     connection: Connection, *, after: int = 0, limit: int = 1_000, only_brand_id: int | None = None
 ) -> list[Endpoint]:
-    """One page of endpoints in id order. `only_brand_id`: those of this brand alone; None: all."""
+    """One page of endpoints in id order. `only_brand_id`: only endpoints of this brand; None: all."""
     values = {"after": after, "limit": limit, "only_brand_id": only_brand_id}
     return [Endpoint(*row) for row in connection.execute(ENDPOINTS, values)]
 
 
 def due(connection: Connection, of_changes: list[str], at: datetime, endpoint_id: int | None = None) -> list[int]:
-    """The ids of endpoints without a worker's claim that may get a request at `at`, those with fewest failures first.
+    """The ids of endpoints without a worker's claim that may get a request at `at`, the fewest failures first.
 
     Each has a delivery to send, or status changes or notices of which no deliveries were made yet. `of_changes`: the
     message types made from status changes. `endpoint_id`: only this endpoint; None: all.
@@ -262,7 +266,7 @@ def waiting(connection: Connection, of_changes: list[str], at: datetime, unread_
 
 
 def brands_with_endpoints(connection: Connection, of_changes: list[str]) -> frozenset[int | None]:
-    """The ids of brands whose status changes enabled endpoints get; None in it: an endpoint gets those of all brands.
+    """The ids of brands whose status changes enabled endpoints get, with None if an endpoint gets those of all brands.
 
     `of_changes`: the message types made from status changes.
     """
@@ -322,9 +326,9 @@ def disable(connection: Connection, endpoint_id: int, because: str, at: datetime
 
 
 def unreported(connection: Connection, before: datetime) -> list[Undelivered]:
-    """Enabled endpoints with a pause that is undelivered since `before` and was not reported yet; locks their rows.
+    """Locks and returns enabled endpoints with a pause that is undelivered since `before` or longer.
 
-    Leaves out endpoints whose row another transaction has locked.
+    Leaves out endpoints whose failing was reported already, and endpoints whose row another transaction has locked.
     """
     return [Undelivered(*row) for row in connection.execute(UNREPORTED, {"before": before})]
 

@@ -97,7 +97,7 @@ def changes(connection: Connection, endpoint: Endpoint, limit: int, *, needs_det
 def supersede(connection: Connection, endpoint_id: int, campaign_ids: Collection[int] | None, at: datetime) -> None:
     """Marks the pending deliveries of these campaigns' statuses as superseded.
 
-    `campaign_ids` None: those of all campaigns of the endpoint.
+    `campaign_ids` None: the pending status deliveries of all campaigns to the endpoint.
     """
     ids = None if campaign_ids is None else array_of(campaign_ids)
     connection.execute(SUPERSEDE, {"endpoint_id": endpoint_id, "campaign_ids": ids, "at": at})
@@ -148,7 +148,10 @@ def add_once(
 
 
 def add_notices(connection: Connection, endpoint: Endpoint, last: int, at: datetime) -> None:
-    """Makes deliveries of the endpoint's next notices, those after the last one read for it up to the id `last`."""
+    """Makes deliveries of the endpoint's next notices: after the last one read for it, up to the id `last`.
+
+    Leaves out notices of types that the endpoint does not get, and notices about the endpoint itself.
+    """
     values = {
         "last": last,
         "endpoint_id": endpoint.id,
@@ -168,7 +171,8 @@ def last_notice(connection: Connection) -> int:
 def move(connection: Connection, endpoint_id: int, change_id: int, notice_id: int, epoch: str | None) -> None:
     """Stores the ids of the last status change and the last notice that were read for the endpoint.
 
-    `epoch`: the feed's epoch to which the id of the status change belongs.
+    `epoch`: the feed's epoch to which the id of the status change belongs; it changes when these ids start again, such
+    as after a restored backup.
     """
     values = {"id": endpoint_id, "change_id": change_id, "notice_id": notice_id, "epoch": epoch}
     connection.execute(MOVE, values)

@@ -1,4 +1,4 @@
-"""Notices: events that are reported once, such as an alert, a stored report or a failed import."""
+"""Stores notices: events that are reported once, such as an alert, a stored report or a failed import."""
 
 import json
 from collections.abc import Mapping

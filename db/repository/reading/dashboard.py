@@ -189,8 +189,8 @@ def held(connection: Connection, brand_ids: Sequence[int], lifted_by_people: Col
     """The number of campaigns by brand and holds (no holds: active), sorted by brand and `next_change_at`.
 
     Leaves out archived campaigns. A brand can have several rows with equal holds. `lifted_by_people`: holds that end
-    only by a person's edit. All campaigns of a row without such holds serve again at one instant: that at which the
-    campaign `campaign_id` does, which is not before `next_change_at`.
+    only by a person's edit. If a row has other holds alone, all its campaigns serve again at the same instant as its
+    campaign `campaign_id`: at `next_change_at` or later.
     """
     parameters = {"brand_ids": list(brand_ids), "lifted_by_people": list(lifted_by_people)}
     return plain(connection.execute(HELD, parameters))
@@ -199,7 +199,10 @@ def held(connection: Connection, brand_ids: Sequence[int], lifted_by_people: Col
 def budgets(
     connection: Connection, at: datetime, brand_id: int, zone: str, campaign_id: int | None = None
 ) -> list[dict[str, Any]]:
-    """The budgets of a brand itself (`campaign_id` None) or of one campaign, with spend; shortest window first."""
+    """The budgets of a brand itself (`campaign_id` None) or of one campaign, with spend; the newest window first.
+
+    `zone`: the brand's time zone. Windows and spend in micros are those at `at`.
+    """
     parameters = {**current_windows([zone], at), "brand_id": brand_id, "campaign_id": campaign_id}
     return plain(connection.execute(BUDGETS, parameters))
 
@@ -219,7 +222,8 @@ def campaigns(
 ) -> list[dict[str, Any]]:
     """One page of a brand's campaigns, each with `matching`, the number on all pages. `sort`: held, today or name.
 
-    Leaves out archived campaigns unless `archived`. `status` (the effective one), `campaign_id`: only these; None: all.
+    `today_micros`: the spend on `day`. Leaves out archived campaigns unless `archived`. `status` (the effective one),
+    `campaign_id`: only these; None: all.
     """
     parameters = {
         "brand_id": brand_id,

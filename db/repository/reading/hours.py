@@ -1,4 +1,4 @@
-"""Spend by hour, rolled up from the ledger by a job, for charts only."""
+"""Rolls spend of brands up from the ledger by local hour, in a job, and reads these hours, which only charts use."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -140,10 +140,10 @@ def lock(connection: Connection) -> None:
 
 
 def recount_brand(connection: Connection, brand_id: int, zone: ZoneInfo, at: datetime) -> None:
-    """Replaces the hours of one brand by those of the ledger in `zone`, its new zone. The caller holds `lock`.
+    """Counts the spend by hour of one brand again from the ledger, in `zone`, its new zone. The caller holds `lock`.
 
-    Deletes all its hours; counts those within REACH again, with the spend received until the last roll-up. The next
-    roll-up adds the rest.
+    Deletes all hours of the brand; then counts the hours within REACH, with the spend received until the last roll-up.
+    The next roll-up adds later spend.
     """
     connection.execute(CLEAR_BRAND, {"brand_id": brand_id})
     until = watermarks.reached_by(connection, WATERMARK, at)

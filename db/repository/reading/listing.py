@@ -294,6 +294,6 @@ def spend_by_campaign(
 
 
 def watermarks(connection: Connection) -> dict[str, datetime]:
-    """The watermark of each monitored job that has run, by name."""
+    """The moment up to which each monitored job has done its work, by name; jobs that never ran are left out."""
     rows = connection.execute(WATERMARKS, {"jobs": sorted(JOBS)})
     return {name: reached_at for name, reached_at in rows}  # noqa: C416 - rows are no pairs to mypy

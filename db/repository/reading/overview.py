@@ -94,7 +94,7 @@ TALLY = text("""
     SELECT count(*) FILTER (WHERE effective_status = 'active') AS active, count(*) AS campaigns FROM campaigns
 """)
 
-# Fails where a table that this version needs is missing.
+# Fails where one of these tables is missing.
 READY = text("SELECT EXISTS (SELECT FROM campaigns), EXISTS (SELECT FROM hold_changes), EXISTS (SELECT FROM users)")
 
 
@@ -158,5 +158,5 @@ def tally(connection: Connection) -> dict[str, int]:
 
 
 def check_tables(connection: Connection) -> None:
-    """Raises a DBAPIError if a table that this version needs is missing."""
+    """Raises a DBAPIError if the table `campaigns`, `hold_changes` or `users` is missing, as before migrations."""
     connection.execute(READY)

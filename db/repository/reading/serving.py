@@ -1,4 +1,4 @@
-"""Reads which campaigns may serve now, with the headroom left under the budgets that hold them.
+"""Reads which campaigns may serve now, with the least that is left of their own and their brand's budgets.
 
 A campaign may serve if enforcement decided that it is active and no budget of it or its brand is exhausted. The second
 condition matters while a brand too large for one transaction is being paused in parts.
@@ -108,7 +108,10 @@ class Row(NamedTuple):
 
 
 MARKS: Final = 2**64
-"""Marks, and the sum of the marks of all rows, are modulo this. Equal sums mean equal rows, in whatever order."""
+"""The modulus of marks, which are hashes of rows, and of sums of marks.
+
+Equal sums mean equal rows, in whatever order.
+"""
 
 Lefts = dict[tuple[int, int | None], int]
 """The least micros left by (brand, campaign), with campaign None for the brand's own budgets; may be below 0."""
@@ -123,7 +126,7 @@ class Entry(NamedTuple):
 
 
 def lefts(connection: Connection, brand_ids: Collection[int] | None, at: datetime) -> Lefts:
-    """The least micros left at `at` by brand and by campaign, of these brands or of all brands (None)."""
+    """The least micros left of budgets at `at`, by brand and campaign. `brand_ids` None: of all brands."""
     if brand_ids is None:
         return _lefts(connection, LEFT, {}, at)
     return _lefts(connection, LEFT_OF_BRANDS, {"brand_ids": array_of(sorted(brand_ids))}, at)
@@ -141,7 +144,7 @@ def serving(connection: Connection, brand_ids: Collection[int] | None, left: Cal
 
 
 def serving_of(connection: Connection, campaign_ids: Iterable[int], at: datetime) -> list[Row]:
-    """Those of the given campaigns that are stored as active and have micros left at `at`, or no budget.
+    """The given campaigns that are stored as active and have micros left of every budget at `at`, or no budget.
 
     Leaves out brands with an unknown time zone.
     """

@@ -1,7 +1,7 @@
-"""The feed of status changes: its epoch and its largest id.
+"""Reads the epoch and the largest id of the feed of status changes, and begins new epochs.
 
-Restoring a backup removes status changes and assigns their ids again to other ones. So a reader of the feed keeps its
-position as an id together with the epoch; the epoch changes whenever ids may have been assigned again.
+Restoring a backup removes status changes and assigns their ids again to later changes. So a reader of the feed keeps
+its position as an id together with the epoch; the epoch changes whenever ids may have been assigned again.
 """
 
 from hashlib import blake2b
@@ -28,7 +28,11 @@ LAST_ID = text("SELECT COALESCE(max(id), 0) FROM status_changes")
 
 
 def epoch(connection: Connection) -> str:
-    """The current epoch, 16 hexadecimal digits. Uses the table alone if the role may not read the server's identity."""
+    """The current epoch of the feed of status changes, 16 hexadecimal digits.
+
+    It changes whenever ids of status changes may have been assigned again. It depends on the table alone if the role
+    may not read the server's identity.
+    """
     parts = [connection.scalars(STORED_EPOCH).one(), _server_epoch(connection)]
     return blake2b(" ".join(parts).encode(), digest_size=EPOCH_BYTES).hexdigest()
 
@@ -42,7 +46,7 @@ def _server_epoch(connection: Connection) -> str:
 
 
 def begin_epoch(connection: Connection) -> str:
-    """Begins a new epoch and returns it, so that every reader of the feed starts over."""
+    """Begins a new epoch of the feed of status changes and returns it, so that every reader of the feed starts over."""
     connection.execute(NEW_EPOCH)
     return epoch(connection)
 

@@ -246,7 +246,7 @@ def _received_of_period(
 def _of_period(
     brand_id: int, facts: MonthFacts, overspent: Sequence[LimitWindow], afters: Mapping[int, datetime]
 ) -> dict[str, Any]:
-    """Parameters of a statement for windows of one period: these adjoin, so that each event falls into one of them.
+    """Parameters of a statement for windows of one period, which adjoin: each event falls into one window.
 
     `afters`: by position in `overspent`, the instant after which spend counts as late.
     """

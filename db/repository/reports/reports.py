@@ -120,8 +120,8 @@ def stored(
 ) -> dict[str, Any] | None:
     """The latest version of the month's report, or `version`; None if there is none.
 
-    Has brand_id, month, version, generated_at, content. Ignores versions generated after `at`, or by a clock that ran
-    ahead.
+    Has brand_id, month, version, generated_at, content. Ignores versions generated over a minute after `at`, or by a
+    clock that ran ahead.
     """
     parameters = {"brand_id": brand_id, "month": month, "version": version, "at": at}
     row = connection.execute(STORED, parameters).mappings().first()
@@ -129,9 +129,10 @@ def stored(
 
 
 def first_stored(connection: Connection, brand_id: int, month: date, at: datetime) -> dict[str, Any] | None:
-    """The first version of the month's report, with the fields that `stored` returns; None if there is none.
+    """The first version of the month's report; None if there is none.
 
-    Ignores versions generated after `at`, or by a clock that ran ahead.
+    Has brand_id, month, version, generated_at, content. Ignores versions generated over a minute after `at`, or by a
+    clock that ran ahead.
     """
     row = connection.execute(FIRST_STORED, {"brand_id": brand_id, "month": month, "at": at}).mappings().first()
     return None if row is None else dict(row)

@@ -1,4 +1,4 @@
-"""The external id under which a campaign serves on its platform now, around the day of a move to another brand."""
+"""SQL of the external id under which a campaign serves on its platform, also around its move to another brand."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ OWN_OR_RELEASED_ID: Final = """
     ))
 """
 
-# The same, but null for a campaign that takes the id over on a later day: until then the id is the former owner's.
+# OWN_OR_RELEASED_ID, but null for a campaign that takes the id over on a later day: the former owner has it until then.
 SERVED_ID: Final = f"""
     CASE WHEN NOT ('flight_not_started' = ANY(campaigns.holds) AND EXISTS (
         SELECT FROM released_external_ids AS released

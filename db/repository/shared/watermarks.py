@@ -34,7 +34,7 @@ def reached(connection: Connection, name: str) -> datetime | None:
 
 
 def reached_by(connection: Connection, name: str, at: datetime) -> datetime | None:
-    """The job's watermark; None before its first run, and if the watermark is after `at`.
+    """The moment up to which the job's work is done; None before its first run, and if that moment is after `at`.
 
     So a clock that once ran ahead does not stop the job.
     """
@@ -43,9 +43,10 @@ def reached_by(connection: Connection, name: str, at: datetime) -> datetime | No
 
 
 def raise_to(connection: Connection, name: str, at: datetime, now: datetime | None = None) -> None:
-    """Records that the job's work is done up to `at`; does nothing if the watermark is later.
+    """Stores the moment `at` as the watermark up to which the job's work is done; keeps a later one.
 
-    `now`: the time of the run, `at` by default. A watermark more than a minute after it is set back to `at`, as
-    `reached_by` ignored it; otherwise each run would begin anew until the clock reaches it.
+    `now`: the time of the run; None: `at`. A watermark more than a minute after it is set back to `at`, as `reached_by`
+    ignored it; otherwise each run would begin anew until the clock reaches it. The floor of the ledger is never set
+    back.
     """
     connection.execute(RAISE, {"name": name, "at": at, "now": now or at})

@@ -1,4 +1,4 @@
-"""Time zones stored in rows. Callers skip the brands of a zone that zoneinfo does not know, and serve the others."""
+"""Looks up time zones by their stored names. Callers skip brands of zones that zoneinfo does not know."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
