@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Final
 
 from app.imports.answers import Refused
-from app.imports.forms.encodings import encoding_of
+from app.imports.forms.encodings import NO_TEXT, SAMPLE, Encoding, encoding_of
 from app.imports.tables import Table
 
 DELIMITERS: Final = (",", ";", "\t", "|")
@@ -18,20 +18,23 @@ def delimited_tables(stream: BinaryIO, encoding: str | None = None) -> list[Tabl
     `encoding` None: it is detected. Raises Refused for an `encoding` that Python does not know, for data in no known
     encoding, and for data that is no text.
     """
-    if encoding is not None:
-        _check_encoding(encoding)
-    found = encoding_of(stream)
-    name = encoding or found.name
-    told = f"{name} (by its letters)" if found.is_guessed and not encoding else name
+    found = encoding_of(stream) if encoding is None else _chosen(stream, encoding)
+    name = found.name
+    told = f"{name} (by its letters)" if found.is_guessed else name
     ends_open = not _ends_with_line_end(stream, name)
     return [Table(_Delimited(stream, name, one), "csv", told, ends_open=ends_open) for one in DELIMITERS]
 
 
-def _check_encoding(name: str) -> None:
+def _chosen(stream: BinaryIO, name: str) -> Encoding:
+    """The encoding that a person named; how the stream's bytes look does not matter, if they become text."""
     try:
         "".encode(name)
     except (LookupError, ValueError):  # ValueError: a name with a NUL
         raise Refused(f"cannot be read as {name[:40]!r}", "name an encoding such as utf-8, cp1252 or utf-16") from None
+    stream.seek(0)
+    if "\0" in stream.read(SAMPLE).decode(name, errors="ignore"):
+        raise Refused(*NO_TEXT)
+    return Encoding(name)
 
 
 def _ends_with_line_end(stream: BinaryIO, encoding: str) -> bool:

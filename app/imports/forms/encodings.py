@@ -20,6 +20,9 @@ _MARKS: Final = (
 )
 
 
+NO_TEXT: Final = ("is not a text file: it contains NUL bytes", "name its encoding, or export it as CSV or XLSX")
+
+
 class Encoding(NamedTuple):
     """A codec's name. `is_guessed`: statistics chose it, so some letters may be wrong."""
 
@@ -41,7 +44,7 @@ def encoding_of(stream: BinaryIO) -> Encoding:
     if sample is None:
         return Encoding("utf-8")
     if b"\0" in sample:
-        raise Refused("is not a text file: it contains NUL bytes", "export it as CSV or XLSX")
+        raise Refused(*NO_TEXT)
     return Encoding(_by_statistics(sample), is_guessed=True)
 
 

@@ -253,6 +253,13 @@ def test_rows_that_outlive_their_stream_end_without_a_fault(tmp_path: Path, monk
     assert faults == []
 
 
+def test_named_encoding_is_used_however_the_bytes_look() -> None:
+    rows = f"キャンペーン,Campaign ID,Day,Cost\n{'日本語' * 40},7,2026-11-01,5.50\n".encode("utf-16-le")
+    assert "name its encoding" in refusal(rows)
+    assert units(read(rows, encoding="utf-16-le")) == expected({("7", "2026-11-01"): "5.5"})
+    assert "contains NUL bytes" in refusal(rows, encoding="cp1252")
+
+
 @pytest.mark.parametrize("encoding", ["x", "hex", "utf-8\0"])
 def test_encoding_that_python_does_not_read_is_refused(encoding: str) -> None:
     assert "name an encoding such as utf-8" in refusal(ROWS, encoding=encoding)
