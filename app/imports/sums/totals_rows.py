@@ -124,18 +124,39 @@ def _sum_row(
 
 
 def without_strays(undated: Undated, sums: Sums) -> Undated:
-    """The rows, in which sums of a day that have no label and are not the sum of that day's rows count as bad rows."""
+    """The rows, in which those that cannot be taken for sums count as bad rows.
+
+    These are rows of a day that have no label and are not the sum of that day's rows; and, if other rows are left out,
+    so that nothing can be proven, rows of a campaign that are not the sum of its days.
+    """
     strays = [
         row for row in undated.sums if row.day is not None and row.label == NAMELESS and not _is_days_sum(row, sums)
     ]
-    kept = [row for row in undated.sums if row not in strays]
+    unproven = [row for row in undated.parents if not _is_campaigns_sum(row, sums)]
+    if not (sums.bad_count or undated.bad):
+        unproven = []
     bad = [BadRow(row.line, "", "campaign: is empty or no id") for row in strays]
-    return Undated(kept, undated.parents, [*undated.bad, *bad], undated.heading_lines)
+    bad += [BadRow(row.line, "", f"date: is empty, and {_sum_left_open(row)}") for row in unproven]
+    return Undated(
+        [row for row in undated.sums if row not in strays],
+        [row for row in undated.parents if row not in unproven],
+        [*undated.bad, *bad],
+        undated.heading_lines,
+    )
+
+
+def _sum_left_open(row: SumRow) -> str:
+    return f"rows are left out, so nothing proves that it is the sum of campaign {row.campaign}'s days"
 
 
 def _is_days_sum(row: SumRow, sums: Sums) -> bool:
     total, count = _of_day(sums, row.day)
     return count > 1 and row.value is not None and _near(row.value, total, row, count)
+
+
+def _is_campaigns_sum(row: SumRow, sums: Sums) -> bool:
+    days = sums.by_campaign.get(row.campaign or "")
+    return days is not None and _near(row.value or 0, sum(days.values()), row, len(days))
 
 
 @dataclass(frozen=True)
@@ -193,9 +214,8 @@ def check(undated: Undated, sums: Sums, micros: Callable[[int], int], shown: Cal
 
 def _check_parents(parents: Sequence[SumRow], sums: Sums, shown: Callable[[int], str]) -> None:
     for row in parents:
-        days = sums.by_campaign.get(row.campaign or "")
-        total = sum(days.values()) if days else 0
-        if days is None or not _near(row.value or 0, total, row, len(days)):
+        if not _is_campaigns_sum(row, sums):
+            total = sum(sums.by_campaign.get(row.campaign or "", {}).values())
             raise Refused(
                 f"line {row.line} has no day: campaign {row.campaign} with {shown(row.value or 0)}, "
                 f"and its days come to {shown(total)}, {shown(abs((row.value or 0) - total))} apart",

@@ -51,6 +51,15 @@ def test_a_parent_row_without_a_day_must_be_the_sum_of_its_days() -> None:
     assert "line 2 has no day: campaign 7 with 9.00, and its days come to 7.00" in refusal(f"{HEADINGS}7,,9.00\n{ROWS}")
 
 
+def test_parent_row_that_left_out_rows_may_explain_is_left_out_too() -> None:
+    left_out = "8,2026-11-02,abc\n"
+    proven = read(f"{HEADINGS}7,,7.00\n{ROWS}{left_out}")
+    assert (units(proven), [row.line for row in proven.bad_rows]) == (expected(DAYS), [6])
+    unproven = read(f"{HEADINGS}7,,7.00\n8,,9.00\n{ROWS}{left_out}9,,1.00\n")
+    assert (units(unproven), [row.line for row in unproven.bad_rows]) == (expected(DAYS), [3, 7, 8])
+    assert "nothing proves that it is the sum of campaign 8's days" in unproven.bad_rows[0].reason
+
+
 def test_a_campaign_called_like_a_sum_is_a_campaign() -> None:
     rows = "Tag;Kampagne;Kosten\n2026-11-01;Summe;5,50\n2026-11-01;Total Gym Promo;3,00\nGesamt;;8,50\n"
     assert units(read(rows, name_as_id=True)) == expected(
