@@ -143,3 +143,22 @@ def test_listener_cancelled_while_opening_is_removed(rows: Rows) -> None:
             await assert_receives(rows, queue)
 
     in_time(test)
+
+
+def test_changes_of_others_delay_no_heartbeat() -> None:
+    async def test() -> None:
+        queue: asyncio.Queue[changes.Change | None] = asyncio.Queue()
+
+        async def flood() -> None:
+            while True:
+                queue.put_nowait({"id": 1})
+                await asyncio.sleep(0)
+
+        flooding = asyncio.create_task(flood())
+        beats = changes.with_heartbeats(queue, lambda _change: False, 0.01)
+        assert [await anext(beats) for _ in range(3)] == [changes.NOTHING] * 3
+        flooding.cancel()
+        queue.put_nowait(None)
+        assert [one async for one in beats if one is not changes.NOTHING] == []
+
+    in_time(test)

@@ -1,6 +1,5 @@
 """`/api/status-changes/stream`: every toggle as it is committed, as server-sent events."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from functools import partial
@@ -21,10 +20,11 @@ from web.api.request.fields import QueryId
 from web.api.request.keys import Reader
 from web.api.request.stream_keys import is_still_valid
 from web.api.status_changes import START_OVER, StatusChange
-from web.dashboard.changes import Change, feed
+from web.dashboard.changes import NOTHING, Change, feed, with_heartbeats
 from web.problems import Problem
 
 CHANGES_A_PAGE: Final = 500
+BEAT: Final = b"event: beat\ndata: {}\n\n"
 BEAT_SECONDS: Final = 5.0
 """Seconds without a status change after which a heartbeat is sent."""
 
@@ -125,17 +125,12 @@ async def _events(begin: Position, wanted: _Wanted, key: str, caller: Caller) ->
                 last = change["id"]
                 yield _event(epoch, change)
         checked_at = monotonic()
-        while True:
-            try:
-                new = await asyncio.wait_for(queue.get(), BEAT_SECONDS)
-            except TimeoutError:
-                yield b"event: beat\ndata: {}\n\n"
-                new = {}
-            if new is None:
-                return
-            if new and new["id"] > last and wanted.has(new):
-                last = new["id"]
-                yield _event(epoch, new)
+
+        def is_new(change: Change) -> bool:
+            return change["id"] > last and wanted.has(change)
+
+        async for change in with_heartbeats(queue, is_new, BEAT_SECONDS):
+            yield BEAT if change is NOTHING else _event(epoch, change)
             if monotonic() >= checked_at + CHECK_SECONDS:
                 checked_at = monotonic()
                 if not await is_still_valid(key, caller):

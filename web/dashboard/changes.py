@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Annotated, Any, Final
@@ -200,24 +200,41 @@ async def stream(
                 last = toggle["id"]
                 yield _as_event(toggle)
         checked = monotonic()
-        while (change := await _next(queue)) is not None:
+
+        def is_wanted(change: Change) -> bool:
+            mine = brand_id in {None, change["brand_id"]} and campaign_id in {None, change["campaign_id"]}
+            return mine and change["id"] > (last or 0)
+
+        async for change in with_heartbeats(queue, is_wanted, BEAT_SECONDS):
             if monotonic() - checked > CHECK_SECONDS:
                 await to_thread.run_sync(viewer_of, request)  # ends the stream of a person who was signed out
                 checked = monotonic()
-            if change is NOTHING:
-                yield BEAT
-                continue
-            mine = brand_id in {None, change["brand_id"]} and campaign_id in {None, change["campaign_id"]}
-            if change["id"] > (last or 0) and mine:
-                yield _as_event(change)
+            yield BEAT if change is NOTHING else _as_event(change)
 
 
-async def _next(queue: asyncio.Queue[Change | None]) -> Change | None:
-    """The next status change; NOTHING after BEAT_SECONDS without one; None when the queue has ended."""
-    try:
-        return await asyncio.wait_for(queue.get(), BEAT_SECONDS)
-    except TimeoutError:
-        return NOTHING
+async def with_heartbeats(
+    queue: asyncio.Queue[Change | None], is_wanted: Callable[[Change], bool], seconds: float
+) -> AsyncIterator[Change]:
+    """Yields the wanted status changes, and NOTHING each time that none was wanted for so many seconds.
+
+    Ends with the queue. Changes that are not wanted delay no heartbeat, however many come.
+    """
+    sent_at = monotonic()
+    while True:
+        left = sent_at + seconds - monotonic()
+        if left <= 0:
+            yield NOTHING
+            sent_at = monotonic()
+            continue
+        try:
+            change = await asyncio.wait_for(queue.get(), left)
+        except TimeoutError:
+            continue
+        if change is None:
+            return
+        if is_wanted(change):
+            yield change
+            sent_at = monotonic()
 
 
 def _as_event(change: dict[str, Any]) -> ServerSentEvent:
