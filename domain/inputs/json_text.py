@@ -39,7 +39,7 @@ _PLACE_SHOWN: Final = 80
 _UNHELD: Final = "\0unheld"
 """The key under which an `UnstorableValue` is written as JSON. It cannot collide: U+0000 in a key is itself a flaw."""
 
-_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_NO_MARKS: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _ROUNDS: Final = 16
 """Most levels of brackets that `may_be_deep` removes, so that large bodies take milliseconds."""
@@ -125,12 +125,20 @@ def flaws_of(value: object) -> list[str]:
 def may_be_deep(data: bytes) -> bool:
     """Whether UTF-8 JSON may nest more than MAX_DEPTH deep; a fast check that may answer True for harmless JSON.
 
-    False: its brackets, those within strings included, nest at most _ROUNDS deep. Raises json.JSONDecodeError for more
-    than MAX_BRACKETS.
+    False: it has at most MAX_DEPTH brackets, or none within strings, and they nest at most _ROUNDS deep. Raises
+    json.JSONDecodeError for more than MAX_BRACKETS.
     """
-    brackets = data.translate(_ONE_KIND, _NO_BRACKETS)
-    if len(brackets) > MAX_BRACKETS:
+    marks = data.translate(_ONE_KIND, _NO_MARKS)
+    bracket_count = len(marks) - marks.count(b'"')
+    if bracket_count > MAX_BRACKETS:
         raise _too_long(f"{MAX_BRACKETS} brackets")
+    if bracket_count <= MAX_DEPTH:
+        return False
+    # Without escaped quotes, each quote begins or ends a string, so a string with a bracket leaves a quote here. Such a
+    # bracket could close one of the document's own.
+    brackets = marks.replace(b'""', b"")
+    if b'"' in brackets or b'\\"' in data:
+        return True
     for _ in range(_ROUNDS):
         inner = brackets.replace(b"[]", b"")
         if len(inner) == len(brackets):

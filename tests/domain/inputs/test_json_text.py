@@ -92,6 +92,16 @@ def test_very_deep_nesting_is_kept_as_text(bracket: str) -> None:
     assert not is_nested_too_deeply(spoilt)
 
 
+@pytest.mark.parametrize("opening", ['["]",', '["\\"]",', '["\\"","]",', '{"a]":'])
+@pytest.mark.parametrize("levels", [300, 20_000])
+def test_brackets_in_texts_hide_no_deep_nesting(opening: str, levels: int) -> None:
+    closing = ',"["]' if opening[0] == "[" else "}"
+    spoilt, sound = read_json(f'[{{"b": {opening * levels}0{closing * levels}}}, {{"a": 1}}]')
+    assert sound == {"a": 1}
+    assert flaws_of(spoilt)[0].endswith(": nested over 64 deep, kept as text")
+    assert not is_nested_too_deeply(spoilt)
+
+
 @pytest.mark.parametrize(
     "text", ['[[[[["\\"[["]]]]]', "[" * 80, '["' + "\\" * 101, '"' + '\\"' * 100_000, "[" * 100_000, "]" * 100, ""]
 )
