@@ -8,7 +8,8 @@ def words_of(bound: Bound | None, currency: str | None) -> str:
     """How far spend of a platform account may exceed a limit, as a sentence with an amount of money.
 
     `bound` None: it was never measured, and the sentence says «not enough data yet». `currency`: the account's; None:
-    unknown, and the sentence has no amount.
+    unknown, and the sentence has the amount in micros.
     """
-    micros = None if bound is None else bound.bound_micros
-    return in_words(bound, "" if micros is None or currency is None else rounded_money(micros, currency))
+    micros = 0 if bound is None or bound.bound_micros is None else bound.bound_micros
+    amount = f"{micros:,} micros of an unknown currency" if currency is None else rounded_money(micros, currency)
+    return in_words(bound, amount)

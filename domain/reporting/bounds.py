@@ -125,7 +125,7 @@ def in_words(bound: Bound | None, amount: str) -> str:
         days = 0 if bound is None else bound.days
         if days < LEAST_DAYS:
             return f"not enough data yet: {days} of {LEAST_DAYS} ended days"
-        return f"not known: the platform's days still grow {AGES[-1]} days after their end"
+        return f"not known: days still grow {AGES[-1]} days after their end, or too few days are old enough to tell"
     if bound.bound_micros is None:
         return f"not enough data yet: {bound.pauses} of {LEAST_OBSERVATIONS} confirmed pauses"
     return f"at most {amount} above a limit with {CONFIDENCE_PERCENT} % confidence, by {bound.pauses} confirmed pauses"

@@ -81,5 +81,7 @@ def test_words_say_the_bound_or_what_is_missing() -> None:
     )
     assert in_words(Bound(5, 90, None, None, 2), "") == "not enough data yet: 5 of 19 confirmed pauses"
     assert in_words(Bound(0, 4), "") == "not enough data yet: 4 of 20 ended days"
-    assert in_words(Bound(0, 60), "") == "not known: the platform's days still grow 28 days after their end"
+    assert in_words(Bound(0, 60), "") == (
+        "not known: days still grow 28 days after their end, or too few days are old enough to tell"
+    )
     assert in_words(None, "") == "not enough data yet: 0 of 20 ended days"
