@@ -44,12 +44,17 @@ def _is_address(host: str) -> bool:
 def _looked_up(host: str, port: int) -> list[str]:
     """Looks up the addresses of the name and returns them in the resolver's order.
 
-    Raises NotSent if the name has none, if there is no answer within LOOKUP_SECONDS, or if MAX_LOOKUPS are in progress.
+    Raises NotSent if the name has none, if there is no answer within LOOKUP_SECONDS, if MAX_LOOKUPS are in progress, or
+    if no thread can be started.
     """
     if not _in_progress.acquire(blocking=False):
         raise NotSent("too many name lookups are in progress")
     answers: SimpleQueue[list[str] | None] = SimpleQueue()
-    Thread(target=_look_up, args=(host, port, answers), name="name-lookup", daemon=True).start()
+    try:
+        Thread(target=_look_up, args=(host, port, answers), name="name-lookup", daemon=True).start()
+    except RuntimeError:
+        _in_progress.release()
+        raise NotSent("no thread could be started for the name lookup") from None
     try:
         found = answers.get(timeout=LOOKUP_SECONDS)
     except Empty:
