@@ -119,8 +119,13 @@ def _asset(apprise: Any) -> Any:
 
 
 def _secrets_of(url: str) -> set[str]:
-    """The words of a URL that may be secret: those of 5 or more characters, without its scheme and its host."""
+    """The words of a URL that may be secret: those of 5 or more characters, and a password of any length.
+
+    Leaves out its scheme and its host.
+    """
     parts = urlsplit(url)
     text = url.partition("://")[2]
     words = {*_WORD.findall(text), *_WORD.findall(unquote(text))}
+    if parts.password:
+        words |= {parts.password, unquote(parts.password)}
     return words - {parts.hostname or "", *(parts.hostname or "").split(".")}

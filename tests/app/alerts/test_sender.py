@@ -53,6 +53,12 @@ def test_refusal_is_told_without_any_part_of_the_url(slack: Slack) -> None:
     assert not [word for word in ("T1JJ3T3L2", "A1BRTD4JD", "TIiajkdnlazkcOXrIdevi7FQ") if word in outcome.detail]
 
 
+def test_short_password_is_a_secret_and_the_host_is_none() -> None:
+    url = "mailtos://ops:p%21x@mail.example.com?to=ops@example.com"
+    assert {"p%21x", "p!x"} <= sender._secrets_of(url)
+    assert not {"mail.example.com", "mail"} & sender._secrets_of(url)
+
+
 def test_service_that_hangs_ends_at_the_deadline_with_one_thread(slack: Slack) -> None:
     slack.hangs = True
     outcome = sender.send(CHANNEL, URL, "title", "body", is_good_news=False, seconds=0.5)
