@@ -21,11 +21,13 @@ class PortInUse(SettingsError):
     """Another process listens on the port already, or has reserved it."""
 
 
-def listening_sockets(host: str, port: int, variable: str = "SPENDGATE_HOST") -> list[socket.socket]:
+def listening_sockets(
+    host: str, port: int, variable: str = "SPENDGATE_HOST", port_variable: str = "PORT"
+) -> list[socket.socket]:
     """Opens one listening socket for each address of `host`, all on the same port; port 0 means any free port.
 
-    `variable` names the setting of the host in errors. Raises PortInUse if another process listens on the port, and
-    SettingsError if the host is not local or the user may not use the port.
+    `variable`, `port_variable`: the settings of both, for errors. Raises PortInUse if another process listens on the
+    port, and SettingsError if the host is not local or the user may not use the port.
     """
     sockets: list[socket.socket] = []
     not_local = SettingsError(
@@ -41,7 +43,7 @@ def listening_sockets(host: str, port: int, variable: str = "SPENDGATE_HOST") ->
     except (OSError, UnicodeError) as error:
         close(sockets)
         if isinstance(error, OSError) and error.errno in FORBIDDEN_ERRORS:
-            raise SettingsError(f"PORT: this user may not listen on {port}; set a port above 1023") from None
+            raise SettingsError(f"{port_variable}: this user may not listen on {port}; set a port above 1023") from None
         raise not_local from None
     if not sockets:
         raise not_local

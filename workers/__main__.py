@@ -85,7 +85,7 @@ def _run_master(folder: "Path | None") -> int:
         structlog.get_logger().error("metrics.no_room", folder=tempfile.gettempdir())
     heartbeats = Heartbeats(1 + read.worker_processes)
     metrics_server.serve_in_fork(
-        metrics_server.listeners(read.worker_metrics_port),
+        metrics_server.listeners(read.worker_metrics_port, "SPENDGATE_WORKER_METRICS_PORT"),
         metric_files.registry_of(folder),
         partial(heartbeats.are_recent, STUCK_SECONDS),
     )

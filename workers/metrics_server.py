@@ -7,6 +7,7 @@ no heartbeat for minutes.
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from runtime import listening
 from runtime.listening import PortInUse
-from runtime.settings import settings
+from runtime.settings import BAD_SETTINGS_EXIT, SettingsError, settings
 
 log = structlog.get_logger()
 
@@ -73,18 +74,22 @@ class _Server(ThreadingMixIn, WSGIServer):
         """Ignores the error of a request, mostly of a client that went away."""
 
 
-def listeners(port: int) -> list[socket.socket]:
+def listeners(port: int, variable: str) -> list[socket.socket]:
     """Opens sockets that listen on `port` of SPENDGATE_METRICS_HOST; none for port 0, or if it is in use (logged).
 
-    Raises SettingsError if the host is not an address of this machine, or the user may not use the port.
+    `variable`: the setting that names the port. Ends the process with BAD_SETTINGS_EXIT if the host is not an address
+    of this machine, or the user may not use the port.
     """
     if port == 0:
         return []
     try:
-        return listening.listening_sockets(settings().metrics_host, port, "SPENDGATE_METRICS_HOST")
+        return listening.listening_sockets(settings().metrics_host, port, "SPENDGATE_METRICS_HOST", variable)
     except PortInUse:
         log.warning("metrics.port_in_use", port=port)
         return []
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(BAD_SETTINGS_EXIT)
 
 
 def serve_in_thread(sockets: Sequence[socket.socket], registry: CollectorRegistry, is_healthy: Health) -> None:

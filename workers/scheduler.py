@@ -55,7 +55,7 @@ def main() -> int:
     heartbeats = Heartbeats(1)
     beat = partial(heartbeats.beat, 0)
     beat()
-    listeners = metrics_server.listeners(settings().scheduler_metrics_port)
+    listeners = metrics_server.listeners(settings().scheduler_metrics_port, "SPENDGATE_SCHEDULER_METRICS_PORT")
     metrics_server.serve_in_thread(listeners, metrics.registry, partial(heartbeats.are_recent, STUCK_SECONDS))
     gc.freeze()
     gc.enable()

@@ -15,6 +15,7 @@ from db.repository.access.privileges import DatabaseRole
 from runtime import clock, listening
 from tests.cli.shell import UNCHANGED, Env, Service, run, serving
 from tests.kit import is_empty
+from tests.ports import free_port
 from tests.queues import USES_NO_BROKER, is_rabbitmq, queues
 from tests.roles import UrlOf
 from tests.runtime.test_listening import on_ipv6
@@ -218,6 +219,16 @@ def test_process_refuses_to_listen_on_a_host_of_another_machine(argv: tuple[str,
     assert (
         result.err == f"SPENDGATE_HOST: {host} is not an address of this machine; set one, such as 127.0.0.1 or ::1\n"
     )
+
+
+@USES_NO_BROKER
+@pytest.mark.parametrize(
+    ("process", "variable"),
+    [("workers", "SPENDGATE_WORKER_METRICS_PORT"), ("workers.scheduler", "SPENDGATE_SCHEDULER_METRICS_PORT")],
+)
+def test_process_names_the_host_or_port_on_which_it_cannot_show_metrics(process: str, variable: str) -> None:
+    result = run("-m", process, env={"SPENDGATE_METRICS_HOST": "192.0.2.1", variable: str(free_port())})
+    assert (result.code, result.err.partition(":")[0], result.err.count("\n")) == (2, "SPENDGATE_METRICS_HOST", 1)
 
 
 @USES_NO_BROKER
