@@ -45,8 +45,8 @@ def _print_check(check: verification.Check) -> None:
         console.print(f"   {_line(row)}", highlight=False)
     for row in check.notices[:SHOWN_ROWS]:
         console.print(f"   [yellow]notice[/yellow] {_line(row)}", highlight=False)
-    hidden = max(len(check.wrong), len(check.notices)) - SHOWN_ROWS
-    if hidden > 0:
+    hidden = sum(max(0, len(rows) - SHOWN_ROWS) for rows in (check.wrong, check.notices))
+    if hidden:
         console.print(f"   … and {hidden} more; --json lists them")
 
 
