@@ -80,13 +80,14 @@ def read(names: Sequence[str]) -> dict[str, Receipt]:
 def is_worker_seen() -> bool | None:
     """Returns whether a worker sent a heartbeat to Redis within the last SILENT_MS; None if the broker is RabbitMQ.
 
-    Raises SettingsError without REDIS_URL, and redis.RedisError.
+    Raises redis.RedisError.
     """
     broker = get_broker()
     if isinstance(broker, SpendgateBroker):
-        server: Any = _redis().time()
+        queue: redis.Redis = broker.client  # where workers send heartbeats, which need not be REDIS_URL
+        server: Any = queue.time()
         since_ms = server[0] * 1000 - SILENT_MS
-        return bool(_redis().zcount(f"{broker.namespace}:__heartbeats__", since_ms, "+inf"))
+        return bool(queue.zcount(f"{broker.namespace}:__heartbeats__", since_ms, "+inf"))
     return None
 
 
