@@ -63,7 +63,7 @@ def undoing(import_id: int) -> Undoing:
     with snapshot() as connection:
         row = history.one(connection, import_id)
         if row["status"] == "undone":
-            raise InvalidValue("import", f"{import_id} was undone by {row['undone_by']}")
+            raise InvalidValue("import", f"import {import_id} was undone by {row['undone_by']}")
         restored = day_rows.still_set(connection, import_id)
         _, undone = day_rows.counts(connection, import_id)
         # Days that no undo can need are deleted, so they are counted by the totals that were taken.

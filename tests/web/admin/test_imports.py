@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 
+import psycopg
 import pytest
 
 from app.imports.intake.undo import undo
@@ -9,6 +10,7 @@ from db.repository.access.audit import Edit
 from domain.access import Role
 from runtime import clock
 from runtime.settings import settings
+from tests.kit import wait_for_locks
 from tests.web.admin.conftest import Open
 from tests.web.admin.import_pages import PATH, opened, send
 from tests.world import UNIT, World
@@ -155,6 +157,22 @@ def test_undo_asks_first_and_does_it_once(world: World, browser: Open, campaign:
     with pytest.raises(ValueError, match=r"was undone by user:operator@example\.com"):
         undo(1, Edit("test", clock.now()))
     world.verify()
+
+
+def test_undo_says_which_brand_is_locked_and_can_be_repeated(
+    world: World, browser: Open, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = browser(Role.OPERATOR)
+    opened(person, send(person, "a.csv", TEXT, MODIFIED).headers["location"] + "?platform=meta_ads").confirm()
+    spent, brand = world.spent(campaign), world.brand_of(campaign)
+    wait_for_locks(300, monkeypatch)
+    with psycopg.connect(world.url) as stranger:
+        stranger.execute("SELECT FROM brands WHERE id = %s FOR UPDATE", [brand])
+        assert person.post(f"{PATH}/1/undo").status_code == HTTPStatus.SEE_OTHER
+        assert f"except totals of brand {brand}, which is locked" in person.get(f"{PATH}/1").text
+    assert world.spent(campaign) == spent
+    assert person.post(f"{PATH}/1/undo").status_code == HTTPStatus.SEE_OTHER
+    assert world.spent(campaign) == 0
 
 
 def test_files_of_the_spend_folder_that_were_not_imported_are_listed(

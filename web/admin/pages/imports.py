@@ -108,12 +108,8 @@ class Imports(CustomView):
         try:
             outcome = await write(request, lambda edit: commit(wanted, edit))
         except BrandsTimedOut as error:
-            held = ", ".join(f"brand {brand_id}" for brand_id in error.brand_ids)
-            flash(
-                request,
-                f"Everything was imported except spend of {held}, which is locked: import the file again later.",
-                "warning",
-            )
+            rest = f"Everything was imported except spend of {_locked(error)}: import the file again later."
+            flash(request, rest, "warning")
             return RedirectResponse(str(request.url), HTTPStatus.SEE_OTHER)
         await run_sync(partial(_discard, upload))
         made = f"{counted(outcome.campaigns_made, 'campaign')} created, " if outcome.campaigns_made else ""
@@ -154,8 +150,13 @@ class Imports(CustomView):
         try:
             seen = await run_sync(partial(undoing.undoing, import_id))
             if request.method == "POST" and (await request.form()).get(consent.FIELD) == seen.token:
-                done = await write(request, partial(undoing.undo, import_id))
-                flash(request, f"{done.sentence(is_done=True)}.", "success")
+                try:
+                    done = await write(request, partial(undoing.undo, import_id))
+                except BrandsTimedOut as error:
+                    rest = f"Everything was put back except totals of {_locked(error)}: undo the import again later."
+                    flash(request, rest, "warning")
+                else:
+                    flash(request, f"{done.sentence(is_done=True)}.", "success")
                 return RedirectResponse(back, HTTPStatus.SEE_OTHER)
         except InvalidValue as error:
             raise HTTPException(HTTPStatus.NOT_FOUND, error.message) from None
@@ -173,6 +174,10 @@ class Imports(CustomView):
         assert self._admin is not None  # noqa: S101 - set when the view is added
         status = context.get("status", HTTPStatus.OK)
         return self._admin._template_response(request, template, {"may_edit": may_edit(request), **context}, status)
+
+
+def _locked(error: BrandsTimedOut) -> str:
+    return f"{', '.join(f'brand {brand_id}' for brand_id in error.brand_ids)}, which is locked"
 
 
 def _need_right_to_edit(request: Request) -> None:
