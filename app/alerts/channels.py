@@ -121,12 +121,16 @@ def remove_route(route_id: int, edit: Edit) -> None:
 def mute(muted: Muted, until: datetime, edit: Edit) -> int:
     """Keeps the alerts that match `muted` from being sent before `until`; returns the mute's id.
 
-    Raises InvalidValue for an unknown alert, brand, kind or channel, and if `until` is past.
+    Raises InvalidValue for an unknown alert, brand, kind or channel, for an alert of another brand or kind, and if
+    `until` is past.
     """
 
     def work(connection: Connection) -> int:
         if muted.alert_id is not None:
-            required(connection, muted.alert_id)
+            alert = required(connection, muted.alert_id)
+            for name, wanted in (("brand_id", muted.brand_id), ("kind", muted.kind)):
+                if wanted is not None and wanted != alert[name]:
+                    raise InvalidValue(name, f"alert {muted.alert_id} is not of {name.removesuffix('_id')} {wanted}")
         if muted.brand_id is not None:
             catalog.brand(connection, muted.brand_id)
         if muted.channel_id is not None:

@@ -135,7 +135,8 @@ def mute(caller: Manager, new: NewMute) -> dict[str, Any]:
     """Mutes alerts until a moment: no channel gets them until then. A key of one brand mutes only its alerts."""
     muted = Muted(new.brand_id, new.kind, new.alert_id, new.channel_id)
     if new.alert_id is not None:
-        muted = muted._replace(brand_id=_visible(caller, new.alert_id)["brand_id"])
+        brand_id = _visible(caller, new.alert_id)["brand_id"]
+        muted = muted if muted.brand_id is not None else muted._replace(brand_id=brand_id)
     if muted.brand_id is None or muted.brand_id != caller.brand_id:
         needs_all_brands(caller)
     edit = edit_by(caller)

@@ -90,6 +90,7 @@ def test_mute_without_a_zone_in_the_past_or_of_an_unknown_channel_is_refused(
         ({"until": "2020-01-01T00:00:00Z"}, 422),
         ({"until": later, "channel_id": 9}, 404),
         ({"until": later, "kind": "nonsense"}, 422),
+        ({"until": later, "alert_id": 1, "brand_id": brands[1]}, 422),
     ):
         assert client.post("/api/alerts/mutes/", json=body).status_code == status
 

@@ -144,6 +144,8 @@ def _acknowledge(sent: Sent, edit: Edit) -> str:
 
 def _mute(sent: Sent, edit: Edit) -> str:
     hours = as_id(sent.get("hours")) or MUTE_HOURS[0]
+    if hours not in MUTE_HOURS:
+        raise InvalidValue("hours", f"is none of {', '.join(map(str, MUTE_HOURS))}")
     muted = Muted(_brand(sent), sent.get("kind") or None, as_id(sent.get("alert")), as_id(sent.get("channel")))
     if muted == Muted():
         raise InvalidValue("mute", "choose an alert, a brand, a kind or a channel")
