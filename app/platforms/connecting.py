@@ -25,6 +25,10 @@ from domain.periods import ONE_DAY, local_day
 from domain.platforms import canonical_or_lower
 from domain.reconcile import Mode
 from runtime import clock
+from runtime.formats import first_of
+
+NAMED: Final = 10
+"""External ids in a sentence, at most."""
 
 COMPARED_DAYS: Final = 366
 """Days ahead for which the zones of account and brand are compared, so that both clock changes are among them."""
@@ -35,7 +39,7 @@ class Checked:
     """The result of a check: the account as the platform describes it, and a sentence about each missing thing.
 
     `facts`: None if the platform did not describe it. `campaigns_there`: the number of campaigns on the platform; 0 if
-    they were not read. `campaigns_here`: how many of Spendgate's campaigns have or had an external id in the account.
+    they were not read. `campaigns_here`: how many of Spendgate's campaigns have an external id in the account.
     """
 
     account_id: int
@@ -136,7 +140,8 @@ def check(account: int) -> Checked:
     with transaction() as connection:
         stored = connections.required_connection(connection, account)
         owners = rows.campaigns_of_account(connection, stored.platform, account)
-    found = Checked(account, campaigns_here=len({one.campaign_id for one in owners}))
+        wanted = rows.wanted_ids(connection, account)
+    found = Checked(account, campaigns_here=sum(one.until_day is None for one in owners))
     if not quota.reserve(stored.platform, 2):
         found.missing.append("the quota of 24 hours is used up, except the part kept for pauses: check again later")
         return found
@@ -149,26 +154,25 @@ def check(account: int) -> Checked:
         found.missing.append(str(error))
         return found
     found.campaigns_there = len(there)
-    found.missing += _missing(stored, owners, found.facts, set(there))
+    found.missing += _missing(stored, owners, found.facts, wanted - there.keys())
     return found
 
 
 def _missing(
-    stored: StoredConnection, owners: Sequence[rows.AccountCampaign], facts: AccountFacts, there: set[str]
+    stored: StoredConnection, owners: Sequence[rows.AccountCampaign], facts: AccountFacts, gone: set[str]
 ) -> list[str]:
     """Sentences about what is missing for reads and changes, each once.
 
     They are about: an account without campaigns in Spendgate; brands whose currency or days differ from the account's;
     external ids that do not exist on the platform; a mode that changes nothing. Campaigns that only the platform has
-    are not named. `there`: the ids of the campaigns on the platform.
+    are not named. `gone`: the external ids of campaigns in use that the platform does not have.
     """
     sentences: dict[str, None] = {}
     if not owners:
         sentences["the account has no campaign in Spendgate: bind a brand and give campaigns their external ids"] = None
     sentences |= dict.fromkeys(_problems(owners, facts, has_hours=adapter_of(stored.platform).has_hours))
-    gone = sorted({one.external_id for one in owners} - there)
     if gone:
-        names = ", ".join(gone[:10])
+        names = first_of(sorted(gone), NAMED)
         advice = "correct their external ids or archive them"
         sentences[f"these campaigns do not exist on the platform: {names}; {advice}"] = None
     if stored.mode in {Mode.OFF, Mode.SHADOW}:

@@ -33,6 +33,13 @@ ELSEWHERE = text("""
     ORDER BY 1, 2, 3, 4
 """)
 
+# The external ids in the account of campaigns that are not archived, and whose brands are not.
+WANTED_IDS = text("""
+    SELECT external_id FROM campaigns JOIN brands ON brands.id = campaigns.brand_id
+    WHERE platform_account_id = :account AND external_id IS NOT NULL
+        AND campaigns.configured_status <> 'archived' AND brands.configured_status <> 'archived'
+""")
+
 STORED_DAYS = text("""
     SELECT campaign_id, day FROM reported_totals
     WHERE source = :source AND campaign_id = ANY(CAST(:campaign_ids AS bigint[])) AND total_micros <> 0
@@ -80,6 +87,11 @@ def campaigns_of_account(connection: Connection, platform: str, account: int) ->
     for row in connection.execute(ELSEWHERE, values):
         elsewhere.setdefault(row.campaign_id, []).append(Elsewhere(*row))
     return [_beside(one, account, elsewhere.get(one.campaign_id, ())) for one in owners]
+
+
+def wanted_ids(connection: Connection, account: int) -> set[str]:
+    """The external ids in the account of campaigns that have them now and are not archived, nor are their brands."""
+    return set(connection.scalars(WANTED_IDS, {"account": account}))
 
 
 def _beside(one: AccountCampaign, account: int, elsewhere: Sequence[Elsewhere]) -> AccountCampaign:

@@ -4,6 +4,7 @@ from functools import partial
 
 from app.edits import editing
 from app.enforcement import edited
+from app.platforms import connecting
 from db.repository.access.audit import Edit
 from domain.periods import ONE_DAY
 from runtime import clock
@@ -69,3 +70,20 @@ def test_edit_of_other_fields_keeps_the_memory(connected: Connected, world: Worl
     correct(connected, campaign, name="Boots")
     assert connected.row(campaign)["paused_by_us"]
     assert "left_paused_there" not in world.one("SELECT new FROM audit_entries WHERE changed_by = 'ada'")["new"]
+
+
+def test_check_names_only_missing_ids_of_campaigns_in_use(connected: Connected, world: World) -> None:
+    def missing() -> str:
+        return " ".join(connecting.check(connected.account).missing)
+
+    campaign = connected.campaign("111")
+    world.spend(campaign, 100)
+    correct(connected, campaign, external_id="222")
+    del connected.fake.campaigns["111"]
+    assert "do not exist on the platform: 222; correct" in missing()
+    connected.fake.add("222")
+    assert "do not exist" not in missing()
+    del connected.fake.campaigns["222"]
+    world.set_status(campaign, "archived")
+    assert "do not exist" not in missing()
+    assert connecting.check(connected.account).campaigns_here == 1
