@@ -1,6 +1,7 @@
 """The example follower against a real web process: its set is the feed's, through restarts and cut networks."""
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,8 @@ from examples.serving_follower import GO_ON, Follower
 from tests.web.conftest import Browse
 from tests.world import UNIT, World, eventually
 from web.api.request import stream_keys
-from web.serving import streams
+from web.problems import Problem
+from web.serving import feed, streams
 from web.serving.feed import Feed
 from web.serving.selections import Key
 
@@ -95,3 +97,27 @@ def test_stream_ends_when_its_key_is_revoked(world: World, monkeypatch: pytest.M
     assert found[0].startswith(b"event: snapshot")
     assert b'"campaign_id":%d' % campaign in found[1]
     assert b"event: beat" in found[-1]
+
+
+def test_request_that_waits_for_a_poll_is_answered_when_the_process_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, is_read = threading.Event(), threading.Event()
+    monkeypatch.setattr(feed, "read_all", lambda *_: begun.set() or is_read.wait(120))
+
+    async def ask() -> list[object]:
+        made, key = Feed(), Key(None, None)
+        async with made.joined(key):
+            polled = asyncio.create_task(made.newest(key))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(begun.wait, 120)
+            waiting = asyncio.create_task(made.newest(key))
+            await asyncio.sleep(0)
+            made.end()
+            later = asyncio.create_task(made.newest(key))
+            found = await asyncio.wait_for(asyncio.gather(waiting, later, return_exceptions=True), 60)
+            is_read.set()
+            await asyncio.gather(polled, return_exceptions=True)
+        return list(found)
+
+    with ThreadPoolExecutor(1) as thread:  # a browser's driver may keep a loop running in this one
+        found = thread.submit(lambda: asyncio.run(ask())).result()
+    assert [one.status for one in found if isinstance(one, Problem)] == [503, 503]

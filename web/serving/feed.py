@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from http import HTTPStatus
 from time import monotonic
 from typing import Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -19,7 +20,9 @@ import structlog
 from app.serving import Differences, Position, differences, read_all, read_since
 from db.failures import is_transient
 from db.repository.reading.serving import Row
+from web.http.request_limits import RETRY_LATER
 from web.polling import FIRST_BACKOFF_SECONDS, Poller
+from web.problems import Problem
 from web.serving.encoding import Body
 from web.serving.selections import Board, Key, Selection, Step
 
@@ -94,9 +97,11 @@ class Feed:
         return self._is_over
 
     def end(self) -> None:
-        """Ends all streams and the reader, because the process shuts down."""
+        """Ends all streams, waiting requests and the reader, because the process shuts down."""
         self._is_over.set()
         self._is_asked.set()
+        asking, self._waiting = self._waiting, []
+        _answer(asking, _stopping())
         for selection in self._board.selections.values() if self._board else ():
             selection.moved.set()
 
@@ -114,7 +119,12 @@ class Feed:
             self._used_at[key] = monotonic()
 
     async def newest(self, key: Key) -> Selection:
-        """Waits for a poll that begins after this call; returns the key's selection. Raises the error of that poll."""
+        """Waits for a poll that begins after this call; returns the key's selection.
+
+        Raises the error of that poll, and Problem (503) if the process shuts down.
+        """
+        if self._is_over.is_set():
+            raise _stopping()
         polled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(polled)
         self._is_asked.set()
@@ -260,6 +270,10 @@ def _brands_of(keys: Iterable[Key]) -> frozenset[int] | None:
 
 def _covers(brand_ids: frozenset[int] | None, wanted: frozenset[int] | None) -> bool:
     return brand_ids is None or (wanted is not None and wanted <= brand_ids)
+
+
+def _stopping() -> Problem:
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "this server is stopping; try again", headers=RETRY_LATER)
 
 
 def _answer(asking: Iterable[asyncio.Future[None]], error: Exception | None) -> None:

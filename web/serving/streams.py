@@ -25,7 +25,7 @@ async def events(
 
     The first is `resumed` if the differences since that content are kept, else `snapshot`. A follower that reads too
     slowly for the kept differences gets a snapshot again. Ends if `is_allowed`, which is called every CHECK_SECONDS,
-    returns False, or the process stops.
+    returns False, or the process stops. Raises Problem (503) if the process stops before the first event.
     """
     is_over = feed.is_over
     async with feed.joined(key):
