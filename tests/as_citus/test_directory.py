@@ -54,7 +54,7 @@ def test_edits_keep_the_directory(world: World, noon: datetime, brand: int, camp
     rename: dict[str, Any] = {"campaign_id": campaign, "changes": {"external_id": "2"}, "edit": Edit("test", noon)}
     edited(lambda connection: editing.edit_campaign(connection, **rename), brand)
     assert listed(world) == [{**row, "external_id": "2"}]
-    with pytest.raises(InvalidValue, match="another campaign in this account is google_ads 2"):
+    with pytest.raises(InvalidValue, match="another campaign in this account already has the id 2 on google_ads"):
         world.campaign(brand, platform=PLATFORM, external_id="2")
     world.verify()
 

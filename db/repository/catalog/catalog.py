@@ -235,5 +235,5 @@ def _unless_taken(connection: Connection, statement: TextClause, new: Mapping[st
     except IntegrityError as error:
         if "uq_campaigns_platform_account_id_external_id" not in str(error.orig):
             raise
-        detail = f"another campaign in this account is {new['platform']} {new['external_id']} already"
+        detail = f"another campaign in this account already has the id {new['external_id']} on {new['platform']}"
         raise InvalidValue("external_id", detail) from None

@@ -60,5 +60,5 @@ def refuse_taken(connection: Connection, campaign: Mapping[str, Any]) -> None:
 
 
 def _taken(campaign: Mapping[str, Any]) -> InvalidValue:
-    detail = f"another campaign in this account is {campaign['platform']} {campaign['external_id']} already"
+    detail = f"another campaign in this account already has the id {campaign['external_id']} on {campaign['platform']}"
     return InvalidValue("external_id", detail)
