@@ -23,14 +23,15 @@ log = structlog.get_logger()
 def decide_rows(stored: Iterable[SharedRow], at: datetime) -> list[DecidedChange]:
     """Decides the holds, status and next change at `at` of the campaigns of each row; returns the changes to write.
 
-    All campaigns of a row share its facts. A row that is right has no change, unless it was never enforced.
+    All campaigns of a row share its facts. A row that is right has no change, unless it was never enforced. The changes
+    are sorted by their first campaign ids.
     """
     changes = []
     for row, campaign_ids in stored:
         change = _change(row, campaign_ids, decide(row.campaign, at), at)
         if change is not None:
             changes.append(change)
-    return changes
+    return sorted(changes, key=lambda change: change.campaign_ids[0])
 
 
 def _change(row: StoredRow, campaign_ids: Sequence[int], decision: Decision, at: datetime) -> DecidedChange | None:
