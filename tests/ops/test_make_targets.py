@@ -1,10 +1,14 @@
 """Each test that the Makefile or the order of tests names exists: a renamed file leaves no leg without its tests."""
 
+import os
 import re
 import subprocess
 
 from tests.cli.shell import REPOSITORY
 from tests.conftest import LONG
+
+OF_MAKE = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES")
+"""Variables that a `make test ARGS=…` around this test gives to every make below it."""
 
 
 def named_tests() -> list[str]:
@@ -13,6 +17,7 @@ def named_tests() -> list[str]:
     printed = subprocess.run(
         ["make", "--dry-run", "--always-make", "SPENDGATE_TEST_RABBITMQ=x", *targets],
         cwd=REPOSITORY,
+        env={name: value for name, value in os.environ.items() if name not in OF_MAKE},
         capture_output=True,
         text=True,
         check=True,
