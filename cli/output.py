@@ -3,10 +3,8 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import typer
@@ -14,7 +12,6 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import open as open_with_progress
 from rich.segment import Segment
 from rich.table import Table
 
@@ -122,12 +119,6 @@ def progress(*columns: ProgressColumn) -> Progress:
 def counted_progress() -> Progress:
     """Returns a progress bar with the count done, the total and the time left; disabled if stderr is not a terminal."""
     return progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-
-
-def reading(file: Path) -> AbstractContextManager[BinaryIO]:
-    """Opens the file for reading, with a progress bar of the bytes read."""
-    quiet = not errors.is_terminal
-    return open_with_progress(file, "rb", description="Reading", console=errors, transient=True, disable=quiet)
 
 
 def cell(value: object) -> str:

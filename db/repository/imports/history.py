@@ -56,8 +56,6 @@ NEWEST = text(f"SELECT {FIELDS} FROM imports WHERE id < :before ORDER BY id DESC
 
 ONE = text(f"SELECT {FIELDS} FROM imports WHERE id = :id")  # noqa: S608 - ours
 
-LOCK = text("SELECT status FROM imports WHERE id = :id FOR UPDATE")
-
 NOTE_UNDONE = text("""
     UPDATE imports SET status = 'undone', undone_at = :at, undone_by = :by WHERE id = :id AND status <> 'undone'
 """)
