@@ -1,4 +1,4 @@
-"""Makes the part of `cli.md` that comes from the help of the commands."""
+"""Makes the part of the reference of commands that comes from the help of the commands."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -190,5 +190,5 @@ def test_rabbitmq_cannot_keep_messages(keeping: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="SPENDGATE_KEEP_MESSAGES_MINUTES: RabbitMQ keeps no message"):
         settings().required_queue_url()
     keeping.setattr(kept_messages, "get_broker", object)
-    with pytest.raises(InvalidValue, match="let the producers send again"):
+    with pytest.raises(InvalidValue, match="let the sender send them again"):
         kept_messages.state()
