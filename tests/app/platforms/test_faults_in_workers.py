@@ -200,9 +200,11 @@ def wrong_currency(scene: Scene) -> None:
 
 def _described_otherwise(scene: Scene, words: str) -> None:
     before = scene.live.spent(scene.ours, scene.day)
-    scene.fake.spend("11", scene.day, 1)
     scene.world.execute("UPDATE platform_connections SET described_at = NULL")
     scene.visited_until(lambda: words in (scene.error or ""))
+    scene.fake.spend("11", scene.day, 1)  # not before: a visit that began with the old description would count it
+    failed_at = scene.live.connection()["failed_at"]
+    scene.visited_until(lambda: scene.live.connection()["failed_at"] not in {None, failed_at})
     assert scene.live.spent(scene.ours, scene.day) == before
 
 
