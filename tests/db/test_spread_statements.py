@@ -21,6 +21,7 @@ PARTS = re.compile(r"\b(?:UNION ALL|UNION|EXCEPT|(?=SELECT\b))")
 TABLES = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO|USING) (\w+)\b(?! ?<)(?: AS (\w+))?")
 WRITES = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)(?: AS (\w+))?")
 CHANGES = re.compile(r"^\s*(?:WITH\b.*> )?(?:UPDATE|DELETE FROM) (\w+)")
+WITHOUT_COLUMNS = re.compile(r" ?SELECT FROM\b(?!.* WHERE false ?$)")
 COMMON_TABLES = re.compile(r"\b(\w+) AS (?:NOT )?(?:MATERIALIZED )?<(\d+)>")
 
 OF_ALL_BRANDS = {"spend_hours.FORGET.0", "hours.FORGET.0", "hours.START_ANEW.0", "connection_edits.FORGET_STATUSES.0"}
@@ -88,6 +89,19 @@ def test_each_join_of_spread_tables_is_by_brand() -> None:
         if not block.names_brand_of(table, alias)
     ]
     assert loose == []
+
+
+def test_no_subquery_asks_all_servers_for_rows_without_columns() -> None:
+    """Citus stores the result of such a subquery, and fails to read one that has no columns."""
+    asking = {
+        name
+        for name, statement in statements(for_shards=True)
+        for block in blocks(statement)[1:]
+        if WITHOUT_COLUMNS.match(block.text) and not block.is_inner
+        for table, alias in block.tables
+        if not block.names_brand_of(table, alias)
+    }
+    assert asking == set()
 
 
 def test_each_written_row_has_its_brand_named() -> None:
