@@ -48,6 +48,10 @@ ON_ONE_SERVER = {
 """Statements that the code sends to one server alone; several get others in their place."""
 
 
+OPTIONAL = re.compile(r"(?:\bCOALESCE\((?:CAST\()?|\bCAST\((?=\$\d+ AS [\w\[\]]+\) IS NULL)|DISTINCT FROM )\$(\d+)")
+"""A parameter that the statement expects to be NULL at times."""
+
+
 def value_of(kind: str, number: int) -> str:
     value = VALUES[kind.removesuffix("[]")]
     if not kind.endswith("[]"):
@@ -56,14 +60,19 @@ def value_of(kind: str, number: int) -> str:
     return f"{{{ids}}}"
 
 
-def planned(connection: psycopg.Connection, statement: str, brands: int) -> None:
-    """Plans the statement with a value of its type for each parameter, written into it as the driver does there."""
+def planned(connection: psycopg.Connection, statement: str, brands: int, without: int = 0) -> None:
+    """Plans the statement with a value of its type for each parameter, written into it as the driver does there.
+
+    `without`: the number of the parameter that is NULL.
+    """
     connection.execute(f"PREPARE tried AS {statement}".encode())
     (kinds,) = connection.execute(
         "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'tried'"
     ).fetchall()[0]
     connection.execute("DEALLOCATE tried")
     given = [f"CAST('{value_of(kind, brands)}' AS {kind})" for kind in kinds]
+    if without:
+        given[without - 1] = f"CAST(NULL AS {kinds[without - 1]})"
     text = re.sub(r"\$(\d+)", lambda match: given[int(match[1]) - 1], statement)
     plan = "\n".join(line for (line,) in connection.execute(f"EXPLAIN {text}".encode()))
     if "Error: Could not get remote plan" in plan:
@@ -83,3 +92,17 @@ def test_citus_plans_every_statement(world: World, brands: int) -> None:
                 refused[name] = str(error)
     expected = ON_ONE_SERVER if brands == 1 else ON_ONE_SERVER | BY_SHARD
     assert {name: why for name, why in refused.items() if name not in expected} == {}
+
+
+def test_citus_plans_every_statement_without_each_optional_value(world: World) -> None:
+    refused, tried = {}, 0
+    with psycopg.connect(world.url, autocommit=True, prepare_threshold=None) as connection:
+        for name, statement in statements(for_shards=True):
+            for number in sorted({int(number) for number in OPTIONAL.findall(statement)}):
+                tried += 1
+                try:
+                    planned(connection, statement, 1, without=number)
+                except psycopg.Error as error:
+                    refused[name, number] = str(error)
+    assert tried > 20
+    assert {place: why for place, why in refused.items() if place[0] not in ON_ONE_SERVER} == {}

@@ -75,11 +75,11 @@ STATUS_CHANGES = text("""
     LIMIT :limit
 """)
 
-# The names of a campaign and its brand, or of a brand alone.
+# The names of a campaign and its brand, or of a brand alone. Citus refuses a join that a NULL alone makes impossible.
 NAMED = text("""
     SELECT brands.id AS brand_id, brands.name AS brand, currency, campaigns.id AS campaign_id,
         campaigns.name AS campaign
-    FROM brands LEFT JOIN campaigns ON campaigns.brand_id = brands.id AND campaigns.id = :campaign_id
+    FROM brands LEFT JOIN campaigns ON campaigns.brand_id = brands.id AND campaigns.id = COALESCE(:campaign_id, 0)
     WHERE brands.id = COALESCE(:brand_id, (SELECT brand_id FROM campaigns WHERE id = :campaign_id))
 """)
 
