@@ -282,6 +282,7 @@ def test_up_gives_each_process_the_urls_of_its_own_users(
     own = {"web": "redis://web:a@redis.example/0", "scheduler": "redis://scheduler:b@redis.example/0"}
     for name, url in own.items():
         monkeypatch.setenv(f"{name.upper()}_REDIS_URL", url)
+    monkeypatch.setenv("MIGRATOR_DATABASE_URL", world.url)
     monkeypatch.setenv("WORKER_DATABASE_URL", f"{world.url}?application_name=worker")
     settings.cache_clear()
     started: list[Program] = []
