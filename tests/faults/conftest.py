@@ -1,4 +1,8 @@
-"""Servers for faults that kill them, started once for a run; each test gets a fresh database and an empty Redis."""
+"""Servers for faults that kill them, started once for a run; each test gets a fresh database and an empty Redis.
+
+With a Citus cluster (see tests/citus.py), the database is on it. Tests about the Postgres of one server do not run
+then: test_citus.py kills servers of the cluster.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +12,7 @@ import pytest
 import redis
 
 from runtime.embedded.placement import EmbeddedError
+from tests import citus
 from tests.faults.kit import FaultStage
 from tests.faults.servers import TEMPLATE, Servers, running_servers
 from tests.world import World
@@ -41,13 +46,31 @@ def template(servers: Servers) -> str:
 
 
 @pytest.fixture
-def stage(servers: Servers, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultStage]:
-    """A stage with an empty database and an empty Redis, which this process uses too."""
+def own_postgres() -> None:
+    """The stage's database is on the Postgres of `servers`, which the test may stop. Skips the test on a cluster."""
+    if citus.is_used():
+        pytest.skip("the test stops or fills the Postgres of one server")
+
+
+@pytest.fixture
+def empty_database(request: pytest.FixtureRequest, servers: Servers) -> Iterator[str]:
+    """The URL of a migrated database without rows."""
+    if citus.is_used():
+        yield request.getfixturevalue("database")
+        return
     name = f"fault_{next(_numbers)}"
-    servers.execute("CREATE DATABASE {} TEMPLATE {}", name, template)
-    with staged(servers, servers.database_url(name), tmp_path, monkeypatch) as made:
-        yield made
+    servers.execute("CREATE DATABASE {} TEMPLATE {}", name, request.getfixturevalue("template"))
+    yield servers.database_url(name)
     servers.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def stage(
+    servers: Servers, empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FaultStage]:
+    """A stage with an empty database and an empty Redis, which this process uses too."""
+    with staged(servers, empty_database, tmp_path, monkeypatch) as made:
+        yield made
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from db.engine import snapshot
 from db.repository.access.audit import Edit
 from domain.periods import Period
 from domain.schedules import Daypart
+from tests import citus
 from tests.faults.model import Brand, Campaign, Model
 from tests.faults.table import add_line
 from tests.world import World
@@ -51,6 +52,7 @@ def set_limit(
 def empty_database(world: World) -> None:
     """Truncates the test's database, including ids and watermarks; faster than a new database."""
     tables = "brands, spend_events, status_changes, rejected_events, watermarks, budget_limits, audit_entries"
+    tables += ", directory_brands, directory_campaigns" if citus.is_used() else ""
     world.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
 
 

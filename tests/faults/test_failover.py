@@ -92,6 +92,7 @@ def epoch() -> str:
 
 
 @pytest.mark.timeout(1200)
+@pytest.mark.usefixtures("own_postgres")
 def test_standby_promoted_while_behind_gets_everything_by_a_replay(
     stage: FaultStage, streaming: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -100,7 +100,7 @@ READ = """
         ARRAY(SELECT json_build_array(reason, payload::text, times) FROM rejected_events),
         ARRAY(SELECT json_build_array(
             id, effective_status, holds, next_change_at,
-            (SELECT count(*) FROM status_changes WHERE campaign_id = campaigns.id)
+            (SELECT count(*) FROM status_changes WHERE brand_id = campaigns.brand_id AND campaign_id = campaigns.id)
         ) FROM campaigns)
 """
 

@@ -8,6 +8,8 @@ from contextlib import ExitStack, contextmanager
 from selectors import EVENT_READ, DefaultSelector
 from typing import Any
 
+import pytest
+
 from examples.serving_follower import GO_ON, STOP, Follower
 from tests.faults.kit import FaultStage, size, until
 from tests.faults.servers import Proxy
@@ -75,6 +77,7 @@ def test_follower_catches_up_after_each_kill_of_the_web_process(stage: FaultStag
     _add_line("web process: kill -9; a follower catches up", KILLS_OF_WEB)
 
 
+@pytest.mark.usefixtures("own_postgres")
 def test_follower_knows_its_age_and_catches_up_after_each_kill_of_postgres(stage: FaultStage) -> None:
     brand = stage.world.brand()
     campaigns = [stage.world.campaign(brand) for _ in range(5)]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from db import migrations
+from tests.citus import Limit
 from tests.cli.shell import Service, environment, kill_group, shell
 from tests.faults.kit import A_MESSAGE, FaultStage, is_ready, until
 from tests.faults.load import Load
@@ -41,7 +42,7 @@ for line in sys.stdin:
 
 Unpacked = Callable[[str], Path]
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.on_one_server(Limit.OLDER_VERSIONS)]
 
 
 @pytest.fixture(scope="session")
