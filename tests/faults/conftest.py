@@ -81,6 +81,7 @@ def staged(servers: Servers, url: str, folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("REDIS_URL", servers.redis_url)
     monkeypatch.delenv("BROKER_URL", raising=False)
     monkeypatch.setenv("SPENDGATE_HOME", str(servers.home))
+    servers.announce(url)
     at_database(monkeypatch, url)
     made = FaultStage(servers, World(url, monkeypatch), folder)
     print(f"SPENDGATE_FAULTS_SEED={made.seed}")

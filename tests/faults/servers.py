@@ -69,10 +69,13 @@ class Servers:
         self._valkey_password = valkey_password
 
     def start(self) -> None:
-        """Starts both; `home/env` names their addresses, so that other processes can use the simulated clock."""
+        """Starts both."""
         self.valkey.start()
         self.postgres.start()
-        write_private(self.home / "env", f"DATABASE_URL={self.database_url('spendgate')}\nREDIS_URL={self.redis_url}\n")
+
+    def announce(self, database_url: str) -> None:
+        """Names the addresses in `home/env`, so that processes with this database can use the simulated clock."""
+        write_private(self.home / "env", f"DATABASE_URL={database_url}\nREDIS_URL={self.redis_url}\n")
 
     def close(self) -> None:
         """Stops both servers."""

@@ -122,7 +122,7 @@ def _is_settled(stage: FaultStage, fake: FakePlatform) -> bool:
     _visited(stage)
     rows = stage.world.rows(
         "SELECT external_id, effective_status, confirmed, may_be_applied FROM campaigns"
-        " LEFT JOIN platform_statuses ON campaign_id = id"
+        " LEFT JOIN platform_statuses ON platform_statuses.brand_id = campaigns.brand_id AND campaign_id = id"
     )
     wanted = {"active": "enabled", "inactive": "paused"}
     return all(

@@ -66,10 +66,10 @@ def test_actors_that_fail_while_redis_is_away_lose_no_message(stage: FaultStage)
 
 
 def failing(stage: FaultStage) -> None:
-    """Makes every write to the ledger fail, as while Postgres starts."""
+    """Makes every write to the ledger fail, as without room on the disk."""
     stage.world.execute(
         "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "PERFORM pg_sleep(0.5); RAISE EXCEPTION 'starting up' USING ERRCODE = '57P03'; END $$"
+        "PERFORM pg_sleep(0.5); RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END $$"
     )
     stage.world.execute("CREATE TRIGGER fail BEFORE INSERT ON spend_events FOR EACH STATEMENT EXECUTE FUNCTION fail()")
 
