@@ -101,7 +101,12 @@ def test_stream_ends_when_its_key_is_revoked(world: World, monkeypatch: pytest.M
 
 def test_request_that_waits_for_a_poll_is_answered_when_the_process_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, is_read = threading.Event(), threading.Event()
-    monkeypatch.setattr(feed, "read_all", lambda *_: begun.set() or is_read.wait(120))
+
+    def read(*_: object) -> object:
+        begun.set()
+        return is_read.wait(120)
+
+    monkeypatch.setattr(feed, "read_all", read)
 
     async def ask() -> list[object]:
         made, key = Feed(), Key(None, None)
