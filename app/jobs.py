@@ -4,21 +4,18 @@ The nightly job is `app.maintenance`. Each job finds its due work in rows and wa
 concurrently.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final
 
-import psycopg
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from app import passes, sequences
 from app.enforcement import enforce_brands, enforce_campaigns
+from app.job_steps import run_each
 from app.proof import recounts
 from db.engine import committed, snapshot, transaction
-from db.failures import is_timeout
 from db.repository.enforcement import headroom, search, targets
 from db.repository.enforcement import passes as pass_rows
 from db.repository.reading import hours
@@ -34,17 +31,6 @@ DUE_A_PAGE: Final = 20_000
 """Due campaigns that one statement reads, at most."""
 
 RESETS: Final = {Period.DAILY: ("day.reset", Cause.DAILY_RESET), Period.MONTHLY: ("month.reset", Cause.MONTHLY_RESET)}
-
-
-@contextmanager
-def stop_on_timeout() -> Iterator[None]:
-    """Ends the block early, and logs it, if its rows stay locked or a statement times out: the next run retries."""
-    try:
-        yield
-    except (DBAPIError, psycopg.Error) as error:
-        if not is_timeout(error):
-            raise
-        log.info("job.held_up", error=type(error).__name__)
 
 
 def enforce_due(due_by: datetime) -> int:
@@ -111,23 +97,12 @@ def refresh(at: datetime) -> int:
     def enforce_compared() -> int:
         return enforce_brands(recounts.compare_due_brands(at), Cause.REFRESH)
 
-    repaired, failed = each(partial(_repair, at, changed), passes.continue_all_passes)
+    repaired, failed = run_each(partial(_repair, at, changed), passes.continue_all_passes)
     log.info("spend.refreshed", brands_out_of_step=len(changed), toggles=repaired)
-    compared, also_failed = each(enforce_compared)
+    compared, also_failed = run_each(enforce_compared)
     for error in (*failed, *also_failed):
         raise error
     return repaired + compared
-
-
-def each(*parts: Callable[[], int]) -> tuple[int, list[Exception]]:
-    """Runs each part although others fail; returns the sum of their results, and the errors."""
-    total, errors = 0, list[Exception]()
-    for part in parts:
-        try:
-            total += part()
-        except Exception as error:  # noqa: BLE001 - raised by the caller after the other parts
-            errors.append(error)
-    return total, errors
 
 
 def _repair(at: datetime, changed: set[int]) -> int:
@@ -151,7 +126,7 @@ def _repair(at: datetime, changed: set[int]) -> int:
     sequences.log_gaps(at)
     not_compared = recounts.raise_before_opening(opening)
     not_opened = recounts.without_openings(out_of_step & not_compared, at)
-    toggles, failed = each(
+    toggles, failed = run_each(
         partial(enforce_brands, out_of_step - not_compared, Cause.REFRESH, changed),
         partial(enforce_campaigns, not_opened, Cause.REFRESH, changed),
     )

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from app.jobs import each, stop_on_timeout
+from app.job_steps import run_each, stop_on_timeout
 from db.engine import committed, snapshot
 from db.repository.access import access
 from db.repository.alerts import alerts, channels, mutes
@@ -68,7 +68,7 @@ def maintain(at: datetime) -> None:
         _forget_histories,
         _forget_before_floor,
     )
-    _, failed = each(*(partial(_held_up, step) for step in steps))
+    _, failed = run_each(*(partial(_held_up, step) for step in steps))
     for error in failed:
         raise error
 

@@ -4,7 +4,7 @@ import dramatiq
 from periodiq import cron
 
 from app.alerts import evaluate, send
-from app.jobs import stop_on_timeout
+from app.job_steps import stop_on_timeout
 from delivery.broker import get_broker
 from delivery.queues import QUEUE_OF
 

@@ -5,7 +5,7 @@ from periodiq import cron
 
 from app import jobs, maintenance, passes
 from app.imports import folder_imports
-from app.jobs import stop_on_timeout
+from app.job_steps import stop_on_timeout
 from app.proof import seals
 from delivery import queue_health
 from delivery.broker import get_broker
