@@ -18,7 +18,7 @@ def replay(
         typer.Option(help="Replay messages acknowledged since this ISO 8601 time with its distance from UTC."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Replay every message that is kept.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be replayed and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the messages to replay and send none.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send messages again that were counted before a failover to a standby that was behind.

@@ -74,7 +74,10 @@ def replay_rejected(
     ] = None,
     reason: Reason = None,
     everything: Annotated[bool, typer.Option("--all", help="Replay every rejected input.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be replayed and change nothing.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Count the inputs to replay and change nothing."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Process rejected inputs again, after their cause was fixed. Inputs rejected again are kept with the new reason.

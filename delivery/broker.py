@@ -28,6 +28,7 @@ from delivery.traced import Traced
 from runtime.settings import SettingsError, settings
 
 MIN_BACKOFF_MS: Final = 500
+"""Base of the backoff before the first retry, in milliseconds, of all actors; Dramatiq adds up to as much again."""
 MAX_BACKOFF_MS: Final = 60_000
 TIME_LIMIT_MS: Final = 600_000
 A_YEAR_SECONDS: Final = 366 * 24 * 3600

@@ -57,7 +57,10 @@ def processes(proc: Path) -> Iterator[Process]:
 
 
 def problems(running: Sequence[Process]) -> list[str]:
-    """Asks the processes; returns a line for each that is not healthy, or is missing from a running `spendgate up`."""
+    """Asks the first process of each kind; returns a line for each kind that is not healthy.
+
+    Also for each kind that is missing while `spendgate up` runs.
+    """
     is_all_in_one = any(Path(word).name == "spendgate" and "up" in one.argv for one in running for word in one.argv[:2])
     found = []
     for kind in KINDS:

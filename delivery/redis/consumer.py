@@ -67,11 +67,11 @@ class FetchedMessage(NamedTuple):
 class SpendgateConsumer:
     """Fetches messages of one queue for one worker; one thread iterates over it, others acknowledge.
 
-    It returns spend messages in bundles, and the messages of a failed bundle one by one, or after a transient error in
+    It yields spend messages in bundles, and the messages of a failed bundle one by one, or after a transient error in
     bundles again. If Redis does not answer, it raises BrokerConnectionError, and Dramatiq creates a new consumer or
-    repeats the acknowledgement. At the start and every TIDY_SECONDS it returns messages to the queue that Redis lists
-    as fetched by this worker but that it does not have, because a reply of Redis can get lost. Such a message may be
-    worked on twice and is counted once.
+    repeats the acknowledgement. At the start and every TIDY_SECONDS it puts stranded messages back on the queue: those
+    that Redis lists as fetched by this worker, but that this consumer does not have, because a reply of Redis got lost.
+    Such a message may be worked on twice and is counted once.
     """
 
     def __init__(self, steps: RedisSteps, queue_name: str, prefetch: int, timeout: int) -> None:

@@ -45,7 +45,7 @@ def test_confirmed_pause_is_shown_with_its_delay(connected: Connected, open_page
     words = "paused here at 12:00; Google Ads confirmed after 2.0 s"
     assert words in open_pages.get(f"/campaigns/{campaign}").text
     assert words in open_pages.get(f"/brands/{connected.brand}").text
-    assert "Every pause is confirmed" in open_pages.get("/").text
+    assert "Every pause that was sent is confirmed" in open_pages.get("/").text
 
 
 def test_oldest_unconfirmed_pause_is_the_figure_of_the_first_page_and_failing_accounts_are_named(
@@ -76,7 +76,7 @@ def test_pause_of_a_person_on_the_platform_is_named(connected: Connected, open_p
     campaign = connected.campaign("11", "paused")
     connected.reconcile()
     assert "someone paused it on Google Ads" in open_pages.get(f"/campaigns/{campaign}").text
-    assert "Every pause is confirmed" in open_pages.get("/platforms").text
+    assert "Every pause that was sent is confirmed" in open_pages.get("/platforms").text
 
 
 def test_pauses_of_a_shadow_account_do_not_count(connected: Connected, open_pages: TestClient) -> None:
@@ -84,7 +84,7 @@ def test_pauses_of_a_shadow_account_do_not_count(connected: Connected, open_page
     campaign = connected.campaign("11")
     connected.reconcile()
     connected.world.spend(campaign, 100)
-    assert "Every pause is confirmed" in open_pages.get("/").text
+    assert "Every pause that was sent is confirmed" in open_pages.get("/").text
     assert "where mode shadow changes nothing" in open_pages.get(f"/campaigns/{campaign}").text
 
 

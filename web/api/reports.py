@@ -134,7 +134,7 @@ def read_report(
     if month is None:
         return _listed(caller, brand_id, after, limit)
     if brand_id is None:
-        raise InvalidValue("brand_id", "name the brand")
+        raise InvalidValue("brand_id", "is missing: the report of a month is of one brand")
     with snapshot() as connection:
         visible_to(caller, "brand", listing.brand(connection, brand_id))
         report = reports.stored(connection, brand_id, _first_day(month), clock.now(), version)

@@ -22,10 +22,10 @@ def day_chart(
 ) -> dict[str, Any]:
     """Today's spend by hour and as a running sum, beside running sums of the same weekday in earlier weeks.
 
-    `even`: the daily limit in equal parts an hour; None without `limit_micros`. `usual`, `least`, `most`: the mean, the
-    least and the most of the earlier weeks; None without earlier weeks. `hours`: spend in micros by day and local hour,
-    rolled up every few minutes; the current hour also gets the spend since: today's counter `counted_micros` less
-    today's `hours`.
+    `even`: the running sum if every hour spent the same part of the limit; None without `limit_micros`. `usual`,
+    `least`, `most`: the mean, the least and the most of the earlier weeks; None without earlier weeks. `hours`: spend
+    in micros by day and local hour, rolled up every few minutes; the current hour also gets the spend since: today's
+    counter `counted_micros` less today's `hours`.
     """
     now = at.astimezone(zone).hour
     spent = [hours.get(today, {}).get(hour, 0) for hour in HOURS]
@@ -61,7 +61,8 @@ def month_chart(
 ) -> dict[str, Any]:
     """The month's spend by day (`by_day`) and as a running sum (`spent`), with the limit and the projected spend.
 
-    `even`: the limit in equal parts a day; None without a limit. `days`: spend in micros by day.
+    `even`: the running sum if every day spent the same part of the limit; None without a limit. The argument `days` has
+    the spend in micros by day.
     """
     today = at.astimezone(zone).date()
     calendar = list(_days(first_day, end_day))

@@ -230,7 +230,7 @@ def _others(content: Mapping[str, Any], shown: set[int]) -> dict[str, Any] | Non
     others = [row for row in content["campaigns"] if row["campaign_id"] not in shown]
     if not others:
         return None
-    sums = {name: _sum(row[name] for row in others) for name in SUMMED}
+    sums = {name: _sum(row.get(name) for row in others) for name in SUMMED}
     return {"campaigns": len(others), "held_seconds": report_plots.others_held(content), **sums}
 
 
