@@ -51,7 +51,8 @@ def set_limit(
 
 def empty_database(world: World) -> None:
     """Truncates the test's database, including ids and watermarks; faster than a new database."""
-    tables = "brands, spend_events, status_changes, rejected_events, watermarks, budget_limits, audit_entries"
+    tables = "brands, spend_events, status_changes, hold_changes, rejected_events, watermarks, budget_limits"
+    tables += ", audit_entries"
     tables += ", directory_brands, directory_campaigns" if citus.is_used() else ""
     world.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
 
