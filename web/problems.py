@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import redis
 import structlog
@@ -24,6 +24,10 @@ from domain.errors import InvalidValue, NotFound
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 5
+RETRY_LATER: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+"""Header of answers to requests that may succeed a little later."""
+
 MAX_ERRORS_LISTED = 20
 FIELD_LENGTH = 200
 REFERENCES = "#/components/schemas/{model}"
@@ -161,7 +165,7 @@ def _server_away(_request: Request, error: Exception) -> Response:
     detail = "a server that this request needs is unreachable or busy; try again: no spend is counted twice"
     if isinstance(error, NotEnqueued) and error.is_full:
         detail = "the queue is full and nothing was enqueued; send it again later"
-    return answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
+    return answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_LATER)
 
 
 def _database_error(request: Request, error: Exception) -> Response:

@@ -45,9 +45,10 @@ from web.admin.pages.undo import Undo
 from web.admin.pages.webhooks import Webhooks
 from web.admin.rows import AuditRow, BrandRow, BudgetRow, CampaignRow, ConnectionRow, KeyRow, StatusChangeRow
 from web.admin.scripts import MarkedScripts
-from web.admin.sign_in.admission import RETRY_LATER, Admission
+from web.admin.sign_in.admission import Admission
 from web.admin.sign_in.auth import SignIn, secret_key
 from web.csrf import MaskedTokens
+from web.problems import RETRY_LATER
 
 log = structlog.get_logger()
 

@@ -31,7 +31,6 @@ MAX_BODIES_OF_ADDRESS: Final = 8
 """Memory for the bodies of one client address in one process, in multiples of the largest allowed body."""
 
 CLOSE: Final = {"Connection": "close"}
-RETRY_LATER: Final = {"Retry-After": "5"}
 
 
 class BodyRefused(Exception):
@@ -115,10 +114,10 @@ class BodyLimit:
                 raise BodyRefused(_too_large(limit))
             if self._bytes_in_all > MAX_BODIES_IN_MEMORY * self.max_bytes:
                 detail = "the memory for request bodies is full; send it again later"
-                raise BodyRefused(problems.answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_LATER))
+                raise BodyRefused(problems.answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=problems.RETRY_LATER))
             if self._bytes_of_address[address] > MAX_BODIES_OF_ADDRESS * self.max_bytes:
                 detail = "your address is sending too many bytes at once; send fewer batches in parallel"
-                raise BodyRefused(problems.answer(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=RETRY_LATER))
+                raise BodyRefused(problems.answer(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=problems.RETRY_LATER))
             more = message.get("more_body", False)
 
     def _count(self, address: str, more_bytes: int) -> None:

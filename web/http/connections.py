@@ -19,11 +19,10 @@ from uvicorn.server import ServerState
 
 from web.client_addresses import counted_as
 from web.http.proxies import TrustedProxies
+from web.problems import RETRY_AFTER_SECONDS
 
 MIN_BYTES_PER_SECOND: Final = 1_024
 """A client that reads an answer more slowly than this, in the mean of a send timeout, is disconnected."""
-
-RETRY_AFTER_SECONDS: Final = 5
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,6 @@ FOLLOWERS: Final = frozenset({"/api/serving/stream", "/api/status-changes/stream
 MAX_PROBES: Final = 50
 """Probes in progress at most. They count separately, so that they are answered when other limits are reached."""
 
-RETRY_AFTER_SECONDS: Final = 5
-RETRY_LATER: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-
 
 class Bounds(NamedTuple):
     """The most requests that may be in progress: in all, and of one client address."""
@@ -42,10 +39,10 @@ class InProgress:
         """The response to a request over a limit: 503 in all, 429 per address; None if it is within both."""
         if self._in_all >= self.bounds.in_all:
             detail = f"{self.bounds.in_all} {self.kind} are open, which is the limit; try again later"
-            return problems.answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_LATER)
+            return problems.answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=problems.RETRY_LATER)
         if self._of_address[address] >= self.bounds.per_address:
             detail = f"your address has {self.bounds.per_address} {self.kind} open, which is its limit; close some"
-            return problems.answer(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=RETRY_LATER)
+            return problems.answer(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=problems.RETRY_LATER)
         return None
 
     def begin(self, address: str) -> None:

@@ -20,9 +20,8 @@ import structlog
 from app.serving import Differences, Position, differences, read_all, read_since
 from db.failures import is_transient
 from db.repository.reading.serving import Row
-from web.http.request_limits import RETRY_LATER
 from web.polling import FIRST_BACKOFF_SECONDS, Poller
-from web.problems import Problem
+from web.problems import RETRY_LATER, Problem
 from web.serving.encoding import Body
 from web.serving.selections import Board, Key, Selection, Step
 

@@ -11,6 +11,8 @@ from jinja2 import Template
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from web.problems import RETRY_LATER
+
 SIGN_INS_AT_ONCE: Final = 4
 """Slots for sign-ins, apart from the slots of other requests.
 
@@ -18,8 +20,6 @@ Each sign-in hashes a password, which takes 64 MiB of memory for tens of millise
 
 `app.access.HASHES_AT_ONCE` bounds the hashes of the whole process.
 """
-
-RETRY_LATER: Final = {"Retry-After": "5"}
 
 
 class Admission:
