@@ -8,12 +8,12 @@ from typing import Final, Protocol, TypeVar, cast
 from sqlalchemy import Connection
 
 from app import enforcement
-from app.edits.effects import token_of
+from app.decisions import changes_of_campaigns
+from app.edits.effects import toggled, token_of
 from db.repository.access import audit
 from db.repository.access.audit import AuditedEdit
 from db.repository.catalog import catalog
 from db.repository.enforcement.changes import DecidedChange
-from domain.campaigns import EffectiveStatus
 from domain.edits.words import edit_lines, effect_words
 from runtime.formats import exact_money
 
@@ -55,12 +55,12 @@ class Effect:
     @property
     def stopped(self) -> int:
         """How many campaigns stop; at least so many if `is_partial`."""
-        return sum(change.toggles for change in self.toggles if change.to_status == EffectiveStatus.INACTIVE)
+        return len(toggled(self.toggles).stops)
 
     @property
     def released(self) -> int:
         """How many campaigns start again; at least so many if `is_partial`."""
-        return sum(change.toggles for change in self.toggles) - self.stopped
+        return len(toggled(self.toggles).starts)
 
     @property
     def needs_consent(self) -> bool:
@@ -71,7 +71,7 @@ class Effect:
     def token(self) -> str:
         """A hash (24 hex digits) of the edit, the values it replaces and its toggles; sent back to confirm the edit."""
         edits = [(edit.subject, edit.old, edit.new) for edit in self.edits]
-        toggles = sorted((one, change.to_status) for change in self.toggles for one in change.campaign_ids)
+        toggles = [(campaign_id, change.to_status) for campaign_id, change in changes_of_campaigns(self.toggles)]
         return token_of(edits, toggles, self.is_partial)
 
     @property
