@@ -132,21 +132,17 @@ def without_strays(undated: Undated, sums: Sums) -> Undated:
     strays = [
         row for row in undated.sums if row.day is not None and row.label == NAMELESS and not _is_days_sum(row, sums)
     ]
-    unproven = [row for row in undated.parents if not _is_campaigns_sum(row, sums)]
-    if not (sums.bad_count or undated.bad):
-        unproven = []
+    leaves_out = bool(sums.bad_count or undated.bad)
+    unproven = [row for row in undated.parents if leaves_out and not _is_campaigns_sum(row, sums)]
     bad = [BadRow(row.line, "", "campaign: is empty or no id") for row in strays]
-    bad += [BadRow(row.line, "", f"date: is empty, and {_sum_left_open(row)}") for row in unproven]
+    open_sum = "date: is empty, and rows are left out, so nothing proves that it is the sum of campaign {}'s days"
+    bad += [BadRow(row.line, "", open_sum.format(row.campaign)) for row in unproven]
     return Undated(
         [row for row in undated.sums if row not in strays],
         [row for row in undated.parents if row not in unproven],
         [*undated.bad, *bad],
         undated.heading_lines,
     )
-
-
-def _sum_left_open(row: SumRow) -> str:
-    return f"rows are left out, so nothing proves that it is the sum of campaign {row.campaign}'s days"
 
 
 def _is_days_sum(row: SumRow, sums: Sums) -> bool:
