@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
+from more_itertools import partition
+
 from app.imports.answers import BadRow, Refused, TotalsRow
 from app.imports.cells import NOTHING, bare
 from app.imports.evidence.amounts import AmountReader, Unreadable
@@ -129,20 +131,19 @@ def without_strays(undated: Undated, sums: Sums) -> Undated:
     These are rows of a day that have no label and are not the sum of that day's rows; and, if other rows are left out,
     so that nothing can be proven, rows of a campaign that are not the sum of its days.
     """
-    strays = [
-        row for row in undated.sums if row.day is not None and row.label == NAMELESS and not _is_days_sum(row, sums)
-    ]
-    leaves_out = bool(sums.bad_count or undated.bad)
-    unproven = [row for row in undated.parents if leaves_out and not _is_campaigns_sum(row, sums)]
+    leaves_out = sums.bad_count > 0 or len(undated.bad) > 0
+    kept, strays = map(list, partition(lambda row: _is_stray(row, sums), undated.sums))
+    parents, unproven = map(
+        list, partition(lambda row: leaves_out and not _is_campaigns_sum(row, sums), undated.parents)
+    )
     bad = [BadRow(row.line, "", "campaign: is empty or no id") for row in strays]
     open_sum = "date: is empty, and rows are left out, so nothing proves that it is the sum of campaign {}'s days"
     bad += [BadRow(row.line, "", open_sum.format(row.campaign)) for row in unproven]
-    return Undated(
-        [row for row in undated.sums if row not in strays],
-        [row for row in undated.parents if row not in unproven],
-        [*undated.bad, *bad],
-        undated.heading_lines,
-    )
+    return Undated(kept, parents, [*undated.bad, *bad], undated.heading_lines)
+
+
+def _is_stray(row: SumRow, sums: Sums) -> bool:
+    return row.day is not None and row.label == NAMELESS and not _is_days_sum(row, sums)
 
 
 def _is_days_sum(row: SumRow, sums: Sums) -> bool:
